@@ -1,0 +1,178 @@
+"""Configuration: what a venue is reached with, and the environment, which is read only here."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.dataclasses import dataclass as checked
+
+from xex.errors import ConfigError, UnknownFeature
+
+DEFAULT_DEADLINE_S = 10.0
+FEATURES = (
+    "ticker", "order_book", "trades", "ohlcv", "liquidations", "whale_activity",
+    "funding_rates", "open_interest", "long_short",
+)  # fmt: skip
+
+
+class ExchangeType(StrEnum):
+    """The venues that xex knows; OKEX and HUOBI are their former names."""
+
+    BINANCE = "binance"
+    COINGLASS = "coinglass"
+    OKX = "okx"
+    HTX = "htx"
+    BYBIT = "bybit"
+    KRAKEN = "kraken"
+    OKEX = "okx"
+    HUOBI = "htx"
+
+
+def _venue(value: object) -> object:
+    if isinstance(value, ExchangeType):
+        return value.value
+    if isinstance(value, str):
+        name = value.strip().lower()
+        return {"okex": "okx", "huobi": "htx"}.get(name, name)
+    return value
+
+
+def _feature_names(value: object) -> object:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    return value
+
+
+@checked(config=ConfigDict(validate_assignment=True, hide_input_in_errors=True, extra="forbid"))
+class _Checked:
+    exchange_id: Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
+    exchange_type: Annotated[str, BeforeValidator(_venue), Field(min_length=1)]
+    api_key: SecretStr | None = Field(default=None, repr=False)
+    secret_key: SecretStr | None = Field(default=None, repr=False)
+    priority: Annotated[int, Field(ge=1)] = 1
+    enabled: bool = True
+    features: Annotated[list[str], BeforeValidator(_feature_names)] = Field(default_factory=list)
+    passphrase: SecretStr | None = Field(default=None, repr=False)
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_DEADLINE_S
+    rate_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = None
+    proxy: Annotated[str, Field(pattern=r"^https?://")] | None = Field(default=None, repr=False)
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class ExchangeConfig(_Checked):
+    """How one exchange is reached and what it is asked.
+
+    `exchange_type` is an `ExchangeType` or the name of an installed connector. `priority` 1 is the best.
+    An empty `features` means all that the connector can do. `timeout_s` bounds one request, `rate_share`
+    (0..1] is the part of the venue's published request budget that may be used, `base_url` is another host
+    in front of the venue, `options` go to the ccxt class. Keys are never shown. The manager reads these
+    very objects: what is changed takes effect at the next question. Raises `ConfigError`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        check_features(_feature_names(kwargs.get("features") or (args[6] if len(args) > 6 else [])))
+        try:
+            super().__init__(*args, **kwargs)
+        except (ValidationError, TypeError) as exc:
+            raise _config_error(exc) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _FIELDS and not name.startswith("__"):
+            raise ConfigError(f"{name}: no such setting; settings are {', '.join(_FIELDS)}")
+        if name == "features":
+            check_features(_feature_names(value))
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as exc:
+            raise _config_error(exc) from None
+
+    @property
+    def venue(self) -> str:
+        """The exchange's name, whatever the id."""
+        return self.exchange_type
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(_Checked))
+
+
+def check_features(features: object) -> None:
+    """Raise `UnknownFeature` for a name that is none."""
+    for name in features if isinstance(features, (list, tuple, set)) else ():
+        if name not in FEATURES:
+            raise UnknownFeature(name, FEATURES)
+
+
+def _config_error(exc: Exception) -> ConfigError:
+    """Say field and reason only: the value may be a key."""
+    if isinstance(exc, ValidationError):
+        lines = [f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in exc.errors(include_input=False)]
+        return ConfigError("; ".join(lines))
+    return ConfigError(str(exc).replace("ExchangeConfig.__init__() ", ""))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment says, checked."""
+
+    configs: tuple[ExchangeConfig, ...]
+    deadline_s: float
+    requests_per_second: float | None
+
+
+_FORMER = {"okx": "OKEX", "htx": "HUOBI"}
+_RELEVANT = ("_API_KEY", "_SECRET_KEY", "_PASSPHRASE")
+
+
+def read_environment(venues: Iterable[str], environ: Mapping[str, str] | None = None) -> Environment:
+    """Return a configuration for each of `venues`, and the process-wide limits, from the environment.
+
+    With nothing set every venue is used without keys. Reads ``<VENUE>_API_KEY``, ``<VENUE>_SECRET_KEY``,
+    ``<VENUE>_PASSPHRASE`` (OKEX_ and HUOBI_ accepted), ``EXCHANGE_PRIORITY_<VENUE>``, ``EXCHANGE_TIMEOUT``
+    (seconds) and ``EXCHANGE_RATE_LIMIT`` (requests per second to any one venue). Raises `ConfigError`.
+    """
+    env = os.environ if environ is None else environ
+    names = list(venues)
+    configs = [_from_environment(name, env) for name in names]
+    deadline = _number(env, "EXCHANGE_TIMEOUT")
+    return Environment(
+        tuple(configs),
+        DEFAULT_DEADLINE_S if deadline is None else deadline,
+        _number(env, "EXCHANGE_RATE_LIMIT"),
+    )
+
+
+def _from_environment(venue: str, env: Mapping[str, str]) -> ExchangeConfig:
+    settings: dict[str, Any] = {}
+    for suffix, field in zip(_RELEVANT, ("api_key", "secret_key", "passphrase"), strict=True):
+        found = {p: env[p + suffix] for p in (venue.upper(), _FORMER.get(venue, "")) if p and env.get(p + suffix)}
+        if len(set(found.values())) > 1:
+            raise ConfigError(f"{' and '.join(p + suffix for p in found)} are both set and differ; unset one")
+        if found:
+            settings[field] = next(iter(found.values()))
+    priority = _number(env, f"EXCHANGE_PRIORITY_{venue.upper()}")
+    if priority is not None:
+        if priority != int(priority) or priority < 1:
+            raise ConfigError(f"EXCHANGE_PRIORITY_{venue.upper()}: a whole number from 1 (best) is expected")
+        settings["priority"] = int(priority)
+    return ExchangeConfig(venue, venue, **settings)
+
+
+def _number(env: Mapping[str, str], name: str) -> float | None:
+    text = env.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise ConfigError(f"{name}: {text!r} is not a number") from None
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{name}: {text!r} is not a positive number")
+    return value

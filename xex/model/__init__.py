@@ -1,0 +1,1 @@
+"""What things are: instruments, the schema of columns and frames, units, clocks."""

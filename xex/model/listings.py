@@ -1,0 +1,134 @@
+"""A venue's instruments as columns, and how to find one among them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from xex.model.instruments import USD_LIKE, Instrument, group_key
+
+# One entry per instrument; lots and minimums in base units, fees in basis points of notional.
+NUMBERS = (
+    "multiplier", "contract_size", "tick", "lot", "min_amount", "min_notional", "taker_bps", "maker_bps",
+)  # fmt: skip
+TEXTS = ("id", "base", "quote", "settle", "kind", "expiry", "fee_source")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One instrument as one venue lists it."""
+
+    row: int
+    id: str
+    instrument: Instrument
+    active: bool
+
+
+class Listings:
+    """The instruments of one venue: equally long lists named by the schema of instruments.
+
+    Numbers are floats with NaN for absent, `active` is bool. Nothing but the columns is built until it is
+    asked for.
+    """
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+    @classmethod
+    def joined(cls, parts: Iterable[Listings]) -> Listings:
+        """Return the instruments of several markets of one venue in one table."""
+        names = (*TEXTS, *NUMBERS, "active")
+        given = list(parts)
+        return cls({name: [cell for part in given for cell in part.columns[name]] for name in names})
+
+    @cached_property
+    def _by_id(self) -> dict[tuple[str, str], int]:
+        """Rows by (id in upper case, kind): venues reuse ids between spot and derivatives."""
+        columns = self.columns
+        return {
+            (id_.upper(), kind): row for row, (id_, kind) in enumerate(zip(columns["id"], columns["kind"], strict=True))
+        }
+
+    @cached_property
+    def _by_group(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        columns = self.columns
+        for row, (base, kind, expiry) in enumerate(
+            zip(columns["base"], columns["kind"], columns["expiry"], strict=True)
+        ):
+            rows.setdefault(group_key(base, kind, expiry), []).append(row)
+        return rows
+
+    def listed(self, row: int) -> Listed:
+        """Return one row as an object."""
+        columns = self.columns
+        instrument = Instrument(
+            columns["base"][row], columns["quote"][row], columns["kind"][row],
+            columns["settle"][row], columns["expiry"][row],
+        )  # fmt: skip
+        return Listed(row, columns["id"][row], instrument, bool(columns["active"][row]))
+
+    def row_of_id(self, native_id: str, kinds: Sequence[str] = ("linear", "spot", "inverse")) -> int | None:
+        """Return the row of a venue's own id; of several kinds the first listed one."""
+        for kind in kinds:
+            row = self._by_id.get((native_id.upper(), kind))
+            if row is not None:
+                return row
+        return None
+
+    def find(self, instrument: Instrument) -> int | None:
+        """Return the row of exactly this instrument, an active one before a dead one."""
+        rows = [
+            row for row in self._by_group.get(instrument.group, ()) if self.columns["quote"][row] == instrument.quote
+        ]
+        return min(rows, key=lambda row: not self.columns["active"][row], default=None)
+
+    def candidates(self, instrument: Instrument, quotes: Sequence[str] = USD_LIKE) -> list[int]:
+        """Return the rows that may stand for `instrument` on this venue.
+
+        The instrument itself alone where it is listed and active; else the active ones of the same asset,
+        kind and expiry in another USD-like quote, in the order of `quotes`.
+        """
+        exact = self.find(instrument)
+        if exact is not None and self.columns["active"][exact]:
+            return [exact]
+        if instrument.quote not in quotes:
+            return []
+        others = [
+            row
+            for row in self._by_group.get(instrument.group, ())
+            if self.columns["active"][row] and self.columns["quote"][row] in quotes
+        ]
+        return sorted(others, key=lambda row: quotes.index(self.columns["quote"][row]))
+
+    @cached_property
+    def symbols(self) -> list[str]:
+        """The unified symbol of every row."""
+        return [self.listed(row).instrument.symbol for row in range(len(self))]
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """The aggregates' key of every row."""
+        return [self.listed(row).instrument.group for row in range(len(self))]
+
+
+def nearest(instrument: Instrument, listings: Iterable[Listings], most: int = 5) -> list[str]:
+    """Return the listed symbols that look most like `instrument`, the same kind first."""
+    known = {
+        (kind, base, quote): table.listed(row).instrument.symbol
+        for table in listings
+        for row, (kind, base, quote, active) in enumerate(
+            zip(*(table.columns[name] for name in ("kind", "base", "quote", "active")), strict=True)
+        )
+        if active
+    }
+    same_base = [s for (_, base, _), s in known.items() if base == instrument.base]
+    by_text = {f"{base}{quote}": s for (kind, base, quote), s in known.items() if kind == instrument.kind}
+    close = difflib.get_close_matches(f"{instrument.base}{instrument.quote}", by_text, n=most, cutoff=0.6)
+    return list(dict.fromkeys(same_base + [by_text[text] for text in close]))[:most]

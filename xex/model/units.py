@@ -1,0 +1,98 @@
+"""Bringing a venue's numbers to base units, in one function.
+
+A venue says in data what its numbers count; `to_base` is the only place that multiplies. A row records the
+rule that made it, and a rule refuses rows that already carry one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from xex.errors import UnitError
+from xex.model.schema import Columns, length, numbers
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Amount(StrEnum):
+    """What a number of the venue counts."""
+
+    BASE = "base"
+    CONTRACTS = "contracts"
+    QUOTE = "quote"
+    DERIVED = "base × last"
+    AVERAGED = "base × vwap"
+    ABSENT = "absent"
+
+
+class Evidence(StrEnum):
+    """How a rule is known."""
+
+    RECORDED = "recorded"
+    DOCUMENTED = "documented"
+    ASSUMED = "assumed"
+
+
+PRICES = ("bid", "ask", "last", "open", "high", "low", "mark", "index", "vwap", "price")
+SIZES = ("bid_size", "ask_size", "size")
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """How one venue's market of one kind counts, with the payload field that proves it.
+
+    `size` is what book and quote sizes count, `lot` what lots and minimum amounts count, `base_volume` and
+    `quote_volume` what the 24-hour volumes count.
+    """
+
+    name: str
+    proof: str
+    evidence: Evidence
+    size: Amount = Amount.BASE
+    lot: Amount = Amount.BASE
+    base_volume: Amount = Amount.BASE
+    quote_volume: Amount = Amount.QUOTE
+
+    @property
+    def rule(self) -> str:
+        """The text that a converted row carries."""
+        return f"{self.name}: size {self.size}, volume {self.base_volume}, quote volume {self.quote_volume}"
+
+
+def factor(amount: Amount, contract_size: Array, multiplier: Array) -> Array:
+    """Return base units per unit of the venue."""
+    if amount is Amount.CONTRACTS:
+        return contract_size * multiplier
+    if amount is Amount.BASE:
+        return multiplier
+    raise UnitError(f"{amount.value!r} does not count base units")
+
+
+def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Array) -> Columns:
+    """Return the rows with prices per one base unit, sizes and volumes in base units.
+
+    `contract_size` and `multiplier` have one entry per row. Raises `UnitError` for rows that a rule has
+    already brought to base units.
+    """
+    if "unit_rule" in columns:
+        raise UnitError(f"these rows are in base units already ({columns['unit_rule'][0]})")
+    done = dict(columns)
+    for name in PRICES:
+        if name in done:
+            done[name] = numbers(done, name) / multiplier
+    for name in SIZES:
+        if name in done:
+            done[name] = numbers(done, name) * factor(units.size, contract_size, multiplier)
+    if "base_volume" in done:
+        done["base_volume"] = numbers(done, "base_volume") * factor(units.base_volume, contract_size, multiplier)
+        if units.quote_volume is Amount.DERIVED:
+            done["quote_volume"] = done["base_volume"] * numbers(done, "last")
+        elif units.quote_volume is Amount.AVERAGED:
+            done["quote_volume"] = done["base_volume"] * numbers(done, "vwap")
+    done.pop("vwap", None)
+    done["unit_rule"] = [units.rule] * length(columns)
+    return done
