@@ -1,0 +1,176 @@
+"""What a connector is: one class with two methods, and one small Protocol per further question.
+
+`isinstance` with a Protocol is the only test of ability. Every question answers with `Columns` of its schema:
+prices in quote currency per one base unit, sizes in base units, times in milliseconds UTC.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from xex.errors import BadPayload
+from xex.model import clock
+from xex.model.instruments import Instrument, Kind
+from xex.model.listings import Listings
+from xex.model.schema import Columns
+
+if TYPE_CHECKING:
+    from xex.access.transport import Route, Transport
+    from xex.config import ExchangeConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTime:
+    """What a venue's clock said (ms, cut off to `resolution_ms`), and when we asked and heard (ms)."""
+
+    server_ms: float
+    sent_ms: float
+    received_ms: float
+    resolution_ms: float = 0.0
+
+
+class ExchangeConnector(ABC):
+    """One exchange behind xex. A subclass with `connect` and `get_ticker` works in the manager."""
+
+    kinds: ClassVar[Sequence[Kind]] = ("spot", "linear")
+
+    def __init__(self, config: ExchangeConfig | None = None) -> None:
+        self.config = config
+
+    def bind(self, transport: Transport, route: Route) -> None:
+        """Take the manager's seam; a connector that brings its own client ignores it."""
+        self._transport, self._route = transport, route
+
+    @abstractmethod
+    async def connect(self) -> object:
+        """Make ready to answer. Called once, before the first question; False or an exception is a failure."""
+
+    @abstractmethod
+    async def get_ticker(self, symbol: str) -> Mapping[str, Any] | None:
+        """Return the ticker of a unified symbol, None where it is not listed.
+
+        Keys: ``last``, or ``bid`` and ``ask``; optionally ``bid_size``, ``ask_size``, ``base_volume``,
+        ``quote_volume``, ``high``, ``low`` and ``timestamp`` (seconds of the quote). Prices are quote
+        currency per one base unit, sizes and volumes base units.
+        """
+
+    async def tickers(self, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> Columns:
+        """Return tickers, one row per listed instrument.
+
+        Of `legs` only bid and ask are needed, and only if they cost no request of their own.
+        """
+        del legs
+        rows = []
+        for instrument in instruments:
+            ticker = await self.get_ticker(instrument.symbol)
+            if ticker is not None:
+                rows.append(_row(instrument, ticker))
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: [row.get(name, nan) for row in rows] for name in names}
+
+    async def disconnect(self) -> None:
+        """Let go of what the connector opened itself."""
+        return
+
+
+_TICKER_KEYS = (
+    "bid",
+    "ask",
+    "last",
+    "bid_size",
+    "ask_size",
+    "open",
+    "high",
+    "low",
+    "base_volume",
+    "quote_volume",
+)
+
+
+def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(ticker, Mapping):
+        raise BadPayload(f"get_ticker returned {type(ticker).__name__}, a dict is expected")
+    row: dict[str, Any] = {
+        "instrument": instrument.symbol, "group": instrument.group, "kind": instrument.kind,
+        "base": instrument.base, "quote": instrument.quote, "settle": instrument.settle,
+        "unit_rule": "custom: base units as returned", "received_time": float(clock.now_ms()),
+        "time_source": "received",
+    }  # fmt: skip
+    for name in _TICKER_KEYS:
+        value = ticker.get(name)
+        row[name] = nan if value is None else float(value)
+    stamp = ticker.get("timestamp")
+    if stamp is not None:
+        row["exchange_time"], row["time_source"] = 1e3 * float(stamp), "quote"
+    return row
+
+
+@runtime_checkable
+class ListsInstruments(Protocol):
+    """Knows its instruments. One request per market type, none while the metadata is fresh."""
+
+    async def listings(self, kinds: Sequence[Kind], *, refresh: bool = False) -> Listings:
+        """Return the instruments of these kinds."""
+        ...
+
+
+@runtime_checkable
+class AnswersBooks(Protocol):
+    """Knows order books. One request per instrument."""
+
+    async def books(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return both sides of each book, best level first; `censored` where the venue cut the depth."""
+        ...
+
+
+@runtime_checkable
+class AnswersMarket(Protocol):
+    """Knows every ticker of a market at once, in one request per endpoint."""
+
+    async def market(self, kinds: Sequence[Kind]) -> Columns:
+        """Return the tickers of all active instruments of these kinds."""
+        ...
+
+
+@runtime_checkable
+class AnswersTime(Protocol):
+    """Has a clock that can be asked."""
+
+    async def server_time(self) -> ServerTime | None:
+        """Return the venue's clock reading, None where the venue has no such endpoint."""
+        ...
+
+
+@runtime_checkable
+class AnswersStatus(Protocol):
+    """Says whether it is open."""
+
+    async def status(self) -> str:
+        """Return "ok" or the venue's own word for why not."""
+        ...
+
+
+@runtime_checkable
+class ConvertsCurrencies(Protocol):
+    """Trades currencies against one another directly, in spot books."""
+
+    async def currency_legs(self, pairs: Sequence[tuple[str, str]], bases: Sequence[str]) -> tuple[Columns, Columns]:
+        """Return what rates need: spot tickers of the pairs and of `bases` in either currency, and the pairs' books.
+
+        One request for all tickers and one per pair for its book.
+        """
+        ...
+
+
+FEATURE_PROTOCOLS: Mapping[str, type] = {"ticker": ExchangeConnector, "order_book": AnswersBooks}
+"""Which Protocol a feature needs; features without an entry no connector answers yet."""
+
+
+def answers(connector: ExchangeConnector, feature: str) -> bool:
+    """Say whether a connector can answer a feature."""
+    protocol = FEATURE_PROTOCOLS.get(feature)
+    return protocol is not None and isinstance(connector, protocol)

@@ -1,0 +1,396 @@
+"""The seam: the one coroutine through which bytes come from venues.
+
+Session, TLS, proxy, budgets, deadline, Retry-After, retries, strict bodies, scrubbing, latency and recording
+live here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from itertools import count
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity.stop import stop_any, stop_base
+
+from xex.access.budgets import PROCESS, Budgets, Charge, Limit
+from xex.access.deadline import remaining
+from xex.access.state import VenueState
+from xex.errors import (
+    BadPayload,
+    Banned,
+    ConfigError,
+    ConnectorError,
+    HttpError,
+    NotRecorded,
+    RateLimited,
+    Restricted,
+    TimedOut,
+    Unreachable,
+)
+from xex.model import clock
+
+if TYPE_CHECKING:
+    import aiohttp
+    from aiolimiter import AsyncLimiter
+
+log = logging.getLogger("xex.access")
+
+MAX_BODY = 64 * 1024 * 1024
+ATTEMPTS = 3
+_RETRIED_STATUS = frozenset({408, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530})
+_ids = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a venue sent. Times are wall-clock milliseconds; `received_at` is when the last byte was there."""
+
+    id: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_at: int
+    received_at: int
+    latency_ms: float
+    origin: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one configured exchange is reached."""
+
+    exchange: str
+    venue: str
+    state: VenueState
+    limits: Sequence[Limit] = ()
+    timeout_s: float = 10.0
+    rate_share: float = 1.0
+    base_url: str | None = None
+    proxy: str | None = None
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class InFlight:
+    """What the recorder needs to know of a request of ours; others' requests have none."""
+
+    public_url: str
+    target_url: str
+    signed: bool
+    started: float
+    secrets: tuple[str, ...] = ()
+    trim: Callable[[bytes], bytes] | None = None
+    received_at: int | None = None
+    latency_ms: float | None = None
+
+
+in_flight: ContextVar[InFlight | None] = ContextVar("xex_in_flight", default=None)
+
+heard: ContextVar[list[Response] | None] = ContextVar("xex_heard", default=None)
+"""Where the answers to one question are kept, so that a number can be checked against its payload."""
+
+
+class _OutOfTime(stop_base):
+    """Stops where the next wait would end after the caller's deadline."""
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return retry_state.upcoming_sleep >= remaining()
+
+
+class Transport:
+    """One session for all venues of a manager, bound to the loop that first uses it."""
+
+    def __init__(self, *, budgets: Budgets = PROCESS, requests_per_second: float | None = None) -> None:
+        self.budgets = budgets
+        self.requests_per_second = requests_per_second
+        self._session: aiohttp.ClientSession | None = None
+        self._paces: dict[str, AsyncLimiter] = {}
+
+    async def send(
+        self,
+        route: Route,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+        *,
+        signed: bool = False,
+        trim: Callable[[bytes], bytes] | None = None,
+    ) -> Response:
+        """Send one request and return the venue's answer, whatever its status below 500 but 429 and 418.
+
+        A GET is tried again after a failure that may pass, within the deadline. `trim` cuts a body down to what
+        was asked for, in case it is recorded. Raises `ConnectorError`.
+        """
+        attempts = 1 if method != "GET" or clock.is_recorded() else ATTEMPTS
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            wait=wait_random_exponential(multiplier=0.05, max=1.0),
+            stop=stop_any(stop_after_attempt(attempts), _OutOfTime()),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                return await self._once(
+                    route,
+                    method,
+                    url,
+                    headers,
+                    body,
+                    signed=signed,
+                    trim=trim,
+                    attempt=attempt.retry_state.attempt_number,
+                )
+        raise AssertionError("unreachable: tenacity re-raises")
+
+    async def _once(
+        self,
+        route: Route,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | str | None,
+        *,
+        signed: bool,
+        trim: Callable[[bytes], bytes] | None,
+        attempt: int,
+    ) -> Response:
+        target = _through(route.base_url, url)
+        origin = _origin(target)
+        exchange = InFlight(url, target, signed, clock.monotonic(), route.secrets, trim)
+        token = in_flight.set(exchange)
+        try:
+            charged: list[Charge] = []
+            with self.budgets.spending(charged):
+                if not clock.is_recorded():
+                    self.budgets.check_pause(origin, route.venue)
+                    await self._pace(route)
+                    for charge in self.budgets.charges(route.limits, url, origin, route.rate_share):
+                        await charge.ledger.take(charge.weight, route.venue)
+                        charged.append(charge)
+                response = await self._exchange(route, method, target, headers, body, exchange)
+            for charge in charged:
+                used = response.headers.get(charge.limit.used_header.lower(), "")
+                if used.isdigit():
+                    charge.ledger.correct(float(used))
+            self._judge(route, origin, response)
+        except ConnectorError as error:
+            route.state.failed(error)
+            log.warning(
+                "%s %s: %s on attempt %d after %.0f ms: %s",
+                route.exchange, urlsplit(url).path, type(error).__name__, attempt,
+                1e3 * (clock.monotonic() - exchange.started), error,
+            )  # fmt: skip
+            raise
+        finally:
+            in_flight.reset(token)
+        route.state.succeeded(response.latency_ms)
+        kept = heard.get()
+        if kept is not None:
+            kept.append(response)
+        return response
+
+    async def _exchange(
+        self,
+        route: Route,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | str | None,
+        exchange: InFlight,
+    ) -> Response:
+        import aiohttp
+        import yarl
+
+        seconds = min(route.timeout_s, remaining())
+        if seconds <= 0:
+            raise TimedOut("no time was left to ask", venue=route.venue)
+        sent_at, started = clock.now_ms(), clock.monotonic()
+        exchange.started = started
+        try:
+            async with self.session.request(
+                method,
+                yarl.URL(target, encoded=True),
+                headers=dict(headers or {}),
+                data=body.encode() if isinstance(body, str) else body,
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=seconds, sock_read=seconds),
+                proxy=route.proxy,
+                allow_redirects=False,
+            ) as answer:
+                content = await _read(answer, route.venue)
+                status = answer.status
+                found = {name.lower(): value for name, value in answer.headers.items()}
+        except TimeoutError:
+            raise TimedOut(f"no answer within {seconds:.3g} s", venue=route.venue) from None
+        except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as exc:
+            raise BadPayload(_scrubbed(f"the answer broke off: {exc}", route), venue=route.venue) from None
+        except (aiohttp.ClientError, OSError) as exc:
+            raise Unreachable(_scrubbed(_why(exc), route), venue=route.venue) from None
+        except ValueError as exc:
+            raise ConfigError(_scrubbed(f"{route.exchange}: {exc}", route)) from None
+        except Exception as exc:
+            if type(exc).__name__ == "CannotOverwriteExistingCassetteException":
+                path = urlsplit(exchange.public_url)
+                raise NotRecorded(
+                    f"the recording has no {path.hostname}{path.path}?{path.query}", venue=route.venue
+                ) from None
+            raise
+        received = exchange.received_at if exchange.received_at is not None else clock.now_ms()
+        latency = exchange.latency_ms if exchange.latency_ms is not None else 1e3 * (clock.monotonic() - started)
+        if exchange.received_at is not None:
+            sent_at = received - round(latency)
+        return Response(
+            f"{route.exchange}-{next(_ids)}",
+            status,
+            found,
+            content,
+            sent_at,
+            received,
+            latency,
+            _origin(target),
+            urlsplit(exchange.public_url).path,
+        )
+
+    def _judge(self, route: Route, origin: str, response: Response) -> None:
+        """Raise for statuses that are no answer, and for bodies that cannot be one."""
+        status = response.status
+        if status in {418, 429}:
+            banned = status == 418
+            wait = _retry_after(response.headers.get("retry-after"), 120.0 if banned else 5.0)
+            self.budgets.pause(origin, wait, banned=banned)
+            error = Banned if banned else RateLimited
+            raise error(f"HTTP {status}; asked to wait {wait:.0f} s", venue=route.venue, retry_after=wait)
+        if status >= 500 or status == 408:
+            raise HttpError(f"HTTP {status}", venue=route.venue, status=status)
+        if 300 <= status < 400:
+            raise HttpError(f"HTTP {status}: redirects are not followed", venue=route.venue, status=status)
+        if status in {403, 451} and not response.body.lstrip()[:1] == b"{":
+            raise Restricted(f"HTTP {status}: this place or address is not served", venue=route.venue)
+        if status == 200:
+            check_body(response.body, route.venue)
+
+    async def _pace(self, route: Route) -> None:
+        if self.requests_per_second is None:
+            return
+        pace = self._paces.get(route.venue)
+        if pace is None:
+            from aiolimiter import AsyncLimiter
+
+            pace = self._paces[route.venue] = AsyncLimiter(1, 1 / self.requests_per_second)
+        await pace.acquire()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session, opened at the first request."""
+        if self._session is None:
+            import aiohttp
+
+            # No limit on connections: the budgets bound what is sent, and a wait for a connection would
+            # count against the time of the request.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "xex", "Accept-Encoding": "gzip, deflate"},
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close the session and let its sockets go."""
+        session, self._session = self._session, None
+        self._paces.clear()
+        if session is not None:
+            await session.close()
+            await asyncio.sleep(0)
+
+
+def check_body(body: bytes, venue: str) -> None:
+    """Raise `BadPayload` for a body that cannot be whole JSON: empty, HTML, a bare value, cut off."""
+    start, end = body[:64].lstrip()[:1], body[-64:].rstrip()[-1:]
+    if not body.strip():
+        raise BadPayload("an empty body", venue=venue)
+    if start == b"<":
+        raise BadPayload("HTML instead of JSON", venue=venue)
+    if start not in {b"{", b"["}:
+        raise BadPayload("neither a JSON object nor a list", venue=venue)
+    if end != {b"{": b"}", b"[": b"]"}[start]:
+        raise BadPayload("JSON that breaks off", venue=venue)
+
+
+async def _read(answer: aiohttp.ClientResponse, venue: str) -> bytes:
+    """Read the body, but not without bound: a small compressed answer may unpack to gigabytes."""
+    if clock.is_recorded():
+        return await answer.read()
+    chunks, size = [], 0
+    async for chunk in answer.content.iter_any():
+        size += len(chunk)
+        if size > MAX_BODY:
+            answer.close()
+            raise BadPayload(f"an answer of more than {MAX_BODY >> 20} MiB", venue=venue)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, HttpError):
+        return error.status in _RETRIED_STATUS
+    return isinstance(error, (Unreachable, BadPayload))
+
+
+def _through(base_url: str | None, url: str) -> str:
+    """Return `url` on another host, with the path prefix that host wants."""
+    if base_url is None:
+        return url
+    base, parts = urlsplit(base_url), urlsplit(url)
+    return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + parts.path, parts.query, ""))
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _retry_after(text: str | None, default: float) -> float:
+    """Return the seconds that a Retry-After header, in seconds or as a date, asks for."""
+    if not text:
+        return default
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return default
+
+
+def _why(error: BaseException) -> str:
+    """Say what broke in a few words, without the address: it may hold a key."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
+    inner = getattr(error, "os_error", None) or error
+    text = getattr(inner, "strerror", None) or ""
+    return f"{name} ({text})" if text else name
+
+
+_SIGNED = re.compile(r"((?:signature|AccessKeyId|apikey|api_key|listenKey|passphrase)=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def _scrubbed(text: str, route: Route) -> str:
+    return scrub(text, route.secrets)
+
+
+def scrub(text: str, secrets: Sequence[str] = ()) -> str:
+    """Return `text` without secrets and without what a signed address carries."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return _SIGNED.sub(r"\1***", text)
