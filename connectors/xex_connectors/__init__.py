@@ -1,0 +1,23 @@
+"""The venues behind xex, one small file each; data first, code where a venue forces it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xex_connectors.binance import BinanceConnector
+    from xex_connectors.kraken import KrakenConnector
+    from xex_connectors.okx import OkxConnector
+
+__all__ = ["BinanceConnector", "KrakenConnector", "OkxConnector"]
+
+_HOMES = {"BinanceConnector": "binance", "KrakenConnector": "kraken", "OkxConnector": "okx"}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a venue when it is first named: one venue's file must not cost another's import."""
+        if name in _HOMES:
+            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

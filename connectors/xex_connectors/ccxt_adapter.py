@@ -1,0 +1,588 @@
+"""One adapter for every venue that ccxt knows.
+
+ccxt builds URLs, signs, and recognises errors; bytes come through the seam, and the venue's column maps read
+them. The only module that imports ccxt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, partial
+from math import inf
+from typing import Any, ClassVar, cast
+
+import numpy as np
+
+from xex.access.budgets import Limit
+from xex.access.cache import MetadataCache
+from xex.access.port import ExchangeConnector, ServerTime
+from xex.access.transport import Response, Route, Transport, scrub
+from xex.config import ExchangeConfig
+from xex.errors import (
+    AuthRejected,
+    BadPayload,
+    ConnectorError,
+    HttpError,
+    Maintenance,
+    NotListed,
+    RateLimited,
+    Restricted,
+    TimedOut,
+    Unreachable,
+    VenueRefused,
+)
+from xex.model import clock
+from xex.model.instruments import Instrument, Kind, parse_symbol
+from xex.model.listings import Listed, Listings
+from xex.model.schema import Columns, concat, take
+from xex.model.units import Units, to_base
+from xex_connectors.mapping import (
+    BookMap,
+    ErrorBody,
+    Fee,
+    InstrumentMap,
+    TickerMap,
+    ValueMap,
+    book_columns,
+    check_envelope,
+    decode,
+    dig,
+    listings,
+    number,
+    ticker_columns,
+    trimmed,
+)
+
+log = logging.getLogger("xex.access")
+
+_trim: ContextVar[Callable[[bytes], bytes] | None] = ContextVar("xex_trim", default=None)
+
+PAUSE_S = 2.0
+"""How long a venue is left alone that says in a body, without a time, that it is asked too often."""
+
+REFRESH_S = 60.0
+"""How old a list from the venue must be before a miss is a reason to ask for it again."""
+
+# The raw response of the one request that an implicit ccxt method makes.
+_raw: ContextVar[Response | None] = ContextVar("xex_raw", default=None)
+
+
+def import_ccxt() -> Any:
+    """Import ccxt with the garbage collector paused: its 300 modules are mostly dicts that live for ever."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        import ccxt.async_support as ccxt
+    finally:
+        if running:
+            gc.enable()
+    # ccxt prints signed headers at DEBUG.
+    logging.getLogger("ccxt.base.exchange").setLevel(logging.INFO)
+    return ccxt
+
+
+@cache
+def _seamed(name: str) -> Any:
+    """Return the ccxt class `name` with its one opening to the network replaced by the seam."""
+    base = getattr(import_ccxt(), name)
+
+    class Seamed(base):  # type: ignore[misc, valid-type]
+        async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+            signed = self.apiKey is not None and self.apiKey in f"{url}{headers}"
+            response = await self.xex_transport.send(
+                self.xex_route, method, url, headers, body, signed=signed, trim=_trim.get()
+            )
+            _raw.set(response)
+            if response.status != 200:
+                recognise(self, response, url, method)
+            return {}
+
+        async def close(self) -> None:
+            """Nothing to close: the session is the seam's."""
+
+    Seamed.__name__ = Seamed.__qualname__ = base.__name__
+    return Seamed
+
+
+def recognise(client: Any, response: Response, url: str = "", method: str = "GET") -> None:
+    """Raise what ccxt takes the body or the status for; a status that is no answer raises in any case."""
+    text = response.body.decode(errors="replace")
+    try:
+        parsed = decode(response.body)
+    except BadPayload:
+        parsed = None
+    headers = dict(response.headers)
+    client.handle_errors(response.status, "", url, method, headers, text or " ", parsed, {}, None)
+    if response.status != 200:
+        client.handle_http_status_code(response.status, "", url, method, text[:200])
+        raise HttpError(f"HTTP {response.status}", status=response.status)
+
+
+@contextmanager
+def translated(venue: str, secrets: Sequence[str] = ()) -> Iterator[None]:
+    """Turn ccxt's and parsers' exceptions into ours at the one place where they enter."""
+    try:
+        yield
+    except ConnectorError as exc:
+        exc.venue = exc.venue or venue
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as exc:
+        raise BadPayload(f"the answer does not have the expected form ({type(exc).__name__})", venue=venue) from exc
+    except Exception as exc:
+        ours = _ours(exc)
+        if ours is None:
+            raise
+        # ccxt's texts may hold a key or a signature.
+        text = scrub(str(exc), secrets)
+        exc.args = (text,)
+        raise ours(_short(text), venue=venue) from exc
+
+
+def _ours(exc: Exception) -> type[ConnectorError] | None:
+    """Return our class for a ccxt exception, the most specific first."""
+    ccxt = import_ccxt()
+    table: tuple[tuple[Any, type[ConnectorError]], ...] = (
+        (ccxt.BadSymbol, NotListed),
+        (ccxt.RestrictedLocation, Restricted),
+        (ccxt.AuthenticationError, AuthRejected),
+        (ccxt.OnMaintenance, Maintenance),
+        (ccxt.RateLimitExceeded, RateLimited),
+        (ccxt.DDoSProtection, RateLimited),
+        (ccxt.RequestTimeout, TimedOut),
+        (ccxt.BadResponse, BadPayload),
+        (ccxt.NetworkError, Unreachable),
+        (ccxt.BaseError, VenueRefused),
+    )
+    return next((ours for theirs, ours in table if isinstance(exc, theirs)), None)
+
+
+def _short(text: str, most: int = 200) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= most else f"{one_line[: most - 1]}…"
+
+
+class CcxtConnector(ExchangeConnector):
+    """A venue whose facts a subclass states as data."""
+
+    classes: ClassVar[Mapping[Kind, str]] = {}
+    units: ClassVar[Mapping[Kind, Units]] = {}
+    fees: ClassVar[Mapping[Kind, Fee]] = {}
+    instrument_maps: ClassVar[Mapping[Kind, InstrumentMap]] = {}
+    ticker_maps: ClassVar[Mapping[Kind, Sequence[TickerMap]]] = {}
+    book_maps: ClassVar[Mapping[Kind, BookMap]] = {}
+    time_map: ClassVar[ValueMap | None] = None
+    status_map: ClassVar[ValueMap | None] = None
+    limits: ClassVar[Sequence[Limit]] = ()
+
+    def __init__(self, config: ExchangeConfig | None = None) -> None:
+        super().__init__(config)
+        self.cache = MetadataCache(None)
+        self._clients: dict[str, Any] = {}
+        self._listings: dict[Kind, Listings] = {}
+        self._loads: dict[Kind, asyncio.Task[Listings]] = {}
+        self._loaded_at: dict[Kind, float] = {}
+        self._touched: dict[Kind, set[str]] = {kind: set() for kind in self.kinds}
+        self._epoch = clock.epoch()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.kinds = tuple(cls.classes)
+
+    def bind(self, transport: Transport, route: Route) -> None:
+        """Take the manager's seam."""
+        super().bind(transport, route)
+        self._clients.clear()
+        self._loads.clear()
+
+    async def connect(self) -> None:
+        """Build the ccxt objects; nothing is asked of the venue yet."""
+        for kind in self.kinds:
+            self._client(kind)
+
+    async def disconnect(self) -> None:
+        """Stop metadata loads; the session is the manager's."""
+        loads = [task for task in self._loads.values() if not task.done()]
+        for task in loads:
+            task.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        self._loads.clear()
+
+    # --- instruments
+
+    async def listings(self, kinds: Sequence[Kind], *, refresh: bool = False) -> Listings:
+        """Return the instruments of these kinds, from memory, from disk while fresh, else from the venue.
+
+        `refresh` asks the venue again unless it did so within the last minute.
+        """
+        mine = [kind for kind in kinds if kind in self.classes]
+        parts = await asyncio.gather(*(self._listings_of(kind, refresh=refresh) for kind in mine))
+        return parts[0] if len(parts) == 1 else Listings.joined(parts)
+
+    def known_listings(self, kind: Kind | None = None) -> Listings | None:
+        """Return what is in memory already, of one market or of all; None where nothing is."""
+        if kind is not None:
+            return self._listings.get(kind)
+        return Listings.joined(self._listings.values()) if self._listings else None
+
+    async def _listings_of(self, kind: Kind, *, refresh: bool) -> Listings:
+        if self._epoch != clock.epoch():
+            # A recording must hold all that its replay will ask for, and a replay knows nothing else.
+            self._forget()
+        if refresh and clock.monotonic() - self._loaded_at.get(kind, -inf) < REFRESH_S:
+            refresh = False
+        if not refresh and kind in self._listings:
+            return self._listings[kind]
+        # Shielded and shared: one caller that gives up must not take the load from the others.
+        load = self._loads.get(kind)
+        if load is None or load.done():
+            load = self._loads[kind] = asyncio.create_task(self._load(kind, refresh=refresh))
+            load.add_done_callback(_seen)
+        return await asyncio.shield(load)
+
+    def _forget(self) -> None:
+        self._epoch = clock.epoch()
+        self._listings.clear()
+        self._loads.clear()
+        self._loaded_at.clear()
+        for ids in self._touched.values():
+            ids.clear()
+
+    async def _load(self, kind: Kind, *, refresh: bool) -> Listings:
+        from xex.access.deadline import until
+
+        key, written_with = f"{self._route.venue}-{kind}", import_ccxt().__version__
+        kept = None if self._route.base_url else self.cache.load(key, written_with)
+        if kept is not None and kept[1] and not refresh:
+            self._listings[kind] = kept[0]
+            return kept[0]
+        spec = self.instrument_maps[kind]
+        try:
+            with until(None):
+                response = await self._call(kind, spec.call, dict(spec.params), (spec.rows, spec.id))
+            with self._reading(kind, response):
+                found = listings(
+                    response.body,
+                    spec,
+                    kind,
+                    self.units[kind],
+                    self.fees[kind],
+                    self._client(kind).commonCurrencies,
+                )
+        except ConnectorError as exc:
+            if kept is None:
+                raise
+            log.warning("%s: metadata from disk, the venue's own failed: %s", self._route.exchange, exc)
+            found = kept[0]
+        else:
+            self._loaded_at[kind] = clock.monotonic()
+            if not self._route.base_url:
+                self.cache.save(key, written_with, found)
+        self._listings[kind] = found
+        return found
+
+    # --- questions
+
+    async def get_ticker(self, symbol: str) -> Mapping[str, Any] | None:
+        """Return one ticker in base units, None where it is not listed."""
+        instrument = parse_symbol(symbol).instrument
+        if instrument is None:
+            return None
+        columns = await self.tickers([instrument])
+        if not columns:
+            return None
+        row = {name: values[0] for name, values in columns.items()}
+        stamp = row.get("exchange_time")
+        if stamp is not None and np.isfinite(stamp):
+            row["timestamp"] = stamp / 1e3
+        return row
+
+    async def tickers(self, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> Columns:
+        """Return tickers, one request per endpoint whatever the number of instruments."""
+        kinds = list(dict.fromkeys(instrument.kind for instrument in instruments))
+        parts = await asyncio.gather(
+            *(
+                self._tickers_of(kind, [i for i in instruments if i.kind == kind], [i for i in legs if i.kind == kind])
+                for kind in kinds
+                if kind in self.classes
+            )
+        )
+        return concat(parts, "tickers")
+
+    async def _tickers_of(self, kind: Kind, instruments: list[Instrument], legs: list[Instrument]) -> Columns:
+        table = await self.listings([kind])
+        listed = [found for found in (self._listed(table, i) for i in instruments) if found is not None]
+        extra = [found for found in (self._listed(table, i) for i in legs) if found is not None]
+        self._touched[kind].update(found.id for found in (*listed, *extra))
+        asked = {found.id for found in listed}
+        extra = [found for found in extra if found.id not in asked]
+        wanted = [(spec, [*listed, *extra] if spec.quotes else listed) for spec in self.ticker_maps[kind]]
+        return await self._merged(kind, table, [(spec, group) for spec, group in wanted if group])
+
+    async def market(self, kinds: Sequence[Kind]) -> Columns:
+        """Return every active instrument's ticker, the whole market in one request per endpoint."""
+        parts = []
+        for kind in kinds:
+            if kind in self.classes:
+                table = await self.listings([kind])
+                parts.append(await self._merged(kind, table, [(spec, None) for spec in self.ticker_maps[kind]]))
+        return concat(parts, "tickers")
+
+    async def _merged(
+        self, kind: Kind, table: Listings, wanted: Sequence[tuple[TickerMap, Sequence[Listed] | None]]
+    ) -> Columns:
+        """Ask the endpoints at once and join their rows by id; one that fails costs its own columns only."""
+        answers = await asyncio.gather(
+            *(self._ticker_rows(kind, table, spec, group) for spec, group in wanted), return_exceptions=True
+        )
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        for failure in failed:
+            if not isinstance(failure, ConnectorError):
+                raise failure
+        parts = [answer for answer in answers if not isinstance(answer, BaseException)]
+        if not parts:
+            raise failed[0]
+        merged = join_by_id(parts)
+        if failed:
+            merged["flags"] = ["partial"] * len(merged["id"])
+        return self._described(kind, table, merged)
+
+    async def _ticker_rows(
+        self, kind: Kind, table: Listings, spec: TickerMap, group: Sequence[Listed] | None
+    ) -> Columns:
+        params = dict(spec.params)
+        if group is None:
+            self._touched[kind].update(table.columns["id"])
+        if group is not None and spec.one and len(group) == 1:
+            params[spec.one] = group[0].id
+        elif group is not None and spec.many:
+            params[spec.many] = ",".join(found.id for found in group)
+        response = await self._call(kind, spec.call, params, (spec.rows, spec.id))
+        with self._reading(kind, response):
+            columns = ticker_columns(response.body, spec)
+        return self._known(kind, table, columns, response, spec, group)
+
+    def _known(
+        self,
+        kind: Kind,
+        table: Listings,
+        columns: Columns,
+        response: Response,
+        spec: TickerMap,
+        group: Sequence[Listed] | None,
+    ) -> Columns:
+        """Keep the rows that were asked for, in the order of the listings, and date them."""
+        rows_by_id = {id_: row for row, id_ in enumerate(columns["id"])}
+        if group is None:
+            active = table.columns["active"]
+            wanted = [id_ for id_, live in zip(table.columns["id"], active, strict=True) if live]
+        else:
+            wanted = [found.id for found in group]
+        rows = [rows_by_id[id_] for id_ in wanted if id_ in rows_by_id]
+        if group is not None and not rows:
+            raise BadPayload(f"no {kind} row for {', '.join(wanted[:3])} in the answer", venue=self._route.venue)
+        kept = take(columns, rows)
+        count = len(rows)
+        kept["received_time"] = np.full(count, float(response.received_at))
+        kept["response_id"] = [response.id] * count
+        kept["time_source"] = [spec.time_source] * count
+        return kept
+
+    def _described(self, kind: Kind, table: Listings, columns: Columns) -> Columns:
+        """Bring rows to base units and say which instrument each is."""
+        rows = np.array([table.row_of_id(id_, (kind,)) for id_ in columns.pop("id")], dtype=np.intp)
+        static = table.columns
+        sizes = np.array(static["contract_size"], dtype=np.float64)[rows]
+        multipliers = np.array(static["multiplier"], dtype=np.float64)[rows]
+        done = to_base(columns, self.units[kind], sizes, multipliers)
+        for name in ("base", "quote", "settle", "kind", "fee_source"):
+            done[name] = [static[name][row] for row in rows]
+        done["taker_bps"] = np.array(static["taker_bps"], dtype=np.float64)[rows]
+        done["instrument"] = [table.symbols[row] for row in rows]
+        done["group"] = [table.groups[row] for row in rows]
+        return done
+
+    async def books(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return both sides of each instrument's book."""
+        parts = await asyncio.gather(*(self._book(instrument) for instrument in instruments))
+        return concat(parts, "books")
+
+    async def _book(self, instrument: Instrument) -> Columns:
+        kind = instrument.kind
+        table = await self.listings([kind])
+        found = self._listed(table, instrument)
+        if found is None:
+            raise NotListed(f"{instrument.symbol} is not listed", venue=self._route.venue)
+        spec = self.book_maps[kind]
+        params: dict[str, Any] = {**spec.params, spec.id: found.id}
+        if spec.limit:
+            params[spec.limit[0]] = spec.limit[1]
+        response = await self._call(kind, spec.call, params)
+        with self._reading(kind, response):
+            columns = book_columns(response.body, spec)
+        count = len(columns["side"])
+        columns["id"] = [found.id] * count
+        columns["received_time"] = np.full(count, float(response.received_at))
+        columns["response_id"] = [response.id] * count
+        columns["time_source"] = [spec.time_source] * count
+        done = self._described(kind, table, columns)
+        del done["taker_bps"], done["fee_source"]
+        return done
+
+    async def server_time(self) -> ServerTime | None:
+        """Return the venue's clock reading."""
+        spec = self.time_map
+        if spec is None:
+            return None
+        response, value = await self._value(spec)
+        resolution = spec.scale if spec.scale > 1 else 0.0
+        return ServerTime(number(value) * spec.scale, response.sent_at, response.received_at, resolution)
+
+    async def status(self) -> str:
+        """Return "ok", or the venue's own word for why not."""
+        spec = self.status_map
+        if spec is None:
+            return "ok"
+        _, value = await self._value(spec)
+        word = str(value or "")
+        return "ok" if word in spec.good or not word else word
+
+    async def _value(self, spec: ValueMap) -> tuple[Response, Any]:
+        kind = next((kind for kind in reversed(self.kinds) if hasattr(self._client(kind), spec.call)), self.kinds[0])
+        response = await self._call(kind, spec.call, {})
+        with self._reading(kind, response):
+            data = decode(response.body)
+            check_envelope(data, spec.ok)
+        return response, dig(data, spec.value)
+
+    # --- plumbing
+
+    @staticmethod
+    def _listed(table: Listings, instrument: Instrument) -> Listed | None:
+        row = table.find(instrument)
+        return None if row is None else table.listed(row)
+
+    def _client(self, kind: Kind) -> Any:
+        """Return the keyless ccxt object of a market: a wrong key changes nothing about market data."""
+        name = self.classes[kind]
+        client = self._clients.get(name)
+        if client is None:
+            options = dict(self.config.options) if self.config is not None else {}
+            client = _seamed(name)({"enableRateLimit": False, "options": options})
+            client.enableLastHttpResponse = client.enableLastJsonResponse = False
+            client.xex_transport, client.xex_route = self._transport, self._route
+            self._clients[name] = client
+        return client
+
+    async def _call(
+        self, kind: Kind, method: str, params: dict[str, Any], rows: tuple[str, str] | None = None
+    ) -> Response:
+        """Make the one request of an implicit ccxt method and return it as it came.
+
+        `rows` says where a list of instruments stands in the body and what names them, so that a recording can be
+        cut down to those that were asked for.
+        """
+        token = _raw.set(None)
+        trim = None if rows is None else partial(trimmed, path=rows[0], id_path=rows[1], keep=self._touched[kind])
+        _trim.set(trim)
+        try:
+            with translated(self._route.venue, self._route.secrets):
+                await cast("Awaitable[object]", getattr(self._client(kind), method)(params))
+            response = _raw.get()
+        except RateLimited:
+            self._slow_down(_raw.get())
+            raise
+        finally:
+            _raw.reset(token)
+        if response is None:
+            raise BadPayload("no answer came through", venue=self._route.venue)
+        return response
+
+    @contextmanager
+    def _reading(self, kind: Kind, response: Response) -> Iterator[None]:
+        """Translate what goes wrong while a body is read; an error body is recognised in the venue's words."""
+        try:
+            with translated(self._route.venue, self._route.secrets):
+                try:
+                    yield
+                except ErrorBody:
+                    recognise(self._client(kind), response)
+                    raise
+        except ConnectorError as exc:
+            self._route.state.failed(exc)
+            if isinstance(exc, RateLimited):
+                self._slow_down(response)
+            raise
+
+    def _slow_down(self, response: Response | None) -> None:
+        """Pause a venue that asked for it in the body; the seam has heard the statuses itself."""
+        if response is not None:
+            self._transport.budgets.pause(response.origin, PAUSE_S)
+
+
+class SpotCurrencies(CcxtConnector):
+    """A venue whose spot books trade currencies against one another."""
+
+    currency_pairs: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    async def currency_legs(self, pairs: Sequence[tuple[str, str]], bases: Sequence[str]) -> tuple[Columns, Columns]:
+        """Return the spot tickers that rates need, in one request, and the books of the direct pairs."""
+        wanted = [Instrument(base, quote, "spot") for base, quote in pairs if (base, quote) in self.currency_pairs]
+        quotes = {currency for pair in pairs for currency in pair}
+        ratios = [Instrument(base, quote, "spot") for base in bases for quote in sorted(quotes)]
+        table = await self.listings(["spot"])
+        direct = [instrument for instrument in wanted if table.find(instrument) is not None]
+        tickers, books = await asyncio.gather(
+            self.tickers([*direct, *ratios]), self.books(direct), return_exceptions=True
+        )
+        if isinstance(tickers, BaseException):
+            raise tickers
+        return tickers, {} if isinstance(books, BaseException) else books
+
+
+def join_by_id(parts: Sequence[Columns]) -> Columns:
+    """Join rows of several endpoints by `id`; the first part that has a cell's column provides it.
+
+    Times and the response are those of the first part, which is the one that quotes.
+    """
+    if len(parts) == 1:
+        return dict(parts[0])
+    ids = list(dict.fromkeys(id_ for part in parts for id_ in part["id"]))
+    joined: Columns = {"id": ids}
+    for part in parts:
+        place = {id_: row for row, id_ in enumerate(part["id"])}
+        rows = [place.get(id_, -1) for id_ in ids]
+        for name, values in part.items():
+            if name == "id":
+                continue
+            have = joined.get(name)
+            joined[name] = _picked(values, rows) if have is None else _filled(have, values, rows)
+    return joined
+
+
+def _picked(values: Any, rows: Sequence[int]) -> Any:
+    if isinstance(values, np.ndarray):
+        places = np.array(rows)
+        return np.where(places >= 0, values[places], np.nan)
+    empty: Any = "" if values and isinstance(values[0], str) else None
+    return [values[row] if row >= 0 else empty for row in rows]
+
+
+def _filled(have: Any, values: Any, rows: Sequence[int]) -> Any:
+    """Fill only the rows that no earlier part had."""
+    if isinstance(have, np.ndarray):
+        return np.where(np.isnan(have), _picked(np.asarray(values), rows), have)
+    return [old or (values[row] if row >= 0 else old) for old, row in zip(have, rows, strict=True)]
+
+
+def _seen(task: asyncio.Task[Listings]) -> None:
+    """Mark a failure as seen: whoever waited has it, and nobody may be waiting any more."""
+    if not task.cancelled():
+        task.exception()
+
+
+__all__ = ["CcxtConnector", "SpotCurrencies", "import_ccxt", "join_by_id", "recognise", "translated"]

@@ -1,0 +1,427 @@
+"""Column maps: from a venue's body to columns, as data. No I/O, no ccxt; a recorded body tests it.
+
+A path names a field of the payload: ``"last"``, ``"b.0"`` the first entry of a list, ``"result.*.bids"`` whatever
+the one key is. Numbers may come as numbers or as text. A cell that is empty, not a number or not finite is
+absent; a price that is not positive is absent too, since no venue trades at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from xex.errors import BadPayload
+from xex.model.instruments import Kind, unmultiplied
+from xex.model.listings import NUMBERS, TEXTS, Listings
+from xex.model.schema import Columns
+from xex.model.units import Units, factor
+
+KEY = "<key>"
+"""The id is the key of the row, not a field of it."""
+
+_PRICES = frozenset({"bid", "ask", "last", "open", "high", "low", "mark", "index", "vwap"})
+
+
+class ErrorBody(BadPayload):
+    """The envelope says that this is an error, in the venue's own words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """A venue's published base tier, in basis points of notional."""
+
+    taker_bps: float
+    maker_bps: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TickerMap:
+    """One endpoint's tickers.
+
+    `call` is ccxt's implicit method, `one` the parameter that asks for a single id, `many` the one that takes
+    ids joined by commas; without either the whole market comes. `ok` is the envelope's field and its value
+    in an answer. `time` dates the row; `time_source` says whether it is a quote's or a trade's time. `quotes`
+    marks the endpoint whose bid and ask count.
+    """
+
+    call: str
+    id: str
+    fields: Mapping[str, str]
+    rows: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    one: str = ""
+    many: str = ""
+    ok: tuple[str, str] | None = None
+    time: str = ""
+    time_source: str = "received"
+    halted: str = ""
+    quotes: bool = True
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BookMap:
+    """One endpoint's order book: `bids` and `asks` lead to lists of (price, size, …)."""
+
+    call: str
+    id: str
+    bids: str
+    asks: str
+    limit: tuple[str, int] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    ok: tuple[str, str] | None = None
+    time: str = ""
+    time_source: str = "received"
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentMap:
+    """One endpoint's instruments.
+
+    A field is a path or a function of the row. `where` keeps rows whose field has one of the values; `active`
+    is the field and the value it has while the instrument trades.
+    """
+
+    call: str
+    id: str
+    fields: Mapping[str, str | Callable[[Mapping[str, Any]], Any]]
+    rows: str
+    active: tuple[str, str]
+    params: Mapping[str, str] = field(default_factory=dict)
+    where: Mapping[str, Collection[str]] = field(default_factory=dict)
+    ok: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueMap:
+    """One endpoint's single value: a clock reading (`scale` brings it to ms) or a status word."""
+
+    call: str
+    value: str
+    ok: tuple[str, str] | None = None
+    scale: float = 1.0
+    good: Collection[str] = ()
+
+
+def dig(data: Any, path: str) -> Any:
+    """Follow a path into decoded JSON; None where it leads nowhere."""
+    for part in path.split(".") if path else ():
+        if isinstance(data, Mapping):
+            data = next(iter(data.values()), None) if part == "*" else data.get(part)
+        elif isinstance(data, list) and part.isdigit():
+            data = data[int(part)] if int(part) < len(data) else None
+        else:
+            return None
+    return data
+
+
+def number(cell: Any) -> float:
+    """Return a cell as a finite float, NaN for whatever is none.
+
+    >>> number("12.5"), number(""), number(None), number(True), number("inf")
+    (12.5, nan, nan, nan, nan)
+    """
+    if isinstance(cell, bool) or not isinstance(cell, (str, int, float)):
+        return float("nan")
+    try:
+        value = float(cell)
+    except ValueError:
+        return float("nan")
+    return value if abs(value) < float("inf") else float("nan")
+
+
+def decode(body: bytes) -> Any:
+    """Decode a body; what is not JSON is a `BadPayload`."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError as exc:
+        raise BadPayload(f"not JSON: {exc}") from None
+
+
+def check_envelope(data: Any, ok: tuple[str, str] | None) -> None:
+    """Raise `ErrorBody` unless the envelope says that this is an answer."""
+    if ok is not None and (not isinstance(data, Mapping) or _word(data.get(ok[0])) != ok[1]):
+        raise ErrorBody(f"the body does not say {ok[0]} = {ok[1] or 'nothing'}")
+
+
+def _word(value: Any) -> str:
+    """Return an envelope's field as text; an empty list (no errors) is empty."""
+    return "" if value in (None, []) else str(value)
+
+
+def trimmed(body: bytes, path: str, id_path: str, keep: Collection[str]) -> bytes:
+    """Return a body with only the rows of the ids in `keep`; unchanged where that would leave none."""
+    data = decode(body)
+    *parents, last = path.split(".") if path else [""]
+    holder = dig(data, ".".join(parents)) if path else {"": data}
+    rows = holder[last]
+    if id_path == KEY:
+        kept: Any = {key: row for key, row in rows.items() if key in keep}
+    elif isinstance(rows, list):
+        kept = [row for row in rows if row.get(id_path) in keep]
+    else:
+        return body
+    if not kept:
+        return body
+    holder[last] = kept
+    return msgspec.json.encode(data if path else kept)
+
+
+# --- tickers -----------------------------------------------------------------------------------------------
+
+
+def ticker_columns(body: bytes, spec: TickerMap) -> Columns:
+    """Return `id` and the raw columns of a ticker body, in the venue's units.
+
+    The fast path decodes only the mapped fields, straight to floats. A body that does not fit it is read
+    again cell by cell, so that one odd cell costs that cell and not the market.
+    """
+    try:
+        ids, rows = _typed_rows(body, spec)
+    except msgspec.ValidationError:
+        ids, rows = _loose_rows(body, spec)
+    except msgspec.DecodeError as exc:
+        raise BadPayload(f"not JSON: {exc}") from None
+    columns: Columns = {"id": ids}
+    for name, path in spec.fields.items():
+        columns[name] = _cleaned(_cells(rows, path), positive=name in _PRICES)
+    if spec.time:
+        columns["exchange_time"] = _times(_cells(rows, spec.time))
+    if spec.halted:
+        columns["halted"] = [cell is True for cell in _cells(rows, spec.halted)]
+    return columns
+
+
+def _typed_rows(body: bytes, spec: TickerMap) -> tuple[list[str], list[Any]]:
+    single = not spec.rows and body.lstrip()[:1] == b"{"
+    if single:
+        check_envelope_absent(body)
+    data = _decoder(spec, single).decode(body)
+    if spec.ok is not None and _word(getattr(data, spec.ok[0])) != spec.ok[1]:
+        raise ErrorBody(f"the body does not say {spec.ok[0]} = {spec.ok[1] or 'nothing'}")
+    rows: Any = [data] if single else data
+    for part in spec.rows.split(".") if spec.rows else ():
+        rows = getattr(rows, part, None)
+    if rows is None:
+        raise ErrorBody(f"the body has no {spec.rows}")
+    if spec.id == KEY:
+        return list(rows), list(rows.values())
+    return list(map(attrgetter(_attribute(spec.id)), rows)), rows
+
+
+def check_envelope_absent(body: bytes) -> None:
+    """Raise `ErrorBody` where a single row was expected and an error object came."""
+    if b'"code"' in body[:64] and b'"msg"' in body[:512]:
+        raise ErrorBody("an error object instead of a ticker")
+
+
+@cache
+def _decoder(spec: TickerMap, single: bool) -> msgspec.json.Decoder[Any]:
+    row = _row_type(spec)
+    if single:
+        return msgspec.json.Decoder(row, strict=False)
+    rows: Any = dict[str, row] if spec.id == KEY else list[row]  # type: ignore[valid-type]
+    for part in reversed(spec.rows.split(".")) if spec.rows else ():
+        fields: list[Any] = [(part, rows | None, None)]
+        if spec.ok is not None and part == spec.rows.split(".")[0]:
+            fields.append((spec.ok[0], Any, None))
+        rows = msgspec.defstruct("Envelope", fields, gc=False)
+    return msgspec.json.Decoder(rows, strict=False)
+
+
+def _row_type(spec: TickerMap) -> Any:
+    """Make the struct that holds the mapped fields of a row and skips all others."""
+    fields: dict[str, Any] = {}
+    for path in spec.fields.values():
+        key, _, rest = path.partition(".")
+        fields[key] = (key, list[float | None] | None if rest else float | None, None)
+    if spec.time:
+        fields[spec.time] = (spec.time, float | str | None, None)
+    if spec.halted:
+        fields[spec.halted] = (spec.halted, bool | None, None)
+    if spec.id != KEY:
+        fields[spec.id] = (spec.id, str, "")
+    names = {key: _attribute(key) for key in fields}
+    return msgspec.defstruct(
+        "Row",
+        [(names[key], kind, default) for key, kind, default in fields.values()],
+        rename={attribute: key for key, attribute in names.items()},
+        gc=False,
+    )
+
+
+def _attribute(key: str) -> str:
+    return f"f_{key}"
+
+
+def _cells(rows: Sequence[Any], path: str) -> list[Any]:
+    key, _, rest = path.partition(".")
+    if rows and isinstance(rows[0], Mapping):
+        return [dig(row, path) for row in rows]
+    cells = list(map(attrgetter(_attribute(key)), rows))
+    if not rest:
+        return cells
+    place = int(rest)
+    return [cell[place] if cell and len(cell) > place else None for cell in cells]
+
+
+def _loose_rows(body: bytes, spec: TickerMap) -> tuple[list[str], list[Any]]:
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    rows = dig(data, spec.rows)
+    if isinstance(rows, Mapping):
+        keyed = rows.items() if spec.id == KEY else [("", rows)]
+        pairs = [(key, row) for key, row in keyed if isinstance(row, Mapping)]
+    elif isinstance(rows, list):
+        pairs = [("", row) for row in rows if isinstance(row, Mapping)]
+    else:
+        raise BadPayload(f"no rows at {spec.rows or 'the top'}")
+    if spec.id == KEY:
+        return [key for key, _ in pairs], [row for _, row in pairs]
+    return [str(row.get(spec.id, "")) for _, row in pairs], [row for _, row in pairs]
+
+
+def _cleaned(cells: Sequence[Any], *, positive: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        values = np.array(cells, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.array([number(cell) for cell in cells], dtype=np.float64)
+    bad = ~np.isfinite(values) | (values <= 0 if positive else values < 0)
+    if bad.any():
+        values[bad] = np.nan
+    return values
+
+
+def _times(cells: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.array([milliseconds(cell) for cell in cells], dtype=np.float64)
+
+
+def milliseconds(cell: Any) -> float:
+    """Return a time as milliseconds since 1970: a number, digits as text, or ISO 8601 in UTC.
+
+    >>> milliseconds("1700000000000"), milliseconds("2023-11-14T22:13:20.500Z"), milliseconds(None)
+    (1700000000000.0, 1700000000500.0, nan)
+    """
+    value = number(cell)
+    if value == value or not isinstance(cell, str):
+        return value if value > 0 else float("nan")
+    try:
+        return float(np.datetime64(cell.rstrip("Z"), "ms").astype("int64"))
+    except ValueError:
+        return float("nan")
+
+
+# --- books -------------------------------------------------------------------------------------------------
+
+
+def book_columns(body: bytes, spec: BookMap) -> Columns:
+    """Return one book as rows of `side`, `level`, `price`, `size`, `censored` and its time, best level first.
+
+    Sizes are in the venue's units. A book without a single usable level is a `BadPayload`: a listed market
+    has one, so the answer is wrong and not the market.
+    """
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    bids, asks = (_levels(dig(data, path), path) for path in (spec.bids, spec.asks))
+    if not len(bids) and not len(asks):
+        raise BadPayload("an empty book")
+    bids, asks = bids[np.argsort(-bids[:, 0], kind="stable")], asks[np.argsort(asks[:, 0], kind="stable")]
+    cut = [spec.limit is not None and len(side) >= spec.limit[1] for side in (bids, asks)]
+    rows = len(bids) + len(asks)
+    return {
+        "side": ["bid"] * len(bids) + ["ask"] * len(asks),
+        "level": np.concatenate([np.arange(len(bids)), np.arange(len(asks))]).astype(np.float64),
+        "price": np.concatenate([bids[:, 0], asks[:, 0]]),
+        "size": np.concatenate([bids[:, 1], asks[:, 1]]),
+        "censored": np.repeat(cut, [len(bids), len(asks)]),
+        "exchange_time": np.full(rows, milliseconds(dig(data, spec.time)) if spec.time else np.nan),
+    }
+
+
+def _levels(levels: Any, path: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if not isinstance(levels, list):
+        raise BadPayload(f"no list of levels at {path}")
+    try:
+        pairs = np.array([(level[0], level[1]) for level in levels], dtype=np.float64).reshape(-1, 2)
+    except (IndexError, KeyError, TypeError, ValueError):
+        raise BadPayload(f"a level at {path} is not a price and a size") from None
+    return pairs[np.isfinite(pairs).all(axis=1) & (pairs > 0).all(axis=1)]
+
+
+# --- instruments -------------------------------------------------------------------------------------------
+
+
+def listings(
+    body: bytes, spec: InstrumentMap, kind: Kind, units: Units, fee: Fee, names: Mapping[str, str]
+) -> Listings:
+    """Return a venue's instruments; `names` renames the venue's currency codes.
+
+    Rows that cannot be understood are left out: an instrument with an unknown contract size must not trade
+    at a guessed one. Not one understood row in a body that has rows is a `BadPayload`.
+    """
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    rows = dig(data, spec.rows)
+    if isinstance(rows, Mapping):
+        rows = [{KEY: key, **row} for key, row in rows.items() if isinstance(row, Mapping)]
+    if not isinstance(rows, list) or not rows:
+        raise BadPayload(f"no instruments at {spec.rows or 'the top'}")
+    kept = [row for row in rows if isinstance(row, Mapping) and _wanted(row, spec)]
+    columns: dict[str, list[Any]] = {name: [] for name in (*TEXTS, *NUMBERS, "active")}
+    for row in kept:
+        entry = _entry(row, spec, kind, units, fee, names)
+        if entry is not None:
+            for name, cells in columns.items():
+                cells.append(entry[name])
+    if kept and not columns["id"]:
+        raise BadPayload("no instrument that can be understood")
+    return Listings(columns)
+
+
+def _wanted(row: Mapping[str, Any], spec: InstrumentMap) -> bool:
+    return all(str(row.get(name, "")) in values for name, values in spec.where.items())
+
+
+def _entry(
+    row: Mapping[str, Any], spec: InstrumentMap, kind: Kind, units: Units, fee: Fee, names: Mapping[str, str]
+) -> dict[str, Any] | None:
+    def cell(name: str, default: Any = None) -> Any:
+        source = spec.fields.get(name)
+        if source is None:
+            return default
+        try:
+            return source(row) if callable(source) else dig(row, source)
+        except (KeyError, IndexError, TypeError, ValueError):
+            return default
+
+    def code(name: str) -> str:
+        text = str(cell(name, "") or "").upper()
+        return names.get(text, text)
+
+    base, multiplier = (code("base"), 1) if kind == "spot" else unmultiplied(code("base"))
+    size = number(cell("contract_size", 1.0))
+    if not base or not code("quote") or not size > 0:
+        return None
+    scale = float(factor(units.lot, np.array(size), np.array(float(multiplier))))
+    taker, maker = number(cell("taker_bps")), number(cell("maker_bps"))
+    own = taker == taker
+    return {
+        "id": str(row.get(spec.id, "")), "base": base, "quote": code("quote"), "settle": code("settle"),
+        "kind": kind, "expiry": str(cell("expiry", "") or ""),
+        "multiplier": float(multiplier), "contract_size": size,
+        "tick": number(cell("tick")) / multiplier,
+        "lot": number(cell("lot")) * scale, "min_amount": number(cell("min_amount")) * scale,
+        "min_notional": number(cell("min_notional")),
+        "taker_bps": taker if own else fee.taker_bps, "maker_bps": maker if own else fee.maker_bps,
+        "fee_source": "venue: first tier of the instrument list" if own else fee.source,
+        "active": str(row.get(spec.active[0], "")) == spec.active[1],
+    }  # fmt: skip
