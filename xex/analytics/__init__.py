@@ -1,0 +1,7 @@
+"""What the numbers mean. Pure functions, frame to frame: no I/O, no clock of their own."""
+
+from __future__ import annotations
+
+from xex.analytics import arbitrage, liquidity, pricing
+
+__all__ = ["arbitrage", "liquidity", "pricing"]

@@ -1,0 +1,125 @@
+"""What it costs to trade: a score from order books.
+
+After the Xetra Liquidity Measure: the cost in basis points of buying and selling a notional at once, against a
+reference price that the quotes themselves cannot move.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xex.errors import ConfigError
+from xex.model import schema
+from xex.model.schema import Columns, flags, numbers, take, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+NOTIONALS = (1e3, 1e4, 1e5, 1e6)
+WORST = 0.05
+"""Missing depth, and levels further away than this, cost this much a side."""
+
+
+def curve(books: pd.DataFrame, reference: float | Mapping[str, float]) -> pd.DataFrame:
+    """Return the round-trip cost of each notional, per group and exchange and, as exchange "all", merged.
+
+    `books` needs `exchange`, `side` ("bid" | "ask"), `price` and `size` (base units), `group` or `base` and
+    `kind`. `reference` is the price, one for all or by group, in the books' currency; the notionals (1 k to 1 M)
+    are in that currency too. `cost_bps` lies in [0, 1000], `score` in [0, 100]; `censored` marks a cost that is
+    an upper bound because the venue cut the book before the notional was filled.
+    """
+    schema.check(books, ("exchange", "side", "price", "size"), "liquidity.curve")
+    columns = schema.columns_of(books)
+    rows = [
+        {"group": group, "exchange": exchange, **cell}
+        for group, exchange, picked in _parts(columns)
+        for cell in costs(picked, _reference(reference, group))
+    ]
+    names = schema.SCHEMAS["liquidity"]
+    return schema.frame({name: [row[name] for row in rows] for name in names}, "liquidity")
+
+
+def score(books: pd.DataFrame, reference: float | Mapping[str, float]) -> pd.DataFrame:
+    """Return the mean score over the notionals, per group and exchange and, as exchange "all", merged.
+
+    The formula: cost C in bps of a round trip, S = 100 · (1 − ln(1 + C) / ln 1001), the mean of S over 1 k, 10 k,
+    100 k and 1 M. Input as in `curve`; `notional` and `cost_bps` are means too.
+    """
+    points = curve(books, reference)
+    means = points.groupby(["group", "exchange"], sort=False, as_index=False).agg(
+        {"notional": "mean", "cost_bps": "mean", "score": "mean", "censored": "any"}
+    )
+    return means[list(schema.SCHEMAS["liquidity"])]
+
+
+def _reference(reference: float | Mapping[str, float], group: str) -> float:
+    if isinstance(reference, (int, float)):
+        return float(reference)
+    try:
+        return float(reference[group])
+    except KeyError:
+        raise ConfigError(f"no reference price for the group {group!r}") from None
+
+
+def _parts(columns: Columns) -> list[tuple[str, str, Columns]]:
+    groups, exchanges = np.array(texts(columns, "group")), np.array(texts(columns, "exchange"))
+    parts = []
+    for group in dict.fromkeys(groups.tolist()):
+        inside = groups == group
+        members = list(dict.fromkeys(exchanges[inside].tolist()))
+        parts += [(group, name, take(columns, inside & (exchanges == name))) for name in members]
+        parts.append((group, "all", take(columns, inside)))
+    return parts
+
+
+def costs(book: Columns, reference: float) -> list[dict[str, Any]]:
+    """Return one entry per notional for the levels of one book, or of several taken together."""
+    bids, asks = (_Side(book, side, reference) for side in ("bid", "ask"))
+    entries = []
+    for notional in NOTIONALS:
+        quantity = notional / reference
+        (bid, bid_short), (ask, ask_short) = bids.cost(quantity), asks.cost(quantity)
+        cost = min(max(1e4 * (bid + ask), 0.0), 1000.0)
+        entries.append(
+            {
+                "notional": notional,
+                "cost_bps": cost,
+                "score": 100.0 * (1.0 - np.log1p(cost) / np.log(1001.0)),
+                "censored": bid_short or ask_short,
+            }
+        )
+    return entries
+
+
+def mean_score(book: Columns, reference: float) -> tuple[float, bool]:
+    """Return the mean score and whether it is censored; NaN without a reference or a single level."""
+    if not reference > 0 or not np.isfinite(reference) or not len(texts(book, "side")):
+        return float("nan"), False
+    entries = costs(book, reference)
+    return float(np.mean([entry["score"] for entry in entries])), any(entry["censored"] for entry in entries)
+
+
+class _Side:
+    """One side of a book as costs per unit, best first, and cumulative sizes."""
+
+    def __init__(self, book: Columns, side: str, reference: float) -> None:
+        mask = np.array(texts(book, "side")) == side
+        away = numbers(book, "price")[mask] / reference - 1.0
+        # A level on the good side of the reference costs nothing, one too far away as much as a missing one.
+        cost = np.clip(away if side == "ask" else -away, 0.0, WORST)
+        order = np.argsort(cost, kind="stable")
+        self.unit_cost, self.size = cost[order], numbers(book, "size")[mask][order]
+        self.before = np.cumsum(self.size) - self.size
+        self.cut = bool(flags(book, "censored")[mask].any())
+
+    def cost(self, quantity: float) -> tuple[float, bool]:
+        """Return the mean cost a unit as a fraction, and whether a cut book ended before `quantity`."""
+        taken = np.clip(quantity - self.before, 0.0, self.size)
+        missing = max(quantity - float(taken.sum()), 0.0)
+        return (float(taken @ self.unit_cost) + missing * WORST) / quantity, self.cut and missing > 0
