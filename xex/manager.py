@@ -1,0 +1,734 @@
+"""The manager: asks all venues at once, keeps every answer and every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import numpy as np
+
+from xex.access import registry
+from xex.access.cache import MetadataCache
+from xex.access.deadline import remaining, until
+from xex.access.port import (
+    AnswersBooks,
+    AnswersMarket,
+    AnswersStatus,
+    AnswersTime,
+    ConvertsCurrencies,
+    ExchangeConnector,
+    ListsInstruments,
+    answers,
+)
+from xex.access.state import VenueState
+from xex.access.transport import Route, Transport, heard
+from xex.analytics import currency as currencies
+from xex.answer import CrossExchangeData
+from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
+from xex.errors import (
+    BadPayload,
+    ConfigError,
+    ConnectorError,
+    Drop,
+    Dropped,
+    LoopError,
+    NotListed,
+    NoVenueAnswered,
+    SymbolError,
+    TimedOut,
+    UnknownSymbol,
+    UnknownVenue,
+    Unreachable,
+)
+from xex.model import clock, schema
+from xex.model.instruments import KINDS, USD_LIKE, Ask, Instrument, Kind, parse_symbol
+from xex.model.listings import Listings, nearest
+from xex.model.schema import Columns, concat, length, numbers, take, texts
+from xex.snapshot import VenueAnswer, ages, assemble
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("xex.manager")
+access_log = logging.getLogger("xex.access")
+T = TypeVar("T")
+
+SKEW_FRESH_S = 300.0
+SKEW_GRACE_S = 0.05
+
+
+@dataclass(slots=True)
+class _Entry:
+    config: ExchangeConfig
+    connector: ExchangeConnector
+    state: VenueState
+    connected: bool = False
+
+    @property
+    def id(self) -> str:
+        return self.config.exchange_id
+
+
+class ExchangeManager:
+    """Several exchanges behind one interface.
+
+    Use it as ``async with ExchangeManager.from_env() as xm`` or add exchanges one by one. It belongs to the event
+    loop of its first question; from another live loop it raises `LoopError`, and after its own loop is closed
+    it binds to the next one. `deadline` (seconds) bounds each question that names none of its own, `cache` keeps
+    instruments on disk between runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        deadline: float = DEFAULT_DEADLINE_S,
+        cache: bool = True,
+        requests_per_second: float | None = None,
+    ) -> None:
+        self.deadline = _checked_deadline(deadline)
+        self.exchange_configs: dict[str, ExchangeConfig] = {}
+        self.exchange_info: dict[str, VenueState] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._cache = MetadataCache.default() if cache else MetadataCache(None)
+        self._requests_per_second = requests_per_second
+        self._transport = Transport(requests_per_second=requests_per_second)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._background: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> ExchangeManager:
+        """Return a manager of every installed venue, with keys, priorities and limits from the environment."""
+        points = registry.installed()
+        environment = read_environment(sorted(points))
+        manager = cls(
+            deadline=environment.deadline_s if deadline is None else deadline,
+            cache=cache,
+            requests_per_second=environment.requests_per_second,
+        )
+        for config in environment.configs:
+            manager._add(config, None, points)
+        return manager
+
+    # --- configuration
+
+    def add_exchange(self, config: ExchangeConfig, connector: ExchangeConnector | None = None) -> bool:
+        """Add an exchange, without any I/O; False where the id is taken or no connector is installed for it."""
+        return self._add(config, connector, None)
+
+    def _add(
+        self,
+        config: ExchangeConfig,
+        connector: ExchangeConnector | None,
+        points: Mapping[str, EntryPoint] | None,
+    ) -> bool:
+        name = config.exchange_id
+        if name in self._entries:
+            log.warning("exchange id %r is taken; remove_exchange(%r) first, or choose another id", name, name)
+            return False
+        if connector is None:
+            points = registry.installed() if points is None else points
+            point = points.get(config.venue)
+            if point is None:
+                log.warning(
+                    "no connector is installed for %r (installed: %s); pass connector=… or install a package with "
+                    "the entry point group %r", config.venue, ", ".join(sorted(points)), registry.GROUP,
+                )  # fmt: skip
+                return False
+            connector = registry.load(point)(config)
+        if getattr(connector, "cache", None) is not None:
+            connector.cache = self._cache  # type: ignore[attr-defined]
+        state = VenueState(name, config.venue)
+        entry = _Entry(config, connector, state)
+        self._entries[name], self.exchange_configs[name], self.exchange_info[name] = entry, config, state
+        self._bind(entry)
+        return True
+
+    def remove_exchange(self, exchange_id: str) -> bool:
+        """Forget an exchange; False where there is none of this id."""
+        entry = self._entries.pop(exchange_id, None)
+        if entry is None:
+            return False
+        del self.exchange_configs[exchange_id], self.exchange_info[exchange_id]
+        with suppress(RuntimeError):
+            self._keep(asyncio.get_running_loop().create_task(entry.connector.disconnect()))
+        return True
+
+    def _bind(self, entry: _Entry) -> None:
+        bind = getattr(entry.connector, "bind", None)
+        if bind is not None:
+            bind(self._transport, self._route(entry))
+
+    def _route(self, entry: _Entry) -> Route:
+        config = entry.config
+        keys = (config.api_key, config.secret_key, config.passphrase)
+        return Route(
+            exchange=entry.id,
+            venue=config.venue,
+            state=entry.state,
+            limits=getattr(entry.connector, "limits", ()),
+            timeout_s=config.timeout_s,
+            rate_share=config.rate_share,
+            base_url=config.base_url,
+            proxy=config.proxy,
+            secrets=tuple(key.get_secret_value() for key in keys if key is not None),
+        )
+
+    # --- life
+
+    async def __aenter__(self) -> Self:
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.disconnect_all()
+
+    def _enter(self) -> None:
+        """Bind to the running loop, or say why that cannot be."""
+        loop = asyncio.get_running_loop()
+        if self._loop is loop:
+            return
+        if self._loop is not None and not self._loop.is_closed():
+            raise LoopError(
+                f"this manager belongs to the event loop {id(self._loop):#x}, and was used from {id(loop):#x}; "
+                "make one manager per loop, or disconnect_all() in its own loop first"
+            )
+        self._loop = loop
+        self._background.clear()
+        self._transport = Transport(requests_per_second=self._requests_per_second)
+        for entry in self._entries.values():
+            entry.connected = False
+            self._bind(entry)
+
+    async def connect_all(self) -> dict[str, bool]:
+        """Make every enabled exchange ready: instruments and clock. Returns who is; who is not may be later."""
+        self._enter()
+        entries = [entry for entry in self._entries.values() if entry.config.enabled]
+
+        async def ready(entry: _Entry) -> bool:
+            try:
+                await self._guarded(entry, self._connected(entry))
+                if isinstance(entry.connector, ListsInstruments):
+                    await self._guarded(entry, entry.connector.listings(entry.connector.kinds))
+                with suppress(ConnectorError):
+                    await self._measure_skew(entry)
+            except ConnectorError:
+                return False
+            return True
+
+        with until(self.deadline):
+            done = await _gathered({entry.id: ready(entry) for entry in entries}, self._keep)
+        return {entry.id: bool(done.get(entry.id, False)) for entry in entries}
+
+    async def disconnect_all(self) -> None:
+        """Cancel what still runs and close every connection. The manager can be used again afterwards."""
+        tasks = list(self._background)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._background.clear()
+        for entry in self._entries.values():
+            entry.connected = False
+            with suppress(Exception):
+                await entry.connector.disconnect()
+        await self._transport.close()
+        self._loop = None
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold on to a task until it is over, so that closing can end it."""
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(_observed)
+
+    # --- state
+
+    def get_exchange_status(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each exchange: status, latency (ms), uptime, counts, the last error."""
+        return {name: state.as_dict() for name, state in self.exchange_info.items()}
+
+    async def health_check(self) -> dict[str, dict[str, Any]]:
+        """Ask every enabled exchange for its status and clock, and return what is known of each."""
+        self._enter()
+
+        async def probe(entry: _Entry) -> str:
+            try:
+                await self._guarded(entry, self._connected(entry))
+                await self._measure_skew(entry)
+                if isinstance(entry.connector, AnswersStatus):
+                    return await self._guarded(entry, entry.connector.status())
+            except ConnectorError as exc:
+                return exc.drop.text
+            return "ok"
+
+        entries = [entry for entry in self._entries.values() if entry.config.enabled]
+        with until(self.deadline):
+            said = await _gathered({entry.id: probe(entry) for entry in entries}, self._keep)
+        known = self.get_exchange_status()
+        for entry in entries:
+            known[entry.id]["venue_status"] = said.get(entry.id, "no answer in time")
+        return known
+
+    def get_best_exchange(self, feature: str | None = None) -> str | None:
+        """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency."""
+        check_features([feature] if feature else [])
+        order = {"up": 0, "degraded": 1, "unknown": 1, "down": 2}
+        chosen = [entry for entry in self._entries.values() if self._offers(entry, feature)]
+        chosen.sort(
+            key=lambda entry: (
+                order[entry.state.status], entry.config.priority, np.nan_to_num(entry.state.latency, nan=1e9),
+            )
+        )  # fmt: skip
+        return chosen[0].id if chosen else None
+
+    def _offers(self, entry: _Entry, feature: str | None) -> bool:
+        config = entry.config
+        check_features(config.features)
+        if not config.enabled:
+            return False
+        if feature is None:
+            return True
+        return (not config.features or feature in config.features) and answers(entry.connector, feature)
+
+    def _chosen(self, feature: str, venues: Iterable[str] | None) -> list[list[_Entry]]:
+        """Return who is asked: per venue its configurations, the best first, the others as backups."""
+        wanted = None if venues is None else [venues] if isinstance(venues, str) else list(venues)
+        if wanted is not None:
+            known = {*self._entries, *(entry.config.venue for entry in self._entries.values())}
+            for name in wanted:
+                if name not in known:
+                    raise UnknownVenue(name, sorted(known))
+        groups: dict[str, list[_Entry]] = {}
+        for entry in self._entries.values():
+            named = wanted is None or entry.id in wanted or entry.config.venue in wanted
+            if named and self._offers(entry, feature):
+                groups.setdefault(entry.config.venue, []).append(entry)
+        order = {"up": 0, "unknown": 0, "degraded": 1, "down": 2}
+        for group in groups.values():
+            group.sort(key=lambda entry: (order[entry.state.status], entry.config.priority))
+        if not groups:
+            raise ConfigError(
+                f"no enabled exchange answers {feature!r}; configured: {', '.join(self._entries) or 'none'}; "
+                "add_exchange(ExchangeConfig(…)) or ExchangeManager.from_env()"
+            )
+        return list(groups.values())
+
+    # --- questions
+
+    async def get_cross_exchange_ticker(
+        self,
+        symbol: str,
+        *,
+        currency: str | None = None,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        books: bool = True,
+        deadline: float | None = None,
+    ) -> CrossExchangeData:
+        """Return one instrument's price, dispersion, volume, liquidity and arbitrage across the venues.
+
+        `symbol` is BTCUSDT (the perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID; `market` ("spot", "perp")
+        decides where the text does not. `currency` is what prices are brought to, by default the quote asked.
+        `deadline` bounds the call in seconds. A venue that fails is dropped with its reason. Raises `SymbolError`
+        for a symbol without one meaning, `UnknownVenue`, and `NoVenueAnswered` when not one did.
+        """
+        self._enter()
+        seconds = self.deadline if deadline is None else _checked_deadline(deadline)
+        groups = self._chosen("ticker", venues)
+        ask = parse_symbol(symbol, market, {entry.config.venue for group in groups for entry in group})
+        with until(seconds):
+            instrument = ask.instrument or await self._resolved(ask, groups)
+            target = _checked_currency(currency, instrument)
+            answered = await self._asked_all(groups, instrument, target, books=books)
+        asked = list(dict.fromkeys(answer.exchange for answer in answered))
+        if not any(length(answer.ticker) for answer in answered):
+            raise self._nobody(ask, instrument, answered)
+        return assemble(symbol, instrument, target, asked, answered, now_ms=_now(answered), with_books=books)
+
+    async def tickers(
+        self, *, market: str | None = None, venues: Iterable[str] | None = None, deadline: float | None = None
+    ) -> pd.DataFrame:
+        """Return every active instrument of every venue in one frame, in native currencies and base units.
+
+        What failed stands in ``frame.attrs["dropped"]`` by exchange.
+        """
+        self._enter()
+        kinds: Sequence[Kind] = KINDS if market is None else (_kind(market),)
+        groups = self._chosen("ticker", venues)
+        failures: dict[str, Drop] = {}
+
+        async def whole(entry: _Entry) -> Columns:
+            try:
+                if not isinstance(entry.connector, AnswersMarket):
+                    raise NotListed("the connector knows single tickers only")
+                await self._guarded(entry, self._connected(entry))
+                columns = await self._guarded(entry, entry.connector.market(kinds))
+                await self._measure_skew_if_old(entry)
+            except ConnectorError as exc:
+                failures[entry.id] = exc.drop
+                return {}
+            count = length(columns)
+            columns["exchange"], columns["venue"] = [entry.id] * count, [entry.config.venue] * count
+            columns["currency"] = texts(columns, "quote")
+            await asyncio.sleep(0)
+            return columns
+
+        chosen = [group[0] for group in groups]
+        with until(self.deadline if deadline is None else _checked_deadline(deadline)):
+            parts = await _gathered({entry.id: whole(entry) for entry in chosen}, self._keep)
+        for entry in chosen:
+            if entry.id not in parts:
+                failures[entry.id] = Drop(Dropped.LATE, "no answer before the deadline")
+        came = [part for part in parts.values() if length(part)]
+        if not came:
+            raise NoVenueAnswered("no venue answered", failures)
+        now_ms = clock.now_ms()
+        for entry_id, part in parts.items():
+            if length(part):
+                skew = self._entries[entry_id].state.skew_ms
+                part["age_ms"] = ages(part, [skew] * length(part), now_ms)
+        frame = schema.frame(concat(came, "tickers"), "tickers")
+        frame.attrs["dropped"] = {name: drop.text for name, drop in failures.items()}
+        return frame
+
+    # --- asking one question of all venues
+
+    async def _asked_all(
+        self, groups: Sequence[Sequence[_Entry]], instrument: Instrument, target: str, *, books: bool
+    ) -> list[VenueAnswer]:
+        """Ask every venue at once; answers that came are kept, the late are dropped by name."""
+        legs = self._legs(groups, instrument, target)
+        tries: list[VenueAnswer] = []
+        tasks = [
+            asyncio.create_task(self._asked_venue(group, instrument, legs, tries, books=books)) for group in groups
+        ]
+        rates = [
+            asyncio.create_task(self._asked_rates(entry, instrument, target, tries))
+            for entry in {group[0].id: group[0] for group in groups}.values()
+            if legs and isinstance(entry.connector, ConvertsCurrencies)
+        ]
+        skews = [
+            asyncio.create_task(self._skew_measured(group[0]))
+            for group in groups
+            if group[0].state.skew_age_s > SKEW_FRESH_S
+        ]
+        started = clock.monotonic()
+        try:
+            await asyncio.wait([*tasks, *rates], timeout=remaining())
+            pending = [task for task in skews if not task.done()]
+            if pending:
+                grace = min(SKEW_GRACE_S + clock.monotonic() - started, remaining())
+                await asyncio.wait(pending, timeout=grace)
+        finally:
+            for task in [*tasks, *rates, *skews]:
+                if not task.done():
+                    task.cancel()
+                    self._keep(task)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+        for answer in tries:
+            answer.skew_ms = self._entries[answer.exchange].state.skew_ms if answer.exchange in self._entries else 0.0
+            if not length(answer.ticker) and answer.failure is None and answer.instrument is not None:
+                answer.failure = Drop(Dropped.LATE, "no answer before the deadline")
+        return tries
+
+    def _legs(self, groups: Sequence[Sequence[_Entry]], instrument: Instrument, target: str) -> list[Instrument]:
+        """Return the instruments that rates may need; none where every venue is known to list the asked quote."""
+        if len(groups) == 1 and target == instrument.quote and self._lists(groups[0][0], instrument):
+            return []
+        if target == instrument.quote and all(self._lists(group[0], instrument) for group in groups):
+            return []
+        if target not in USD_LIKE:
+            return []
+        quotes = dict.fromkeys((target, "USD", "USDT", instrument.quote))
+        return [
+            Instrument(base, quote, instrument.kind, "" if instrument.kind == "spot" else quote)
+            for base in currencies.RATIO_BASES
+            if base != instrument.base
+            for quote in quotes
+            if quote in USD_LIKE
+        ]
+
+    @staticmethod
+    def _lists(entry: _Entry, instrument: Instrument) -> bool:
+        """Say whether a venue is already known to list exactly this instrument."""
+        table: Listings | None = getattr(entry.connector, "known_listings", lambda _: None)(instrument.kind)
+        if table is None:
+            return False
+        row = table.find(instrument)
+        return row is not None and bool(table.columns["active"][row])
+
+    async def _asked_venue(
+        self,
+        group: Sequence[_Entry],
+        instrument: Instrument,
+        legs: Sequence[Instrument],
+        tries: list[VenueAnswer],
+        *,
+        books: bool,
+    ) -> None:
+        """Ask a venue's configurations one after the other until one answers; each try is kept."""
+        for place, entry in enumerate(group):
+            answer = VenueAnswer(entry.id, entry.config.venue, instrument)
+            tries.append(answer)
+            left = len(group) - place
+            heard.set(answer.responses)
+            try:
+                with until(remaining() / left if left > 1 else (None if remaining() == float("inf") else remaining())):
+                    await self._asked_one(entry, answer, instrument, legs, books=books)
+            except ConnectorError as exc:
+                answer.failure = exc.drop
+                if isinstance(exc, NotListed):
+                    return
+            else:
+                return
+
+    async def _asked_one(
+        self,
+        entry: _Entry,
+        answer: VenueAnswer,
+        instrument: Instrument,
+        legs: Sequence[Instrument],
+        *,
+        books: bool,
+    ) -> None:
+        connector = entry.connector
+        await self._guarded(entry, self._connected(entry))
+        mine, substitute = instrument, False
+        if isinstance(connector, ListsInstruments):
+            mine = await self._guarded(entry, self._matched(entry, answer, instrument))
+            substitute = mine.quote != instrument.quote
+        answer.instrument = mine
+        wants_book = books and self._offers(entry, "order_book")
+        book = asyncio.create_task(self._asked_book(entry, answer, mine)) if wants_book else None
+        try:
+            started = clock.monotonic()
+            columns = await self._guarded(entry, connector.tickers([mine], legs))
+            names = texts(columns, "instrument")
+            if mine.symbol not in names:
+                if not isinstance(connector, ListsInstruments) and not names:
+                    raise NotListed(f"{mine.symbol} is not listed")
+                raise BadPayload(f"no row for {mine.symbol}, which is listed and active", venue=answer.venue)
+            answer.legs = take(columns, np.array([name != mine.symbol for name in names]))
+            ticker = take(columns, [names.index(mine.symbol)])
+            notes = [texts(ticker, "flags")[0], "substitute" if substitute else ""]
+            ticker["flags"] = [",".join(filter(None, notes))]
+            answer.latency_ms = _latency(answer, ticker, 1e3 * (clock.monotonic() - started))
+            if book is not None:
+                await asyncio.wait([book])
+            answer.ticker = ticker
+        finally:
+            if book is not None and not book.done():
+                if remaining() <= 0 and "ticker" in locals():
+                    answer.ticker = ticker
+                book.cancel()
+                self._keep(book)
+
+    async def _asked_book(self, entry: _Entry, answer: VenueAnswer, instrument: Instrument) -> None:
+        connector = entry.connector
+        assert isinstance(connector, AnswersBooks)  # noqa: S101  chosen by ability
+        try:
+            answer.book = await self._guarded(entry, connector.books([instrument]))
+        except ConnectorError as exc:
+            answer.book_failure = exc.drop
+
+    async def _matched(self, entry: _Entry, answer: VenueAnswer, instrument: Instrument) -> Instrument:
+        """Return the one instrument that stands for the asked one on this venue."""
+        connector = entry.connector
+        assert isinstance(connector, ListsInstruments)  # noqa: S101  chosen by ability
+        if instrument.kind not in entry.connector.kinds:
+            raise NotListed(f"{instrument.kind} markets are not offered here")
+        table = await connector.listings([instrument.kind])
+        rows = table.candidates(instrument)
+        if not rows:
+            table = await connector.listings([instrument.kind], refresh=True)
+            rows = table.candidates(instrument)
+        if not rows:
+            raise NotListed(f"{instrument.symbol} is not listed")
+        if len(rows) > 1:
+            rows = [await self._most_traded(entry, table, rows)]
+        answer.listings, answer.listed = table, table.listed(rows[0])
+        return answer.listed.instrument
+
+    async def _most_traded(self, entry: _Entry, table: Listings, rows: Sequence[int]) -> int:
+        """Return the row with the highest volume; a dollar is a dollar near enough to rank by."""
+        columns = await entry.connector.tickers([table.listed(row).instrument for row in rows])
+        volume = dict(zip(texts(columns, "instrument"), numbers(columns, "quote_volume"), strict=True))
+        return max(rows, key=lambda row: np.nan_to_num(volume.get(table.symbols[row], 0.0), nan=-1.0))
+
+    async def _asked_rates(self, entry: _Entry, instrument: Instrument, target: str, tries: list[VenueAnswer]) -> None:
+        """Ask a venue's spot books for what rates need; a failure costs a source, not the venue."""
+        connector = entry.connector
+        assert isinstance(connector, ConvertsCurrencies)  # noqa: S101  chosen by ability
+        answer = VenueAnswer(entry.id, entry.config.venue)
+        heard.set(answer.responses)
+        quotes = [*USD_LIKE[:3], instrument.quote]
+        pairs = [pair for pair in currencies.needed(quotes, target) if instrument.base not in pair]
+        bases = [base for base in currencies.RATIO_BASES if base != instrument.base]
+        try:
+            await self._guarded(entry, self._connected(entry))
+            answer.legs, answer.leg_books = await self._guarded(entry, connector.currency_legs(pairs, bases))
+        except ConnectorError:
+            return
+        tries.append(answer)
+
+    # --- one venue
+
+    async def _connected(self, entry: _Entry) -> None:
+        if not entry.connected:
+            if await entry.connector.connect() is False:
+                raise Unreachable("connect() returned False", venue=entry.config.venue)
+            entry.connected = True
+
+    async def _guarded(self, entry: _Entry, question: Awaitable[T]) -> T:
+        """Await a connector; whatever comes out of it but an answer is this venue's failure."""
+        try:
+            return await question
+        except ConnectorError as exc:
+            exc.venue = exc.venue or entry.config.venue
+            raise
+        except TimeoutError as exc:
+            raise TimedOut("the connector gave up waiting", venue=entry.config.venue) from exc
+        except (KeyError, TypeError, ValueError) as exc:
+            access_log.exception("%s: an answer of an unexpected form", entry.id)
+            raise BadPayload(f"an unexpected form ({type(exc).__name__}: {exc})", venue=entry.config.venue) from exc
+        except Exception as exc:
+            access_log.exception("%s: the connector failed", entry.id)
+            raise ConnectorError(f"{type(exc).__name__}: {exc}", venue=entry.config.venue) from exc
+
+    async def _measure_skew_if_old(self, entry: _Entry) -> None:
+        if entry.state.skew_age_s > SKEW_FRESH_S:
+            with suppress(ConnectorError):
+                await self._measure_skew(entry)
+
+    async def _skew_measured(self, entry: _Entry) -> None:
+        with suppress(ConnectorError):
+            await self._guarded(entry, self._connected(entry))
+            await self._measure_skew(entry)
+
+    async def _measure_skew(self, entry: _Entry) -> None:
+        if isinstance(entry.connector, AnswersTime):
+            reading = await self._guarded(entry, entry.connector.server_time())
+            if reading is not None and np.isfinite(reading.server_ms):
+                entry.state.note_skew(reading.server_ms, reading.sent_ms, reading.received_ms, reading.resolution_ms)
+
+    # --- symbols
+
+    async def _resolved(self, ask: Ask, groups: Sequence[Sequence[_Entry]]) -> Instrument:
+        """Find what a venue's own id is."""
+        entry = next((group[0] for group in groups if group[0].config.venue == ask.venue), None)
+        if entry is None or not isinstance(entry.connector, ListsInstruments):
+            raise UnknownVenue(ask.venue, sorted({group[0].config.venue for group in groups}))
+        await self._guarded(entry, self._connected(entry))
+        try:
+            table = await asyncio.wait_for(
+                self._guarded(entry, entry.connector.listings(entry.connector.kinds)), remaining()
+            )
+        except (ConnectorError, TimeoutError) as exc:
+            drop = exc.drop if isinstance(exc, ConnectorError) else Drop(Dropped.LATE, "no answer in time")
+            raise NoVenueAnswered(
+                f"{ask.text!r} needs the instruments of {ask.venue}: {drop.text}", {entry.id: drop}
+            ) from exc
+        row = table.row_of_id(ask.native_id)
+        if row is None:
+            import difflib
+
+            close = difflib.get_close_matches(ask.native_id.upper(), table.columns["id"], n=5, cutoff=0.5)
+            hint = f"; near: {', '.join(f'{ask.venue}:{name}' for name in close)}" if close else ""
+            raise UnknownSymbol(f"{ask.venue} lists no {ask.native_id!r}{hint}", nearest=close)
+        return table.listed(row).instrument
+
+    def _nobody(self, ask: Ask, instrument: Instrument, answered: Sequence[VenueAnswer]) -> Exception:
+        failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
+        known = [
+            table
+            for answer in answered
+            if (table := getattr(self._entries[answer.exchange].connector, "known_listings", lambda *_: None)())
+        ]
+        if known and all(drop == Dropped.NOT_LISTED.value for drop in failures.values()):
+            return _unknown(ask, instrument, known)
+        lines = "".join(f"\n  {name}: {drop.text}" for name, drop in failures.items())
+        return NoVenueAnswered(f"no venue answered for {instrument.description}:{lines}", failures)
+
+
+def _unknown(ask: Ask, instrument: Instrument, known: Sequence[Listings]) -> SymbolError:
+    near = nearest(instrument, known)
+    spot = Instrument(instrument.base, instrument.quote, "spot")
+    if instrument.kind != "spot" and any(table.candidates(spot) for table in known):
+        if spot.symbol not in near:
+            near = [spot.symbol, *near]
+        message = f"no venue lists {instrument.description}; for spot write {spot.symbol}"
+    else:
+        message = f"no venue lists {instrument.description}"
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    return UnknownSymbol(f"{ask.text!r}: {message}{hint}", nearest=near)
+
+
+def _latency(answer: VenueAnswer, ticker: Columns, elapsed_ms: float) -> float:
+    """Return how long the request took that the row came from."""
+    wanted = texts(ticker, "response_id")[0]
+    return next((heard.latency_ms for heard in answer.responses if heard.id == wanted), elapsed_ms)
+
+
+def _now(answered: Sequence[VenueAnswer]) -> int:
+    """Return the time of the answer; in a recording, when the last of its own responses had come.
+
+    So an answer has the same ages while it is recorded and whenever it is replayed.
+    """
+    if not clock.is_recorded():
+        return clock.now_ms()
+    return max((heard.received_at for answer in answered for heard in answer.responses), default=clock.now_ms())
+
+
+def _kind(market: str) -> Kind:
+    found = parse_symbol("BTCUSDT", market).instrument
+    assert found is not None  # noqa: S101  an id always names an instrument
+    return found.kind
+
+
+def _checked_deadline(seconds: float) -> float:
+    try:
+        value = float(seconds)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"a deadline is a positive number of seconds, not {seconds!r}")
+    return value
+
+
+def _checked_currency(currency: str | None, instrument: Instrument) -> str:
+    if currency is None:
+        return instrument.quote
+    name = str(currency).strip().upper()
+    if name != instrument.quote and name not in USD_LIKE:
+        raise ConfigError(f"currency {currency!r}: conversion is known among {', '.join(USD_LIKE)}")
+    return name
+
+
+async def _gathered(
+    questions: Mapping[str, Coroutine[Any, Any, T]], keep: Callable[[asyncio.Task[Any]], None]
+) -> dict[str, T]:
+    """Await all within the deadline and return what came; the late are cancelled and kept until they end."""
+    if not questions:
+        return {}
+    tasks = {name: asyncio.create_task(question) for name, question in questions.items()}
+    try:
+        await asyncio.wait(tasks.values(), timeout=remaining())
+    finally:
+        for task in tasks.values():
+            if not task.done():
+                task.cancel()
+                keep(task)
+    return {name: task.result() for name, task in tasks.items() if task.done() and not task.cancelled()}
+
+
+def _observed(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

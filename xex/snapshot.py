@@ -1,0 +1,492 @@
+"""From what venues sent to one answer: dating, quality, currency, price, liquidity, arbitrage. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from xex.access.transport import Response
+from xex.analytics import arbitrage, currency, liquidity, pricing
+from xex.analytics.quality import MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
+from xex.answer import CrossExchangeData, number_text
+from xex.errors import Drop, Dropped
+from xex.model.instruments import Instrument
+from xex.model.listings import Listed, Listings
+from xex.model.schema import Columns, concat, flags, length, numbers, take, texts
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+_PRICES = ("bid", "ask", "last", "open", "high", "low", "mark", "index")
+
+
+@dataclass(slots=True)
+class VenueAnswer:
+    """What one exchange has sent so far; a question cut short keeps what had come."""
+
+    exchange: str
+    venue: str
+    instrument: Instrument | None = None
+    listings: Listings | None = None
+    listed: Listed | None = None
+    ticker: Columns = field(default_factory=dict)
+    legs: Columns = field(default_factory=dict)
+    leg_books: Columns = field(default_factory=dict)
+    book: Columns = field(default_factory=dict)
+    book_failure: Drop | None = None
+    failure: Drop | None = None
+    skew_ms: float = 0.0
+    latency_ms: float = nan
+    responses: list[Response] = field(default_factory=list)
+
+    def rule(self, name: str) -> float:
+        """Return a trading rule of the instrument, 0 where the venue has none."""
+        if self.listings is None or self.listed is None:
+            return 0.0
+        return float(np.nan_to_num(self.listings.columns[name][self.listed.row]))
+
+
+def assemble(
+    symbol: str,
+    instrument: Instrument,
+    target: str,
+    asked: Sequence[str],
+    answers: Sequence[VenueAnswer],
+    *,
+    now_ms: int,
+    with_books: bool,
+    max_age_s: float = MAX_AGE_S,
+) -> CrossExchangeData:
+    """Make the answer from what came."""
+    came = [answer for answer in answers if length(answer.ticker)]
+    rows = concat((_row(answer) for answer in came), "tickers")
+    legs = _legs(answers, now_ms)
+    skews = [answer.skew_ms for answer in came]
+    rows["age_ms"] = ages(rows, skews, now_ms)
+    rates = {
+        quote: currency.rate(legs, quote, target, asset=instrument.base, max_age_s=max_age_s)
+        for quote in dict.fromkeys(texts(rows, "quote"))
+    }
+    native = take(rows, np.arange(len(came)))
+    _convert(rows, rates, target)
+    quality = verdicts(rows, max_age_s=max_age_s)
+    found = pricing.evaluate(rows, max_age_s=max_age_s, reasons=quality) if came else None
+    total = {name: values[0] for name, values in found.totals.items()} if found else {}
+    reasons = found.reason if found else []
+    price = float(total.get("price", nan))
+    books = concat((_book(answer, rates, target) for answer in came), "books") if came else {}
+    dropped = _dropped(answers, rows, native, reasons, rates, max_age_s)
+    scores, score = _liquidity(came, books, reasons, price)
+    opportunities, rejected = _arbitrage(instrument, target, came, rows, native, legs, reasons, max_age_s)
+    volume, volume_quote, partial = _volumes(asked, rows, reasons)
+    _finish(rows, native, found, came, scores, price)
+    return CrossExchangeData(
+        symbol=symbol,
+        instrument=instrument,
+        currency=target,
+        timestamp=now_ms / 1e3,
+        columns=rows,
+        exchanges_data=_exchanges_data(rows),
+        aggregated_price=price,
+        price_variance=float(total.get("price_variance", nan)),
+        price_var_sq=float(total.get("price_var_sq", nan)),
+        dispersion_bps=float(total.get("dispersion_bps", nan)),
+        range_bps=float(total.get("range_bps", nan)),
+        mad_bps=float(total.get("mad_bps", nan)),
+        arb_index=float(total.get("arb_index", nan)),
+        volume_total=volume,
+        volume_total_quote=volume_quote,
+        volume_partial=partial,
+        liquidity_score=score[0],
+        liquidity_books=(score[2], len(asked)),
+        liquidity_censored=score[1],
+        arbitrage_opportunities=opportunities,
+        rejected=rejected,
+        asked=list(asked),
+        answered=[answer.exchange for answer in came],
+        dropped=dropped,
+        flags=[flag for flag in str(total.get("flags", "no_data")).split(",") if flag]
+        + ([] if with_books else ["no_books"]),
+        books=books,
+        responses={answer.exchange: tuple(answer.responses) for answer in answers if answer.responses},
+    )
+
+
+# --- rows ---------------------------------------------------------------------------------------------------
+
+
+def _row(answer: VenueAnswer) -> Columns:
+    """Return a venue's ticker row; a book's top replaces its quote, so that there is one quote with one time."""
+    row = dict(answer.ticker)
+    row["exchange"], row["venue"] = [answer.exchange], [answer.venue]
+    notes = texts(row, "flags")
+    if length(answer.book):
+        row.update(_top(answer.book))
+    elif answer.book_failure is not None:
+        notes[0] = ",".join(filter(None, (notes[0], f"no_book:{answer.book_failure}")))
+    row["flags"] = notes
+    return row
+
+
+def _top(book: Columns) -> Columns:
+    sides, level = np.array(texts(book, "side")), numbers(book, "level")
+    top: Columns = {}
+    for side in ("bid", "ask"):
+        best = np.flatnonzero((sides == side) & (level == 0))
+        top[side] = numbers(book, "price")[best[:1]] if len(best) else np.array([nan])
+        top[f"{side}_size"] = numbers(book, "size")[best[:1]] if len(best) else np.array([nan])
+    for name in ("exchange_time", "received_time", "time_source", "response_id"):
+        if name in book:
+            top[name] = book[name][:1]
+    return top
+
+
+def ages(rows: Columns, skews: Sequence[float], now_ms: int) -> Floats:
+    """Return how old each row is, in ms: a quote by its own time on the venue's clock, others by arrival.
+
+    `skews` say how far each venue's clock is ahead of ours.
+    """
+    quoted = np.array([source == "quote" for source in texts(rows, "time_source")], dtype=bool)
+    by_quote = now_ms - (numbers(rows, "exchange_time") - np.asarray(skews, dtype=np.float64))
+    by_arrival = now_ms - numbers(rows, "received_time", now_ms)
+    return np.maximum(np.where(quoted & np.isfinite(by_quote), by_quote, by_arrival), 0.0)
+
+
+def _legs(answers: Sequence[VenueAnswer], now_ms: int) -> Columns:
+    """Return everything that was sent for rates, dated; books of direct pairs replace their tickers' quotes."""
+    parts = []
+    for answer in answers:
+        if not length(answer.legs):
+            continue
+        legs = {**answer.legs, "exchange": [answer.exchange] * length(answer.legs)}
+        for symbol in dict.fromkeys(texts(answer.leg_books, "instrument")):
+            book = take(answer.leg_books, np.array([name == symbol for name in texts(answer.leg_books, "instrument")]))
+            for row, name in enumerate(texts(legs, "instrument")):
+                if name == symbol:
+                    for column, values in _top(book).items():
+                        cells = list(legs.get(column, [nan] * length(legs)))
+                        cells[row] = values[0]
+                        legs[column] = cells
+        legs["age_ms"] = ages(legs, [answer.skew_ms] * length(legs), now_ms)
+        parts.append(legs)
+    return concat(parts, "tickers")
+
+
+def _convert(rows: Columns, rates: Mapping[str, currency.Rate], target: str) -> None:
+    """Bring prices and quote volumes to `target`; rows without a rate keep their own currency."""
+    quotes = texts(rows, "quote")
+    fx = np.array([rates[quote].rate for quote in quotes], dtype=np.float64)
+    factor = np.where(np.isfinite(fx), fx, 1.0)
+    for name in (*_PRICES, "quote_volume"):
+        if name in rows:
+            rows[name] = numbers(rows, name) * factor
+    rows["fx_rate"] = fx
+    rows["fx_source"] = [rates[quote].sources for quote in quotes]
+    rows["fx_age_ms"] = np.array([rates[quote].age_ms for quote in quotes], dtype=np.float64)
+    # The maths has one currency; a row that could not be converted is left out by its missing rate.
+    rows["currency"] = [target] * len(quotes)
+
+
+def _book(answer: VenueAnswer, rates: Mapping[str, currency.Rate], target: str) -> Columns:
+    if not length(answer.book):
+        return {}
+    book, count = dict(answer.book), length(answer.book)
+    fx = rates[texts(answer.ticker, "quote")[0]].rate
+    if not np.isfinite(fx):
+        return {}
+    book["price"] = numbers(book, "price") * fx
+    book["exchange"], book["venue"] = [answer.exchange] * count, [answer.venue] * count
+    book["currency"], book["fx_rate"] = [target] * count, np.full(count, fx)
+    return book
+
+
+def _finish(
+    rows: Columns,
+    native: Columns,
+    found: pricing.Evaluation | None,
+    came: Sequence[VenueAnswer],
+    scores: Sequence[float],
+    price: float,
+) -> None:
+    """Add the columns that only the snapshot has."""
+    bid, ask = numbers(rows, "bid"), numbers(rows, "ask")
+    mid = found.price if found else np.zeros(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rows["spread_bps"] = 1e4 * (ask - bid) / ((ask + bid) / 2)
+        rows["premium_bps"] = 1e4 * (mid / price - 1)
+    rows["price"] = mid
+    rows["weight"] = found.weight if found else np.zeros(0)
+    rows["excluded_reason"] = found.reason if found else []
+    rows["latency_ms"] = np.array([answer.latency_ms for answer in came])
+    rows["skew_ms"] = np.array([answer.skew_ms for answer in came])
+    rows["liquidity_score"] = np.array(scores, dtype=np.float64)
+    rows["substitute"] = ["substitute" in note.split(",") for note in texts(rows, "flags")]
+    # A row without a rate is not in the snapshot's currency, and must not look as if it were.
+    rated = np.isfinite(numbers(rows, "fx_rate"))
+    own = zip(rated, texts(rows, "currency"), texts(native, "quote"), strict=True)
+    rows["currency"] = [target if known else quote for known, target, quote in own]
+    rows.pop("halted", None)
+
+
+def _exchanges_data(rows: Columns) -> dict[str, dict[str, Any]]:
+    """Return the contract's dict per exchange; `timestamp` is when the quote was true, in Unix seconds."""
+    stamps = np.where(
+        np.isfinite(numbers(rows, "exchange_time")),
+        numbers(rows, "exchange_time"),
+        numbers(rows, "received_time"),
+    )
+    names = (
+        "price", "bid", "ask", "base_volume", "quote_volume", "age_ms", "latency_ms", "weight", "fx_rate",
+    )  # fmt: skip
+    cells = {name: numbers(rows, name).tolist() for name in names}
+    return {
+        exchange: {
+            **{name: cells[name][row] for name in names},
+            "currency": texts(rows, "currency")[row],
+            "timestamp": float(stamps[row]) / 1e3,
+        }
+        for row, exchange in enumerate(texts(rows, "exchange"))
+    }
+
+
+# --- what is left out, volume -------------------------------------------------------------------------------
+
+
+def _dropped(
+    answers: Sequence[VenueAnswer],
+    rows: Columns,
+    native: Columns,
+    reasons: Sequence[str],
+    rates: Mapping[str, currency.Rate],
+    max_age_s: float,
+) -> dict[str, Drop]:
+    dropped = {answer.exchange: answer.failure for answer in answers if answer.failure is not None}
+    for row, reason in enumerate(reasons):
+        if reason:
+            detail = _detail(reason, row, rows, native, rates, max_age_s)
+            dropped[texts(rows, "exchange")[row]] = Drop(reason, detail)
+    return dropped
+
+
+def _detail(
+    reason: str,
+    row: int,
+    rows: Columns,
+    native: Columns,
+    rates: Mapping[str, currency.Rate],
+    max_age_s: float,
+) -> str:
+    bid, ask = (number_text(float(numbers(native, side)[row])) for side in ("bid", "ask"))
+    quote = texts(native, "quote")[row]
+    details = {
+        Dropped.STALE: f"the quote is {ages_ms(rows)[row] / 1e3:.1f} s old, the limit is {max_age_s:g} s",
+        Dropped.CROSSED: f"bid {bid} is not below ask {ask}",
+        Dropped.WIDE: f"bid {bid} and ask {ask} are more than 5 % apart",
+        Dropped.NO_QUOTE: "no usable bid and ask, no last price",
+        Dropped.LAST_ONLY: "no bid and ask; a last price is no quote",
+        Dropped.NO_RATE: rates[quote].why,
+        Dropped.HALTED: "the venue has suspended the instrument",
+        Dropped.OUTLIER: "too far from the median of the venues",
+        Dropped.SUSPECT: "more than 3 % from the median: perhaps another asset",
+        Dropped.UNIT_ERROR: "a power of ten from the median: a unit error",
+        Dropped.DISAGREE: "no majority of the venues agrees within 1 %",
+    }
+    return details.get(Dropped(reason), "")
+
+
+def _volumes(asked: Sequence[str], rows: Columns, reasons: Sequence[str]) -> tuple[float, float, list[str]]:
+    """Return base and quote volume over the identified venues that reported one, and the ids that are missing."""
+    counted = np.array([reason not in NOT_COUNTED for reason in reasons], dtype=bool)
+    base, quote = numbers(rows, "base_volume"), numbers(rows, "quote_volume")
+    rated = np.isfinite(numbers(rows, "fx_rate"))
+    has_base, has_quote = counted & np.isfinite(base), counted & np.isfinite(quote) & rated
+    complete = {name for name, whole in zip(texts(rows, "exchange"), has_base & has_quote, strict=True) if whole}
+    return (
+        float(base[has_base].sum()) if has_base.any() else nan,
+        float(quote[has_quote].sum()) if has_quote.any() else nan,
+        [name for name in asked if name not in complete],
+    )
+
+
+# --- liquidity ----------------------------------------------------------------------------------------------
+
+
+def _liquidity(
+    came: Sequence[VenueAnswer], books: Columns, reasons: Sequence[str], price: float
+) -> tuple[list[float], tuple[float, bool, int]]:
+    """Return each venue's score, and the merged book's score, whether it is censored, and how many books it has."""
+    owners = np.array(texts(books, "exchange"), dtype=object)
+    kept = {Dropped.OUTLIER.value, ""}
+    scores, merged = [], []
+    for answer, reason in zip(came, reasons, strict=True):
+        mine = owners == answer.exchange
+        scores.append(liquidity.mean_score(take(books, mine), price)[0] if mine.any() else nan)
+        if mine.any() and reason in kept:
+            merged.append(answer.exchange)
+    if not merged:
+        return scores, (nan, False, 0)
+    score, censored = liquidity.mean_score(take(books, np.isin(owners, merged)), price)
+    return scores, (score, censored, len(merged))
+
+
+# --- arbitrage ----------------------------------------------------------------------------------------------
+
+_IDENTITY = {Dropped.SUSPECT, Dropped.UNIT_ERROR, Dropped.DISAGREE}
+_UNUSABLE = {Dropped.HALTED, Dropped.CROSSED, Dropped.WIDE}
+
+
+def _arbitrage(
+    instrument: Instrument,
+    target: str,
+    came: Sequence[VenueAnswer],
+    rows: Columns,
+    native: Columns,
+    legs: Columns,
+    reasons: Sequence[str],
+    max_age_s: float,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return what passes every gate, best first, and the others with the gates that stop them, nearest first."""
+    quotes = texts(native, "quote")
+    direct = {
+        quote: currency.executable(legs, *currency.canonical(quote, target), asset=instrument.base, max_age_s=max_age_s)
+        for quote in dict.fromkeys(quotes)
+        if quote != target
+    }
+    sigma = arbitrage.parkinson_sigma_bps(numbers(rows, "high"), numbers(rows, "low"))
+    drift = float(np.nanmedian(sigma)) if np.isfinite(sigma).any() else 0.0
+    found = []
+    for low in range(len(came)):
+        for high in range(len(came)):
+            if low != high:
+                sides = [
+                    _side(came[row], row, native, quotes[row], target, direct, buying=row == low) for row in (low, high)
+                ]
+                found.append(
+                    _opportunity(instrument, target, came, rows, reasons, (low, high), sides, drift, max_age_s)
+                )
+    good = [row for row in found if row["executable"]]
+    rest = [row for row in found if not row["executable"]]
+    rest.sort(
+        key=lambda row: (
+            len(arbitrage.GATES) - arbitrage.GATES.index(row["gate"]),
+            -_or_least(row["net_bps"]),
+        )
+    )
+    return arbitrage.best_first(good), rest
+
+
+def _or_least(value: float) -> float:
+    return value if value == value else -1e18
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    leg: arbitrage.Leg
+    factor: float
+    converted: bool
+
+
+def _side(
+    answer: VenueAnswer,
+    row: int,
+    native: Columns,
+    quote: str,
+    target: str,
+    direct: Mapping[str, currency.Executable | None],
+    *,
+    buying: bool,
+) -> _Side:
+    """Return one leg in the common currency, converted on the side of the direct book that would be hit."""
+    side = "ask" if buying else "bid"
+    if length(answer.book):
+        mine = np.array(texts(answer.book, "side")) == side
+        price, size = numbers(answer.book, "price")[mine], numbers(answer.book, "size")[mine]
+    else:
+        price, size = numbers(native, side)[row : row + 1], numbers(native, f"{side}_size")[row : row + 1]
+        known = np.isfinite(price) & (size > 0)
+        price, size = price[known], size[known]
+    factor = executable_factor(direct.get(quote), quote, target, buying=buying)
+    leg = arbitrage.Leg(
+        price * factor, size, float(numbers(native, "taker_bps")[row]) / 1e4,
+        answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor,
+    )  # fmt: skip
+    return _Side(leg, factor, quote != target)
+
+
+def executable_factor(book: currency.Executable | None, quote: str, target: str, *, buying: bool) -> float:
+    """Return units of `target` per `quote` for who must pay (`buying`) or receives `quote`; NaN without a book.
+
+    The payer sells `target` at the bid of `target` in `quote`; the receiver buys it at the ask.
+    """
+    if quote == target:
+        return 1.0
+    if book is None:
+        return nan
+    if currency.canonical(quote, target) == (target, quote):
+        return 1.0 / (book.bid if buying else book.ask)
+    return book.ask if buying else book.bid
+
+
+def _opportunity(
+    instrument: Instrument,
+    target: str,
+    came: Sequence[VenueAnswer],
+    rows: Columns,
+    reasons: Sequence[str],
+    pair: tuple[int, int],
+    sides: Sequence[_Side],
+    sigma_bps: float,
+    max_age_s: float,
+) -> dict[str, Any]:
+    low, high = pair
+    buy, sell = sides[0].leg, sides[1].leg
+    times = arbitrage.fee_sides(instrument.kind)
+    ask = float(buy.price[0]) if len(buy.price) else nan
+    bid = float(sell.price[0]) if len(sell.price) else nan
+    net = bid * (1 - times * sell.fee) - ask * (1 + times * buy.fee)
+    priced = np.isfinite(ask) and np.isfinite(bid) and np.isfinite(buy.fee) and np.isfinite(sell.fee)
+    best = arbitrage.pair(buy, sell, times) if priced else arbitrage.Optimum(0.0, 0.0, 0.0, 0.0, "depth")
+    pair_ages = ages_ms(rows)[[low, high]]
+    given = {Dropped(reasons[row]) for row in pair if reasons[row]}
+    haircut = float(arbitrage.haircut_bps(sigma_bps, *pair_ages))
+    mean_edge = 1e4 * best.net_profit / best.notional if best.notional > 0 else nan
+    stopped = {
+        "identity": bool(given & _IDENTITY) or abs(bid / ask - 1) > arbitrage.SUSPECT_EDGE,
+        "market_state": bool(given & _UNUSABLE) or bool(flags(rows, "halted")[[low, high]].any()),
+        "freshness": bool((pair_ages > 1e3 * max_age_s).any()),
+        "currency": not (np.isfinite(sides[0].factor) and np.isfinite(sides[1].factor)),
+        "fees": priced and net <= 0,
+        "depth": best.gate == "depth",
+        "lots": best.gate == "lots",
+        "haircut": best.net_profit > 0 and mean_edge <= haircut,
+    }
+    reasons_found = [gate for gate in arbitrage.GATES if stopped.get(gate)]
+    rate = next((side.factor for side in sides if side.converted), 1.0)
+    return {
+        "symbol": instrument.symbol,
+        "trade": "arbitrage" if times == 1 else "spread",
+        "exchange_low": came[low].exchange,
+        "exchange_high": came[high].exchange,
+        "price_low": ask,
+        "price_high": bid,
+        "price_difference": bid - ask,
+        "price_difference_pct": 100 * (bid - ask) / ask,
+        "net_bps": 1e4 * net / ask,
+        "gross_profit": best.gross_profit,
+        "net_profit": best.net_profit,
+        "net_profit_pct": 100 * best.net_profit / best.notional if best.notional > 0 else nan,
+        "quantity": best.quantity,
+        "notional": best.notional,
+        "fees": best.gross_profit - best.net_profit,
+        "currency": target,
+        "fx_rate": rate,
+        "age_ms": float(pair_ages.max()),
+        "haircut_bps": haircut,
+        "mode": "inventory",
+        "transfer": "unknown",
+        "executable": not reasons_found,
+        "gate": reasons_found[0] if reasons_found else "",
+        "reasons": reasons_found,
+    }
