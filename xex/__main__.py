@@ -1,0 +1,5 @@
+"""`python -m xex` is the command line."""
+
+from xex.cli import main
+
+main()
