@@ -1,0 +1,770 @@
+"""Expected values for the tests, computed from the definitions in plain Python.
+
+Nothing here imports the library, numpy or pandas. Every rational number is a `Fraction` from input to
+answer; square roots, exponentials and logarithms are taken with 50 decimal digits, so that a result is
+rounded to `float` once, at the end.
+
+Numbers may be int, float, str, Decimal or Fraction. None, NaN and infinities are absent. A float means
+exactly that float's value, so `0.1` is a little more than a tenth; pass `"0.1"` where a tenth is meant.
+The one exception is a lot step, which is decimal by nature: a float lot is read by its shortest text.
+
+Prices are quote per base unit, sizes are base units, notionals and profits are quote units, fees are
+fractions of the notional, ages are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Context, Decimal
+from fractions import Fraction
+
+Number = int | float | str | Decimal | Fraction
+Row = Mapping[str, object]
+Levels = Iterable[Sequence[Number]]
+
+NAN = float("nan")
+MAX_AGE_LIMIT_S = 30
+MAX_SPREAD = Fraction(5, 100)
+NORMAL_MAD = Fraction("1.4826")
+OUTLIER_SCALES = Fraction("3.5")
+OUTLIER_FLOOR = Fraction(1, 1000)
+SUSPECT_DEVIATION = Fraction(3, 100)
+UNIT_TOLERANCE = Fraction(3, 100)
+MAX_RATE_GAP = Fraction(1, 100)
+BOOK_EDGE = Fraction(5, 100)
+MAX_COST_BPS = Fraction(1000)
+SCORE_NOTIONALS = (1_000, 10_000, 100_000, 1_000_000)
+STABLE_COINS = frozenset(
+    {"USD", "USDT", "USDC", "DAI", "FDUSD", "TUSD", "BUSD", "USDE"}
+    | {"USDS", "USDP", "PYUSD", "GUSD", "USDD", "USD1", "RLUSD", "USDG"}
+)
+COUNTED_IN_VOLUME = frozenset({None, "outlier", "crossed", "wide", "no_quote", "last_only", "no_rate"})
+_DIGITS = Context(prec=50)
+
+
+def exact(value: object) -> Fraction | None:
+    """Read `value` without rounding; None when it is absent (None, NaN or infinite)."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = Fraction(value) if "/" in value else Decimal(value)
+    if isinstance(value, float | Decimal):
+        return Fraction(value) if math.isfinite(value) else None
+    if isinstance(value, int | Fraction):
+        return Fraction(value)
+    message = f"not a number: {value!r}"
+    raise TypeError(message)
+
+
+def positive(value: object) -> Fraction | None:
+    """Read `value` as `exact` does; zero and negative numbers are absent too."""
+    number = exact(value)
+    return number if number is not None and number > 0 else None
+
+
+def required(value: object, name: str) -> Fraction:
+    """Read a number that must be there."""
+    number = exact(value)
+    if number is None:
+        message = f"{name} is absent"
+        raise ValueError(message)
+    return number
+
+
+def median(values: Iterable[Fraction]) -> Fraction:
+    """Take the middle value, or the mean of the two middle ones."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def _decimal(value: Fraction) -> Decimal:
+    return _DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator))
+
+
+def root(value: Fraction) -> Fraction:
+    """Take the square root, to 50 digits."""
+    return Fraction(_DIGITS.sqrt(_decimal(value)))
+
+
+def exponential(value: Fraction) -> Fraction:
+    """Raise e to `value`, to 50 digits."""
+    return Fraction(_DIGITS.exp(_decimal(value)))
+
+
+def logarithm(value: Fraction) -> Fraction:
+    """Take the natural logarithm, to 50 digits."""
+    return Fraction(_DIGITS.ln(_decimal(value)))
+
+
+def age_s(
+    now: Number,
+    *,
+    received_time: Number,
+    time_source: str,
+    exchange_time: Number | None = None,
+    skew: Number = 0,
+) -> Fraction:
+    """Age a quote, all times in seconds.
+
+    Only a time of source "quote" ages a quote: now - exchange_time - skew, floored at 0, where `skew` is
+    our clock minus the venue's. Any other source counts from the moment of receipt.
+    """
+    if time_source == "quote":
+        at = required(exchange_time, "exchange_time")
+        return max(Fraction(0), required(now, "now") - at - required(skew, "skew"))
+    return required(now, "now") - required(received_time, "received_time")
+
+
+def quoted(row: Row) -> tuple[Fraction, Fraction] | None:
+    """Give bid and ask; None unless both are there, finite and above 0."""
+    bid, ask = positive(row.get("bid")), positive(row.get("ask"))
+    return None if bid is None or ask is None else (bid, ask)
+
+
+def row_age(row: Row) -> Fraction:
+    """Give the row's own age; an absent age counts as fresh."""
+    return max(Fraction(0), exact(row.get("age_s")) or Fraction(0))
+
+
+def validity(row: Row, max_age_s: Number = 10, *, any_quote: bool = True) -> str | None:
+    """Say why a row makes no price, or None when it does; the first matching reason wins.
+
+    The order is no_quote (or last_only), crossed, wide, stale, no_rate. `any_quote` says whether some
+    venue has a valid bid/ask quote; only when none has does a last price stand in, if it is fresh.
+    """
+    limit = _age_limit(max_age_s)
+    quote = quoted(row)
+    if quote is None:
+        if positive(row.get("last")) is None:
+            return "no_quote"
+        if any_quote:
+            return "last_only"
+    elif quote[0] >= quote[1]:
+        return "crossed"
+    elif (quote[1] - quote[0]) / _mid(quote) > MAX_SPREAD:
+        return "wide"
+    if row_age(row) > limit:
+        return "stale"
+    return "no_rate" if row.get("rate_missing") else None
+
+
+def _age_limit(max_age_s: Number) -> Fraction:
+    limit = required(max_age_s, "max_age_s")
+    if limit > MAX_AGE_LIMIT_S:
+        message = f"max_age_s is above {MAX_AGE_LIMIT_S}"
+        raise ValueError(message)
+    return limit
+
+
+def _mid(quote: tuple[Fraction, Fraction]) -> Fraction:
+    return (quote[0] + quote[1]) / 2
+
+
+def _validities(rows: Sequence[Row], max_age_s: Number) -> list[str | None]:
+    """Judge all rows together, since a last price counts only when nobody has a quote."""
+    reasons = [validity(row, max_age_s) for row in rows]
+    if None in reasons:
+        return reasons
+    return [validity(row, max_age_s, any_quote=False) for row in rows]
+
+
+def row_price(row: Row) -> Fraction:
+    """Give the mid, or the last price of a row without bid and ask."""
+    quote = quoted(row)
+    return required(row.get("last"), "last") if quote is None else _mid(quote)
+
+
+@dataclass(frozen=True)
+class RobustPrice:
+    """What `robust` answers; absent numbers are NaN, a row out of the price has weight 0.
+
+    `price`, `price_variance` (a standard deviation) are in quote currency, `price_var_sq` in its square.
+    `reasons` tells for each exchange why it was dropped, None when it was not. `flags` holds any of
+    no_data, single_source, disagree and last_only (made of last prices, because nobody had a quote).
+    """
+
+    price: float
+    weights: dict[str, float]
+    reasons: dict[str, str | None]
+    price_variance: float
+    price_var_sq: float
+    dispersion_bps: float
+    range_bps: float
+    mad_bps: float
+    arb_index: float
+    n_used: int
+    flags: set[str]
+
+
+def robust(
+    rows: Sequence[Row],
+    *,
+    max_age_s: Number = 10,
+    max_disagree: Number = Fraction(1, 100),
+    cap: Number = Fraction(2, 5),
+    tau_s: Number = 5,
+) -> RobustPrice:
+    """Aggregate one instrument's quotes, all in base units and one currency, to one price.
+
+    A row has exchange, bid, ask, last, quote_volume, age_s, time_source ("quote" or another) and
+    rate_missing. Rows in disagreement keep their reasons; then the flag alone tells why nothing is used.
+    """
+    _age_limit(max_age_s)
+    names = _names(rows)
+    reasons = _validities(rows, max_age_s)
+    valid = [i for i, reason in enumerate(reasons) if reason is None]
+    prices = {i: row_price(rows[i]) for i in valid}
+    flags = _flags(rows, prices, required(max_disagree, "max_disagree"))
+    verdicts = {} if flags & {"no_data", "disagree"} else _deviations(prices)
+    kept = [i for i, verdict in verdicts.items() if verdict is None]
+    raw = _raw_weights(rows, kept, _weight_ages(rows, valid), required(tau_s, "tau_s"))
+    shares = dict(zip(kept, capped(raw, required(cap, "cap")), strict=True))
+    price = sum((share * prices[i] for i, share in shares.items()), Fraction(0)) if kept else None
+    return RobustPrice(
+        price=NAN if price is None else float(price),
+        weights={name: float(shares.get(i, 0)) for i, name in enumerate(names)},
+        reasons={name: verdicts.get(i, reasons[i]) for i, name in enumerate(names)},
+        n_used=len(kept),
+        flags=flags,
+        **_dispersion([(shares[i], prices[i]) for i in kept], price),
+        range_bps=_range_bps(prices.values(), price),
+        mad_bps=_mad_bps(prices.values()),
+        arb_index=_arb_index(rows[i] for i in valid),
+    )
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    names = [str(row["exchange"]) for row in rows]
+    if len(set(names)) < len(names):
+        message = "one exchange has two rows"
+        raise ValueError(message)
+    return names
+
+
+def _flags(rows: Sequence[Row], prices: Mapping[int, Fraction], max_disagree: Fraction) -> set[str]:
+    if not prices:
+        return {"no_data"}
+    flags = set()
+    if all(quoted(rows[i]) is None for i in prices):
+        flags.add("last_only")
+    if len(prices) == 1:
+        flags.add("single_source")
+    elif 2 * largest_agreement(prices.values(), max_disagree) <= len(prices):
+        flags.add("disagree")
+    return flags
+
+
+def largest_agreement(prices: Iterable[Fraction], max_disagree: Fraction) -> int:
+    """Count the largest set whose highest price is at most `max_disagree` above its lowest."""
+    values = list(prices)
+    return max(sum(low <= p <= low * (1 + max_disagree) for p in values) for low in values)
+
+
+def _deviations(prices: Mapping[int, Fraction]) -> dict[int, str | None]:
+    """Name the rows too far from the median of the prices; of two rows none is."""
+    if len(prices) <= 2:
+        return dict.fromkeys(prices)
+    centre = median(prices.values())
+    scale = NORMAL_MAD * _mad(prices.values())
+    bound = max(OUTLIER_SCALES * scale, OUTLIER_FLOOR * centre)
+    return {i: None if abs(p - centre) <= bound else deviation_reason(p, centre) for i, p in prices.items()}
+
+
+def _mad(prices: Iterable[Fraction]) -> Fraction:
+    values = list(prices)
+    centre = median(values)
+    return median(abs(p - centre) for p in values)
+
+
+def deviation_reason(price: Fraction, centre: Fraction) -> str:
+    """Tell an outlier from a suspect asset and from a price off by a power of ten."""
+    if _near_power_of_ten(price / centre):
+        return "unit_error"
+    return "suspect" if abs(price - centre) > SUSPECT_DEVIATION * centre else "outlier"
+
+
+def _near_power_of_ten(ratio: Fraction) -> bool:
+    """Try 10, 100, ... for a ratio (or its inverse, by negative powers) until it is passed by."""
+    step = Fraction(10) if ratio > 1 else Fraction(1, 10)
+    power = step
+    while (power < 2 * ratio) if ratio > 1 else (power > ratio / 2):
+        if abs(ratio / power - 1) <= UNIT_TOLERANCE:
+            return True
+        power *= step
+    return False
+
+
+def _weight_ages(rows: Sequence[Row], valid: Sequence[int]) -> dict[int, Fraction]:
+    """Age rows without a quote time as the median of the valid ones that have one."""
+    ages = {i: row_age(rows[i]) for i in valid}
+    timed = [i for i in valid if rows[i].get("time_source") == "quote"]
+    common = median(ages[i] for i in timed) if timed else None
+    return {i: age if i in timed or common is None else common for i, age in ages.items()}
+
+
+def _raw_weights(
+    rows: Sequence[Row], kept: Sequence[int], ages: Mapping[int, Fraction], tau_s: Fraction
+) -> list[Fraction]:
+    """Weigh by sqrt(volume) and freshness; a row without a volume weighs as the lightest that has one."""
+    freshness = {i: exponential(-ages[i] / tau_s) for i in kept}
+    volumes = {i: v for i in kept if (v := positive(rows[i].get("quote_volume"))) is not None}
+    if not volumes:
+        return list(freshness.values())
+    known = {i: root(volume) * freshness[i] for i, volume in volumes.items()}
+    return [known.get(i, min(known.values())) for i in kept]
+
+
+def capped(weights: Sequence[Fraction], cap: Fraction) -> list[Fraction]:
+    """Normalise to a sum of 1 with no share above `cap`; equal shares when that is impossible.
+
+    The excess of the capped goes to the others in proportion to their weights, again and again until
+    none is above the cap.
+    """
+    if len(weights) * cap < 1:
+        return [Fraction(1, len(weights)) for _ in weights]
+    total = sum(weights, Fraction(0))
+    shares = [w / total for w in weights]
+    full: set[int] = set()
+    while over := {i for i, share in enumerate(shares) if share > cap}:
+        full |= over
+        shares = _refill(shares, full, cap)
+    return shares
+
+
+def _refill(shares: Sequence[Fraction], full: set[int], cap: Fraction) -> list[Fraction]:
+    rest = sum((s for i, s in enumerate(shares) if i not in full), Fraction(0))
+    room = 1 - cap * len(full)
+    return [cap if i in full else s * room / rest for i, s in enumerate(shares)]
+
+
+def _dispersion(used: Sequence[tuple[Fraction, Fraction]], price: Fraction | None) -> dict[str, float]:
+    """Give the weighted spread of (weight, price) around `price`, NaN (never 0) below two rows."""
+    if price is None or len(used) < 2:
+        return {"price_variance": NAN, "price_var_sq": NAN, "dispersion_bps": NAN}
+    squared = sum((w * (p - price) ** 2 for w, p in used), Fraction(0))
+    deviation = root(squared)
+    return {
+        "price_variance": float(deviation),
+        "price_var_sq": float(squared),
+        "dispersion_bps": float(10_000 * deviation / price),
+    }
+
+
+def _range_bps(prices: Iterable[Fraction], price: Fraction | None) -> float:
+    values = list(prices)
+    return NAN if price is None else float(10_000 * (max(values) - min(values)) / price)
+
+
+def _mad_bps(prices: Iterable[Fraction]) -> float:
+    values = list(prices)
+    return float(10_000 * NORMAL_MAD * _mad(values) / median(values)) if values else NAN
+
+
+def _arb_index(rows: Iterable[Row]) -> float:
+    quotes = [quote for row in rows if (quote := quoted(row)) is not None]
+    return float(max(bid for bid, _ in quotes) / min(ask for _, ask in quotes)) if quotes else NAN
+
+
+def volume_totals(
+    rows: Sequence[Row], reasons: Mapping[str, str | None], flags: Iterable[str] = ()
+) -> tuple[Fraction | None, Fraction | None]:
+    """Sum base_volume and quote_volume * fx_rate of the rows that are identified and fresh.
+
+    Here quote_volume is in the venue's own currency; an absent fx_rate means the asked currency. None
+    when no row counts. Rows without a rate add to the base total only.
+    """
+    counted = [row for row in rows if reasons[str(row["exchange"])] in COUNTED_IN_VOLUME]
+    if "disagree" in flags:
+        counted = []
+    base = [v for row in counted if (v := exact(row.get("base_volume"))) is not None]
+    rated = [row for row in counted if reasons[str(row["exchange"])] != "no_rate"]
+    quote = [
+        v * (positive(row.get("fx_rate")) or 1)
+        for row in rated
+        if (v := exact(row.get("quote_volume"))) is not None
+    ]
+    return (sum(base, Fraction(0)) if base else None, sum(quote, Fraction(0)) if quote else None)
+
+
+Pool = Number | None | Iterable[Number | None]
+
+
+def pooled_ratio(
+    usd_legs: Iterable[Row],
+    usdt_legs: Iterable[Row],
+    exclude: str | Iterable[str] = (),
+    max_age_s: Number = 10,
+) -> Fraction | None:
+    """Give USD per USDT as the median of mid(b/USD) / mid(b/USDT) over bases and pairs of venues.
+
+    Legs have exchange, base, bid, ask and optionally age_s. `exclude` names the asked base; stable coins
+    are always left out, and so is every leg that is absent, crossed or stale.
+    """
+    banned = STABLE_COINS | ({exclude} if isinstance(exclude, str) else set(exclude))
+    dollars = _leg_mids(usd_legs, banned, max_age_s)
+    tethers = _leg_mids(usdt_legs, banned, max_age_s)
+    ratios = [usd / usdt for base, usd in dollars for other, usdt in tethers if base == other]
+    return median(ratios) if ratios else None
+
+
+def direct_mid(books: Iterable[Row], max_age_s: Number = 10) -> Fraction | None:
+    """Give USD per USDT as the median mid of the direct USDT/USD books that are fresh and uncrossed."""
+    mids = [mid for _, mid in _leg_mids(books, frozenset(), max_age_s)]
+    return median(mids) if mids else None
+
+
+def _leg_mids(legs: Iterable[Row], banned: Iterable[str], max_age_s: Number) -> list[tuple[str, Fraction]]:
+    """Give (base, mid) of the usable legs; a wide spread does not disqualify one."""
+    limit = _age_limit(max_age_s)
+    mids = []
+    for leg in legs:
+        base, quote = str(leg.get("base", "USDT")), quoted(leg)
+        if base not in banned and quote is not None and quote[0] < quote[1] and row_age(leg) <= limit:
+            mids.append((base, _mid(quote)))
+    return mids
+
+
+def usdt_usd_rate(direct: Pool, ratios_spot: Pool, ratios_linear: Pool) -> tuple[Fraction | None, list[str]]:
+    """Give USD per USDT, the median of the sources, and the names of the sources used.
+
+    Each source is one number, several (their median counts, once) or absent. Exactly two sources more
+    than 1 % (of the lower) apart give no rate and no sources; neither can be told from the bad one.
+    """
+    pools = {"direct": direct, "ratio:spot": ratios_spot, "ratio:linear": ratios_linear}
+    sources = {name: number for name, pool in pools.items() if (number := _pooled(pool)) is not None}
+    values = list(sources.values())
+    if not values or (len(values) == 2 and max(values) > min(values) * (1 + MAX_RATE_GAP)):
+        return None, []
+    return median(values), list(sources)
+
+
+def _pooled(pool: Pool) -> Fraction | None:
+    items = [pool] if pool is None or isinstance(pool, Number) else list(pool)
+    values = [value for item in items if (value := positive(item)) is not None]
+    return median(values) if values else None
+
+
+def levels(side: Levels) -> list[tuple[Fraction, Fraction]]:
+    """Read (price, size) pairs, without those that offer nothing."""
+    pairs = [(positive(level[0]), positive(level[1])) for level in side]
+    return [(price, size) for price, size in pairs if price is not None and size is not None]
+
+
+def liquidity_cost(bids: Levels, asks: Levels, ref: Number, notional: Number) -> Fraction:
+    """Give the cost in basis points of buying and selling `notional` at once, against price `ref`.
+
+    Each unit costs its distance from `ref`, never less than 0. Levels further than 5 % away and missing
+    depth cost 5 %. Between 0 and 1000. For several venues pass all their levels together.
+    """
+    reference = required(ref, "ref")
+    wanted = required(notional, "notional") / reference
+    ask_steps = [((p - reference) / reference, size) for p, size in levels(asks)]
+    bid_steps = [((reference - p) / reference, size) for p, size in levels(bids)]
+    paid = _premium_area(ask_steps, wanted) + _premium_area(bid_steps, wanted)
+    return min(MAX_COST_BPS, max(Fraction(0), 10_000 * paid / wanted))
+
+
+def _premium_area(steps: Iterable[tuple[Fraction, Fraction]], wanted: Fraction) -> Fraction:
+    """Integrate the marginal premium over the first `wanted` units, cheapest first."""
+    area, left = Fraction(0), wanted
+    for premium, size in sorted(steps):
+        taken = min(size, left)
+        area += taken * min(BOOK_EDGE, max(Fraction(0), premium))
+        left -= taken
+    return area + left * BOOK_EDGE
+
+
+def liquidity_score(bids: Levels, asks: Levels, ref: Number | None) -> float:
+    """Score a book 0..100: the mean over 1k, 10k, 100k and 1M of 100 * (1 - ln(1 + C) / ln 1001).
+
+    C is `liquidity_cost`. NaN without a reference price.
+    """
+    reference = positive(ref)
+    if reference is None:
+        return NAN
+    bid_levels, ask_levels = list(bids), list(asks)
+    costs = [liquidity_cost(bid_levels, ask_levels, reference, n) for n in SCORE_NOTIONALS]
+    scores = [100 * (1 - logarithm(1 + c) / logarithm(1 + MAX_COST_BPS)) for c in costs]
+    return float(sum(scores, Fraction(0)) / len(scores))
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The most profitable quantity and what it brings, exactly; all zero when rejected.
+
+    `notional` is what the buys cost before fees. `fees` is gross minus net. `q_star` is the quantity
+    before lots and minimums. `rejected` is None, "depth" (one side of the books is empty), "fees" (the
+    best effective bid is not above the best effective ask) or "lots" (nothing is left after flooring,
+    or a minimum is not met on one of the legs).
+    """
+
+    quantity: Fraction
+    gross_profit: Fraction
+    net_profit: Fraction
+    notional: Fraction
+    fees: Fraction
+    rejected: str | None
+    q_star: Fraction
+
+
+@dataclass(frozen=True)
+class ClearedBooks(Optimum):
+    """An optimum over several books, with the quantities bought and sold on each exchange."""
+
+    bought: dict[str, Fraction] = field(default_factory=dict)
+    sold: dict[str, Fraction] = field(default_factory=dict)
+
+
+def common_step(*lots: Number | None) -> Fraction:
+    """Give the least common multiple of decimal lot steps; 0 or None means that any size goes."""
+    steps = [step for lot in lots if (step := positive(repr(float(lot)) if isinstance(lot, float) else lot))]
+    common = Fraction(0)
+    for step in steps:
+        common = step if not common else _least_common_multiple(common, step)
+    return common
+
+
+def _least_common_multiple(a: Fraction, b: Fraction) -> Fraction:
+    denominator = math.lcm(a.denominator, b.denominator)
+    return Fraction(math.lcm(int(a * denominator), int(b * denominator)), denominator)
+
+
+def usd_book_in_usdt(
+    bids: Levels, asks: Levels, usdt_usd_bid: Number, usdt_usd_ask: Number
+) -> tuple[list[tuple[Fraction, Fraction]], list[tuple[Fraction, Fraction]]]:
+    """Bring a USD book to USDT on the executable side of the direct USDT/USD book; bids, asks.
+
+    The USD to buy with come from selling USDT at its bid; the USD of a sale buy USDT at its ask.
+    """
+    usdt_bid, usdt_ask = required(usdt_usd_bid, "bid"), required(usdt_usd_ask, "ask")
+    return [(p / usdt_ask, q) for p, q in levels(bids)], [(p / usdt_bid, q) for p, q in levels(asks)]
+
+
+def usdt_book_in_usd(
+    bids: Levels, asks: Levels, usdt_usd_bid: Number, usdt_usd_ask: Number
+) -> tuple[list[tuple[Fraction, Fraction]], list[tuple[Fraction, Fraction]]]:
+    """Bring a USDT book to USD: the USDT to buy with cost the ask, those of a sale bring the bid."""
+    usdt_bid, usdt_ask = required(usdt_usd_bid, "bid"), required(usdt_usd_ask, "ask")
+    return [(p * usdt_bid, q) for p, q in levels(bids)], [(p * usdt_ask, q) for p, q in levels(asks)]
+
+
+@dataclass(frozen=True, order=True)
+class _Order:
+    """One level on offer: sorts by its price after fees; bids are held with a negative `rank`."""
+
+    rank: Fraction
+    price: Fraction
+    exchange: str
+    size: Fraction
+
+
+@dataclass(frozen=True)
+class _Fill:
+    size: Fraction
+    ask: _Order
+    bid: _Order
+
+    @property
+    def net(self) -> Fraction:
+        return self.size * (-self.bid.rank - self.ask.rank)
+
+    @property
+    def gross(self) -> Fraction:
+        return self.size * (self.bid.price - self.ask.price)
+
+    def cut(self, size: Fraction) -> _Fill:
+        return _Fill(min(size, self.size), self.ask, self.bid)
+
+
+def _offers(asks: Levels, fee: Number, sides: int, exchange: str) -> list[_Order]:
+    factor = 1 + sides * required(fee, "fee")
+    return [_Order(price * factor, price, exchange, size) for price, size in levels(asks)]
+
+
+def _demands(bids: Levels, fee: Number, sides: int, exchange: str) -> list[_Order]:
+    factor = 1 - sides * required(fee, "fee")
+    return [_Order(-price * factor, price, exchange, size) for price, size in levels(bids)]
+
+
+def _merge(asks: Iterable[_Order], bids: Iterable[_Order]) -> list[_Fill]:
+    """Match the cheapest ask with the dearest bid, both after fees, while the bid is above the ask."""
+    sellers, buyers = sorted(asks, reverse=True), sorted(bids, reverse=True)
+    fills: list[_Fill] = []
+    ask_left = bid_left = Fraction(0)
+    while sellers and buyers and -buyers[-1].rank > sellers[-1].rank:
+        ask_left, bid_left = ask_left or sellers[-1].size, bid_left or buyers[-1].size
+        fill = _Fill(min(ask_left, bid_left), sellers[-1], buyers[-1])
+        fills.append(fill)
+        ask_left, bid_left = ask_left - fill.size, bid_left - fill.size
+        if not ask_left:
+            sellers.pop()
+        if not bid_left:
+            buyers.pop()
+    return fills
+
+
+def _cut(fills: Iterable[_Fill], quantity: Fraction) -> list[_Fill]:
+    """Keep the first `quantity` of the walk."""
+    kept, left = [], quantity
+    for fill in fills:
+        if left > 0:
+            kept.append(fill.cut(left))
+            left -= kept[-1].size
+    return kept
+
+
+def _quantity(fills: Iterable[_Fill]) -> Fraction:
+    return sum((fill.size for fill in fills), Fraction(0))
+
+
+def _nothing(rejected: str, q_star: Fraction = Fraction(0)) -> Optimum:
+    zero = Fraction(0)
+    return Optimum(zero, zero, zero, zero, zero, rejected, q_star)
+
+
+def pair_optimum(
+    asks: Levels,
+    bids: Levels,
+    *,
+    fee_buy: Number,
+    fee_sell: Number,
+    sides: int = 1,
+    lot: Number | tuple[Number, Number] = 0,
+    min_amount_buy: Number = 0,
+    min_amount_sell: Number = 0,
+    min_notional_buy: Number = 0,
+    min_notional_sell: Number = 0,
+) -> Optimum:
+    """Buy at one venue's asks and sell at another's bids, as long as each unit pays after fees.
+
+    `sides` is 1 for spot, 2 when both legs are entered and left (priced at the entry). `lot` is the
+    common step or the steps of both legs. Minimums are held against the floored quantity: amounts in
+    base units, notionals at each leg's own prices.
+    """
+    offers, demands = _offers(asks, fee_buy, sides, "buy"), _demands(bids, fee_sell, sides, "sell")
+    if not offers or not demands:
+        return _nothing("depth")
+    walk = _merge(offers, demands)
+    if not walk:
+        return _nothing("fees")
+    q_star = _quantity(walk)
+    fills = _cut(walk, _floored(q_star, common_step(*(lot if isinstance(lot, tuple) else (lot,)))))
+    spent = sum((fill.size * fill.ask.price for fill in fills), Fraction(0))
+    earned = sum((fill.size * fill.bid.price for fill in fills), Fraction(0))
+    minimums = (min_amount_buy, min_amount_sell, min_notional_buy, min_notional_sell)
+    if not fills or not _meets((_quantity(fills), spent, earned), minimums):
+        return _nothing("lots", q_star)
+    gross, net = earned - spent, sum((fill.net for fill in fills), Fraction(0))
+    return Optimum(_quantity(fills), gross, net, spent, gross - net, None, q_star)
+
+
+def _floored(quantity: Fraction, step: Fraction) -> Fraction:
+    return quantity // step * step if step else quantity
+
+
+def _meets(made: tuple[Fraction, Fraction, Fraction], minimums: Sequence[Number | None]) -> bool:
+    """Hold (amount, spent, earned) against the minimum amounts and notionals of both legs."""
+    amount, spent, earned = made
+    needed = [exact(minimum) or Fraction(0) for minimum in minimums]
+    return all(have >= need for have, need in zip((amount, amount, spent, earned), needed, strict=True))
+
+
+def pair_optimum_brute(
+    asks: Levels,
+    bids: Levels,
+    *,
+    fee_buy: Number,
+    fee_sell: Number,
+    sides: int = 1,
+    lot: Number | tuple[Number, Number] = 0,
+    min_amount_buy: Number = 0,
+    min_amount_sell: Number = 0,
+    min_notional_buy: Number = 0,
+    min_notional_sell: Number = 0,
+) -> Optimum:
+    """Find the same as `pair_optimum` by trying every quantity that can be best; for small books.
+
+    The profit of a quantity is the value of the dearest bids minus that of the cheapest asks, a line
+    between the cumulated sizes of either side, so that its first maximum is at one of these. With lots,
+    every multiple up to that maximum is tried.
+    """
+    offers, demands = sorted(levels(asks)), sorted(levels(bids), reverse=True)
+    if not offers or not demands:
+        return _nothing("depth")
+    cost = 1 + sides * required(fee_buy, "fee_buy")
+    income = 1 - sides * required(fee_sell, "fee_sell")
+
+    def net(quantity: Fraction) -> Fraction:
+        return income * _value(demands, quantity) - cost * _value(offers, quantity)
+
+    deepest = min(_depth(offers), _depth(demands))
+    ends = sorted(q for q in {Fraction(0), *_ends(offers), *_ends(demands)} if q <= deepest)
+    q_star = max(ends, key=net)  # the first of equals, hence the smallest
+    if not q_star:
+        return _nothing("fees")
+    step = common_step(*(lot if isinstance(lot, tuple) else (lot,)))
+    multiples = [step * k for k in range(1, int(q_star / step) + 1)] if step else ends
+    tried = [q for q in multiples if 0 < q <= q_star]
+    minimums = (min_amount_buy, min_amount_sell, min_notional_buy, min_notional_sell)
+    allowed = [q for q in tried if _meets((q, _value(offers, q), _value(demands, q)), minimums)]
+    if not allowed:
+        return _nothing("lots", q_star)
+    best = max(allowed, key=net)
+    gross = _value(demands, best) - _value(offers, best)
+    return Optimum(best, gross, net(best), _value(offers, best), gross - net(best), None, q_star)
+
+
+def _depth(side: Iterable[tuple[Fraction, Fraction]]) -> Fraction:
+    return sum((size for _, size in side), Fraction(0))
+
+
+def _ends(side: Sequence[tuple[Fraction, Fraction]]) -> list[Fraction]:
+    """Give the cumulated sizes at which a level of the side ends."""
+    return [_depth(side[: i + 1]) for i in range(len(side))]
+
+
+def _value(side: Sequence[tuple[Fraction, Fraction]], quantity: Fraction) -> Fraction:
+    """Value the first `quantity` of a sorted side: each level by what of it lies below `quantity`."""
+    starts = [Fraction(0), *_ends(side)]
+    pairs = zip(side, starts[:-1], strict=True)
+    return sum(
+        (price * max(Fraction(0), min(size, quantity - start)) for (price, size), start in pairs), Fraction(0)
+    )
+
+
+def n_book_optimum(
+    books: Mapping[str, tuple[Levels, Levels]], fees: Mapping[str, Number], sides: int = 1
+) -> ClearedBooks:
+    """Clear all books of one instrument against each other at once: {exchange: (bids, asks)}.
+
+    Net profit and quantity are unique. Where effective prices tie at the margin, the lower raw price and
+    then the name come first, which decides gross profit, notional and who trades.
+    """
+    offers = [o for name, (_, asks) in books.items() for o in _offers(asks, fees[name], sides, name)]
+    demands = [d for name, (bids, _) in books.items() for d in _demands(bids, fees[name], sides, name)]
+    fills = _merge(offers, demands)
+    gross = sum((fill.gross for fill in fills), Fraction(0))
+    net = sum((fill.net for fill in fills), Fraction(0))
+    rejected = None if fills else "fees" if offers and demands else "depth"
+    quantity = _quantity(fills)
+    return ClearedBooks(
+        quantity=quantity,
+        gross_profit=gross,
+        net_profit=net,
+        notional=sum((fill.size * fill.ask.price for fill in fills), Fraction(0)),
+        fees=gross - net,
+        rejected=rejected,
+        q_star=quantity,
+        bought=_by_exchange((fill.ask.exchange, fill.size) for fill in fills),
+        sold=_by_exchange((fill.bid.exchange, fill.size) for fill in fills),
+    )
+
+
+def _by_exchange(parts: Iterable[tuple[str, Fraction]]) -> dict[str, Fraction]:
+    totals: dict[str, Fraction] = {}
+    for exchange, size in parts:
+        totals[exchange] = totals.get(exchange, Fraction(0)) + size
+    return totals
