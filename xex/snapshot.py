@@ -110,7 +110,7 @@ def assemble(
         flags=[flag for flag in str(total.get("flags", "no_data")).split(",") if flag]
         + ([] if with_books else ["no_books"]),
         books=books,
-        responses={answer.exchange: tuple(answer.responses) for answer in answers if answer.responses},
+        responses=_responses(answers),
     )
 
 
@@ -249,6 +249,15 @@ def _exchanges_data(rows: Columns) -> dict[str, dict[str, Any]]:
         }
         for row, exchange in enumerate(texts(rows, "exchange"))
     }
+
+
+def _responses(answers: Sequence[VenueAnswer]) -> dict[str, tuple[Response, ...]]:
+    """Return each exchange's payloads, those of its rates among them."""
+    kept: dict[str, tuple[Response, ...]] = {}
+    for answer in answers:
+        if answer.responses:
+            kept[answer.exchange] = (*kept.get(answer.exchange, ()), *answer.responses)
+    return kept
 
 
 # --- what is left out, volume -------------------------------------------------------------------------------

@@ -1,0 +1,241 @@
+"""What a snapshot of the lab's world must say, computed by the oracle from the truth alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from tests import oracle
+from tests.lab import Market, Truth
+
+# The lab's rows that answer a question about a linear perpetual in USDT, by the exchange that answers.
+ROWS = {"binance": "binance", "okx": "okx", "kraken": "krakenfutures"}
+TAKER = Fraction(5, 10_000)  # every one of the three publishes 0.05 % for its lowest tier
+RATIO_BASES = ("ETH", "BTC", "SOL", "XRP", "DOGE", "LTC", "ADA")
+# OKX sends no quote volume of swaps, so it is the base volume at the last price.
+NO_QUOTE_VOLUME = {"okx"}
+COLUMNS = (
+    "bid", "ask", "last", "bid_size", "ask_size", "high", "low", "open", "base_volume", "quote_volume", "fx_rate",
+)  # fmt: skip
+
+
+def legs(truth: Truth, venues: tuple[str, ...], kind: Any, quote: str, base: str) -> list[dict[str, Any]]:
+    """Return the quotes of other assets that a rate may be made of."""
+    return [
+        {"exchange": market.venue, "base": market.base, "bid": market.top.bid, "ask": market.top.ask}
+        for venue in venues
+        for market in truth.of(venue, kind)
+        if market.quote == quote and market.base in RATIO_BASES and market.base != base and market.tradable
+    ]
+
+
+def usd_per_usdt(truth: Truth, base: str) -> Fraction:
+    """Return the rate that the oracle finds in the world for the maths of `base`."""
+    dollar = truth.market("kraken", "USDT", "spot", "USD").top
+    direct = oracle.direct_mid([{"bid": dollar.bid, "ask": dollar.ask}])
+    spot = oracle.pooled_ratio(
+        legs(truth, ("kraken",), "spot", "USD", base), legs(truth, ("kraken",), "spot", "USDT", base), exclude=(base,)
+    )
+    linear = oracle.pooled_ratio(
+        legs(truth, ("krakenfutures",), "linear", "USD", base),
+        legs(truth, ("binance", "okx"), "linear", "USDT", base),
+        exclude=(base,),
+    )
+    rate, sources = oracle.usdt_usd_rate(direct, spot, linear)
+    assert rate is not None
+    assert sources == ["direct", "ratio:spot", "ratio:linear"]
+    return rate
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The numbers of one snapshot, in USDT and base units."""
+
+    rows: dict[str, dict[str, Any]]
+    price: oracle.RobustPrice
+    volume_total: Fraction
+    volume_total_quote: Fraction
+    liquidity_score: float
+    liquidity_by_venue: dict[str, float]
+    pairs: dict[tuple[str, str], oracle.Optimum]
+    books: dict[str, tuple[list[tuple[Fraction, Fraction]], list[tuple[Fraction, Fraction]]]]
+
+
+def expected(truth: Truth, ages_s: Mapping[str, float], base: str = "BTC") -> Expected:
+    """Compute a snapshot of `base`'s perpetual over the three venues; `ages_s` are the ages that weigh the rows."""
+    fx = 1 / usd_per_usdt(truth, base)
+    markets = {name: truth.market(row, base, "linear") for name, row in ROWS.items()}
+    factors = {name: fx if market.quote == "USD" else Fraction(1) for name, market in markets.items()}
+    rows = {name: _row(name, market, factors[name], ages_s[name]) for name, market in markets.items()}
+    price = oracle.robust([{**row, "exchange": name} for name, row in rows.items()])
+    books = {
+        name: (_side(market.bids, factors[name]), _side(market.asks, factors[name])) for name, market in markets.items()
+    }
+    merged = (
+        [level for bids, _ in books.values() for level in bids],
+        [lv for _, asks in books.values() for lv in asks],
+    )
+    finite = not math.isnan(price.price)
+    return Expected(
+        rows=rows,
+        price=price,
+        volume_total=sum((Fraction(row["base_volume"]) for row in rows.values()), Fraction(0)),
+        volume_total_quote=sum((Fraction(row["quote_volume"]) for row in rows.values()), Fraction(0)),
+        liquidity_score=oracle.liquidity_score(*merged, price.price) if finite else math.nan,
+        liquidity_by_venue={
+            name: oracle.liquidity_score(bids, asks, price.price) if finite else math.nan
+            for name, (bids, asks) in books.items()
+        },
+        pairs={
+            (low, high): pair(truth, markets[low], markets[high]) for low in markets for high in markets if low != high
+        },
+        books=books,
+    )
+
+
+def _side(levels: Any, factor: Fraction) -> list[tuple[Fraction, Fraction]]:
+    return [(Fraction(price) * factor, Fraction(size)) for price, size in levels]
+
+
+def _row(name: str, market: Market, fx: Fraction, age_s: float) -> dict[str, Any]:
+    top = market.top
+    assert top.bid is not None
+    assert top.ask is not None
+    quote_volume = market.base_volume * market.last if name in NO_QUOTE_VOLUME else market.quote_volume
+    return {
+        "bid": Fraction(top.bid) * fx,
+        "ask": Fraction(top.ask) * fx,
+        "last": Fraction(market.last) * fx,
+        "bid_size": Fraction(top.bid_size or 0),
+        "ask_size": Fraction(top.ask_size or 0),
+        "high": Fraction(market.high) * fx,
+        "low": Fraction(market.low) * fx,
+        "open": Fraction(market.open) * fx,
+        "base_volume": Fraction(market.base_volume),
+        "quote_volume": Fraction(quote_volume) * fx,
+        "fx_rate": fx,
+        "age_s": age_s,
+        "time_source": "quote",
+    }
+
+
+def pair(truth: Truth, low: Market, high: Market) -> oracle.Optimum:
+    """Return the best spread trade that buys on `low` and sells on `high`, by the oracle's merge."""
+    asks, bids = _executable(truth, low, "asks"), _executable(truth, high, "bids")
+    return oracle.pair_optimum(
+        asks,
+        bids,
+        fee_buy=TAKER,
+        fee_sell=TAKER,
+        sides=2,
+        lot=(low.lot, high.lot),
+        min_amount_buy=low.min_amount,
+        min_amount_sell=high.min_amount,
+        min_notional_buy=_in_usdt(truth, low, buying=True) * Fraction(low.min_notional or 0),
+        min_notional_sell=_in_usdt(truth, high, buying=False) * Fraction(high.min_notional or 0),
+    )
+
+
+def _in_usdt(truth: Truth, market: Market, *, buying: bool) -> Fraction:
+    """Return USDT per unit of the market's quote, on the side of the USDT/USD book that would be hit."""
+    if market.quote == "USDT":
+        return Fraction(1)
+    dollar = truth.market("kraken", "USDT", "spot", "USD").top
+    side = dollar.bid if buying else dollar.ask
+    assert side is not None
+    return 1 / Fraction(side)
+
+
+def _executable(truth: Truth, market: Market, side: str) -> list[tuple[Fraction, Fraction]]:
+    factor = _in_usdt(truth, market, buying=side == "asks")
+    return [(Fraction(price) * factor, Fraction(size)) for price, size in getattr(market, side)]
+
+
+def weight_ages(frame: Any) -> dict[str, float]:
+    """Return the seconds that weigh each row: its own age where a quote time says it, else the timed rows' median."""
+    timed = frame.loc[frame["time_source"] == "quote", "age_ms"]
+    ages = frame["age_ms"].where(frame["time_source"] == "quote", timed.median())
+    return {name: float(age) / 1e3 for name, age in zip(frame["exchange"], ages, strict=True)}
+
+
+def assert_close(found: float, wanted: Any, what: str, rel: float = 1e-9) -> None:
+    """Fail unless two numbers agree to `rel`, or both are absent."""
+    want = float(wanted)
+    if math.isnan(want):
+        assert math.isnan(found), f"{what}: {found} where nothing is expected"
+        return
+    assert math.isclose(found, want, rel_tol=rel, abs_tol=1e-12), f"{what}: {found!r}, expected {want!r}"
+
+
+def assert_snapshot(snap: Any, truth: Truth, base: str = "BTC") -> Expected:
+    """Compare every number of a snapshot with the oracle's, to 1e-9."""
+    want = expected(truth, weight_ages(snap.frame), base)
+    for name, row in want.rows.items():
+        found = snap.frame.set_index("exchange").loc[name]
+        for column in COLUMNS:
+            assert_close(found[column], row[column], f"{name} {column}")
+        data = snap.exchanges_data[name]
+        assert_close(data["price"], (row["bid"] + row["ask"]) / 2, f"{name} price")
+        assert_close(data["weight"], want.price.weights[name], f"{name} weight")
+        assert_close(found["liquidity_score"], want.liquidity_by_venue[name], f"{name} liquidity")
+        assert data["currency"] == "USDT"
+    for field in ("price_variance", "price_var_sq", "dispersion_bps", "range_bps", "mad_bps", "arb_index"):
+        assert_close(getattr(snap, field), getattr(want.price, field), field)
+    assert_close(snap.aggregated_price, want.price.price, "aggregated_price")
+    assert_close(snap.volume_total, want.volume_total, "volume_total")
+    assert_close(snap.volume_total_quote, want.volume_total_quote, "volume_total_quote")
+    assert_close(snap.liquidity_score, want.liquidity_score, "liquidity_score")
+    found_pairs = {
+        (row["exchange_low"], row["exchange_high"]): row for row in [*snap.arbitrage_opportunities, *snap.rejected]
+    }
+    assert found_pairs.keys() == want.pairs.keys()
+    for key, best in want.pairs.items():
+        assert_pair(found_pairs[key], best, f"{key[0]} → {key[1]}")
+    return want
+
+
+def assert_pair(row: Mapping[str, Any], best: oracle.Optimum, what: str) -> None:
+    """Compare one opportunity with the oracle's optimum."""
+    if best.rejected is None:
+        for field in ("quantity", "gross_profit", "net_profit", "notional", "fees"):
+            assert_close(row[field], getattr(best, field), f"{what} {field}", rel=1e-8 if field == "fees" else 1e-9)
+        assert not {"fees", "depth", "lots"} & set(row["reasons"]), what
+    else:
+        assert best.rejected in row["reasons"], f"{what}: {row['reasons']}, expected {best.rejected}"
+
+
+def source(truth: Truth, exchange: str, kind: Any, base: str, quote: str) -> Market:
+    """Return the truth behind a row."""
+    venue = "krakenfutures" if exchange == "kraken" and kind != "spot" else exchange
+    return truth.market(venue, base, kind, quote)
+
+
+def assert_market(frame: Any, truth: Truth) -> None:
+    """Compare every number of the whole market's frame with the truth, in native currencies and base units."""
+    assert len(frame) > 0
+    for row in frame.to_dict("records"):
+        market = source(truth, row["exchange"], row["kind"], row["base"], row["quote"])
+        what = f"{row['exchange']} {row['instrument']}"
+        for side in ("bid", "ask"):
+            assert_close(row[side], getattr(market.top, side), f"{what} {side}")
+            assert_close(row[f"{side}_size"], getattr(market.top, f"{side}_size"), f"{what} {side} size")
+        for name in ("last", "high", "low", "base_volume"):
+            assert_close(row[name], getattr(market, name), f"{what} {name}")
+        turnover = market.base_volume * market.last if row["exchange"] in NO_QUOTE_VOLUME else market.quote_volume
+        assert_close(row["quote_volume"], turnover, f"{what} quote volume")
+
+
+def assert_listings(exchange: str, table: Any, truth: Truth) -> None:
+    """Compare an exchange's instruments with the truth: ticks, lots and minimums per base unit."""
+    for row in range(len(table)):
+        listed = table.listed(row)
+        instrument = listed.instrument
+        market = source(truth, exchange, instrument.kind, instrument.base, instrument.quote)
+        assert listed.id == market.id
+        for name in ("tick", "lot", "min_amount", "contract_size"):
+            assert_close(table.columns[name][row], getattr(market, name), f"{exchange} {instrument} {name}")
+        if market.min_notional is not None:
+            assert_close(table.columns["min_notional"][row], market.min_notional, f"{exchange} {instrument} notional")

@@ -1,0 +1,42 @@
+"""A loopback exchange lab: the venues' REST formats served from one known truth.
+
+    async with Lab(default_truth().with_premium("okx", "BTC", 5)) as lab:
+        lab.url("okx")                                     # http://127.0.0.1:…
+        lab.latency["okx"] = 0.02                          # or lab.latency["okx", "/api/v5/market/books"]
+        lab.fault("okx", "status", code=503, retry_after=2, times=1)
+        lab.truth = lab.truth.with_depeg("0.97")           # at any time
+        lab.heal()
+        lab.seen, lab.sent("okx", "BTC-USDT-SWAP")         # requests, and the quote time last sent
+
+Faults, with their arguments:
+
+- in place of the body: `status` (code, retry_after, body), `html`, `empty`, `scalar`, `venue_error`,
+  `rate_limited` (retry_after; status on OKX), `banned` (retry_after), `redirect` (location, code),
+  `bomb` (megabytes)
+- on the connection: `hang`, `hang_body`, `reset`, `close`, `truncated`, `short`,
+  `slow_drip` (chunk, interval)
+- in the numbers: `stale` (seconds), `crossed` (ticks), `empty_book` (side), `negative`, `null`, `nan`,
+  `nan_literal`, each for one `symbol` or all; `no_rows`, `missing_key` (keys), `wrong_symbol` (symbol)
+- in the clock: `skew` (seconds), the time endpoint and the Date header included
+
+`running_lab()` runs the same in a thread, `python -m tests.lab` as a program.
+"""
+
+from tests.lab.faults import Fault
+from tests.lab.server import FAULTS, Lab, Seen, running_lab
+from tests.lab.truth import Market, Quote, Truth, fractions
+from tests.lab.world import big_truth, default_truth
+
+__all__ = [
+    "FAULTS",
+    "Fault",
+    "Lab",
+    "Market",
+    "Quote",
+    "Seen",
+    "Truth",
+    "big_truth",
+    "default_truth",
+    "fractions",
+    "running_lab",
+]

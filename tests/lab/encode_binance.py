@@ -1,0 +1,320 @@
+"""Binance's wire format: spot under /api/v3, USD-margined futures under /fapi/v1.
+
+Prices and sizes are strings, times and counts are numbers. Futures tickers carry no bid or ask, those
+come from bookTicker; spot books and spot bookTicker carry no time. The used request weight of the
+running minute is in a header of every answer, counted per host (spot and futures apart).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tests.lab.truth import Kind, Market, Truth
+from tests.lab.wire import Body, Query, Reply, decimals, fixed, text
+
+DAY_MS = 86_400_000
+FUTURES_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
+FOREVER_MS = 4_133_404_800_000
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one of the two hosts writes a market's numbers."""
+
+    kind: Kind
+    price_digits: int | None
+    size_digits: int | None
+
+    def price(self, market: Market, value: Decimal) -> str:
+        """Write a price; futures use the market's own precision, spot always eight digits."""
+        wire = market.wire_price(value)
+        return fixed(wire, price_digits(market) if self.price_digits is None else self.price_digits)
+
+    def size(self, market: Market, value: Decimal) -> str:
+        """Write a size in the venue's own coins."""
+        wire = market.wire_size(value)
+        return fixed(wire, decimals(wire_lot(market)) if self.size_digits is None else self.size_digits)
+
+
+SPOT = Style("spot", 8, 8)
+FUTURES = Style("linear", None, None)
+
+
+def wire_tick(market: Market) -> Decimal:
+    """Price step as the venue states it."""
+    return market.wire_price(market.tick)
+
+
+def wire_lot(market: Market) -> Decimal:
+    """Size step as the venue states it."""
+    return market.wire_size(market.lot)
+
+
+def price_digits(market: Market) -> int:
+    """Return the decimals of a futures price, which may be more than its tick has."""
+    return decimals(wire_tick(market)) if market.price_digits is None else market.price_digits
+
+
+def coin(market: Market) -> str:
+    """Name of the base asset as the venue writes it, with its multiplier in front."""
+    return market.base if market.multiplier == 1 else f"{market.multiplier:f}{market.base}"
+
+
+def futures_symbol(market: Market) -> Body:
+    """Encode one row of the futures exchangeInfo."""
+    return {
+        "symbol": market.id,
+        "pair": market.id,
+        "contractType": "PERPETUAL",
+        "deliveryDate": FOREVER_MS,
+        "onboardDate": 1_569_398_400_000,
+        "status": "TRADING" if market.tradable else "SETTLING",
+        "maintMarginPercent": "2.5000",
+        "requiredMarginPercent": "5.0000",
+        "baseAsset": coin(market),
+        "quoteAsset": market.quote,
+        "marginAsset": market.quote,
+        "pricePrecision": price_digits(market),
+        "quantityPrecision": decimals(wire_lot(market)),
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "underlyingType": "COIN",
+        "underlyingSubType": ["PoW"],
+        "triggerProtect": "0.0500",
+        "liquidationFee": "0.012500",
+        "marketTakeBound": "0.05",
+        "maxMoveOrderLimit": 10000,
+        "filters": futures_filters(market),
+        "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET"],
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+        "permissionSets": ["GRID", "COPY", "DCA"],
+    }
+
+
+def futures_filters(market: Market) -> list[Body]:
+    """Encode a futures market's price step, size step and minimums."""
+    tick, lot = FUTURES.price(market, market.tick), FUTURES.size(market, market.lot)
+    least = FUTURES.size(market, market.min_amount)
+    return [
+        {"filterType": "PRICE_FILTER", "tickSize": tick, "minPrice": tick, "maxPrice": "4529764"},
+        {"filterType": "LOT_SIZE", "stepSize": lot, "minQty": least, "maxQty": "100000000"},
+        {"filterType": "MARKET_LOT_SIZE", "stepSize": lot, "minQty": least, "maxQty": "1000000"},
+        {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+        {"filterType": "MIN_NOTIONAL", "notional": text(market.min_notional or Decimal(5))},
+        {
+            "filterType": "PERCENT_PRICE",
+            "multiplierUp": "1.0500",
+            "multiplierDown": "0.9500",
+            "multiplierDecimal": "4",
+        },
+    ]
+
+
+def spot_symbol(market: Market) -> Body:
+    """Encode one row of the spot exchangeInfo."""
+    return {
+        "symbol": market.id,
+        "status": "TRADING" if market.tradable else "BREAK",
+        "baseAsset": coin(market),
+        "baseAssetPrecision": 8,
+        "quoteAsset": market.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"],
+        "icebergAllowed": True,
+        "ocoAllowed": True,
+        "otoAllowed": True,
+        "opoAllowed": True,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": True,
+        "cancelReplaceAllowed": True,
+        "amendAllowed": True,
+        "pegInstructionsAllowed": True,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": True,
+        "filters": spot_filters(market),
+        "permissions": [],
+        "permissionSets": [["SPOT", "MARGIN"]],
+        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+        "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
+    }
+
+
+def spot_filters(market: Market) -> list[Body]:
+    """Encode a spot market's price step, size step and minimums."""
+    tick, lot = SPOT.price(market, market.tick), SPOT.size(market, market.lot)
+    least = SPOT.size(market, market.min_amount)
+    return [
+        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
+        {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "92141578.00000000", "stepSize": lot},
+        {"filterType": "ICEBERG_PARTS", "limit": 100},
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": "0.00000000",
+            "maxQty": "100000.00000000",
+            "stepSize": "0.00000000",
+        },
+        {
+            "filterType": "NOTIONAL",
+            "minNotional": fixed(market.min_notional or Decimal(5), 8),
+            "applyMinToMarket": True,
+            "maxNotional": "9000000.00000000",
+            "applyMaxToMarket": False,
+            "avgPriceMins": 5,
+        },
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+    ]
+
+
+def exchange_info(truth: Truth, style: Style, now_ms: int) -> Body:
+    """Encode the list of markets with its limits."""
+    row = spot_symbol if style.kind == "spot" else futures_symbol
+    budget = 6000 if style.kind == "spot" else 2400
+    info: dict[str, Any] = {
+        "timezone": "UTC",
+        "serverTime": now_ms,
+        "rateLimits": [
+            {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": budget},
+            {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
+        ],
+        "exchangeFilters": [],
+        "symbols": [row(market) for market in truth.of("binance", style.kind)],
+    }
+    if style.kind == "linear":
+        assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}]
+        info |= {"futuresType": "U_MARGINED", "assets": assets}
+    return info
+
+
+def ticker_24h(market: Market, style: Style, now_ms: int) -> Body:
+    """Encode the 24 hour statistics; only spot adds the best bid and ask."""
+    change = market.last - market.open
+    row: dict[str, Any] = {
+        "symbol": market.id,
+        "priceChange": style.price(market, change),
+        "priceChangePercent": f"{100 * change / market.open:.3f}",
+        "weightedAvgPrice": style.price(market, market.vwap),
+        "lastPrice": style.price(market, market.last),
+        "lastQty": style.size(market, market.lot),
+    }
+    if style.kind == "spot":
+        row |= {"prevClosePrice": style.price(market, market.open)} | best(market, style)
+    closed = market.quote_ms(now_ms)
+    return row | {
+        "openPrice": style.price(market, market.open),
+        "highPrice": style.price(market, market.high),
+        "lowPrice": style.price(market, market.low),
+        "volume": style.size(market, market.base_volume),
+        "quoteVolume": fixed(market.quote_volume, style.price_digits or 2),
+        "openTime": closed - DAY_MS,
+        "closeTime": closed,
+        "firstId": 6_000_000_000,
+        "lastId": 6_003_000_000,
+        "count": 3_000_001,
+    }
+
+
+def best(market: Market, style: Style) -> dict[str, str]:
+    """Encode best bid and ask; an empty side is zero."""
+    top, zero = market.top, Decimal(0)
+    return {
+        "bidPrice": style.price(market, zero if top.bid is None else top.bid),
+        "bidQty": style.size(market, top.bid_size or zero),
+        "askPrice": style.price(market, zero if top.ask is None else top.ask),
+        "askQty": style.size(market, top.ask_size or zero),
+    }
+
+
+def book_ticker(market: Market, style: Style, now_ms: int) -> Body:
+    """Encode best bid and ask; only futures add the time of the quote."""
+    row: dict[str, Any] = {"symbol": market.id} | best(market, style)
+    return row | ({"time": market.quote_ms(now_ms)} if style.kind == "linear" else {})
+
+
+def depth(market: Market, style: Style, now_ms: int, limit: int) -> Body:
+    """Encode the order book; only futures add the transaction time T and the event time E."""
+    sides = {
+        name: [[style.price(market, price), style.size(market, size)] for price, size in side[:limit]]
+        for name, side in (("bids", market.bids), ("asks", market.asks))
+    }
+    quoted = market.quote_ms(now_ms)
+    times = {"E": min(now_ms, quoted + 6), "T": quoted} if style.kind == "linear" else {}
+    return {"lastUpdateId": quoted} | times | sides
+
+
+def error(code: int, msg: str, status: int = 400) -> Reply:
+    """Encode Binance's error body."""
+    return Reply({"code": code, "msg": msg}, status)
+
+
+def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    """Answer one request as Binance does."""
+    if path == "/sapi/v1/system/status":
+        return Reply({"status": 0, "msg": "normal"})
+    if path == "/dapi/v1/exchangeInfo":
+        return Reply({"timezone": "UTC", "serverTime": now_ms, "symbols": []})
+    for prefix, style in (("/fapi/v1/", FUTURES), ("/api/v3/", SPOT)):
+        if path.startswith(prefix):
+            return _host_reply(truth, style, path.removeprefix(prefix), query, now_ms)
+    return Reply(b"<html><body><h2>404 Not found</h2></body></html>", 404, content_type="text/html")
+
+
+def _host_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: int) -> Reply:
+    if name == "time":
+        return Reply({"serverTime": now_ms})
+    if name == "ping":
+        return Reply({})
+    if name == "exchangeInfo":
+        return Reply(exchange_info(truth, style, now_ms))
+    if name == "depth":
+        return _depth_reply(truth, style, query, now_ms)
+    rows = {"ticker/24hr": ticker_24h, "ticker/bookTicker": book_ticker}
+    if name not in rows:
+        return Reply(b"<html><body><h2>404 Not found</h2></body></html>", 404, content_type="text/html")
+    markets, single = _asked(truth, style, query)
+    if markets is None:
+        return error(-1121, "Invalid symbol.")
+    body = [rows[name](market, style, now_ms) for market in markets]
+    return Reply(body[0] if single else body)
+
+
+def _asked(truth: Truth, style: Style, query: Query) -> tuple[list[Market] | None, bool]:
+    """Return the markets a request names (None if one is unknown) and whether it names just one."""
+    if "symbol" not in query and not (style.kind == "spot" and "symbols" in query):
+        return list(truth.of("binance", style.kind)), False
+    single = "symbol" in query
+    ids = [query["symbol"]] if single else json.loads(query["symbols"])
+    found = [truth.find("binance", style.kind, market_id) for market_id in ids]
+    known = [market for market in found if market is not None]
+    return (known if len(known) == len(found) else None), single
+
+
+def _depth_reply(truth: Truth, style: Style, query: Query, now_ms: int) -> Reply:
+    if "symbol" not in query:
+        return error(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
+    market = truth.find("binance", style.kind, query["symbol"])
+    if market is None:
+        return error(-1121, "Invalid symbol.")
+    limit = int(query.get("limit", "100" if style.kind == "spot" else "500"))
+    if style.kind == "linear" and limit not in FUTURES_DEPTHS:
+        return error(-4021, f"{limit} is not valid depth limit.")
+    return Reply(depth(market, style, now_ms, limit))
+
+
+def weight(path: str, query: Query) -> int:
+    """Request weight that Binance charges."""
+    spot = path.startswith("/api/")
+    name = path.rsplit("/v3/" if spot else "/v1/", 1)[-1]
+    if name == "depth":
+        limit = int(query.get("limit", "100" if spot else "500"))
+        steps = ((100, 5), (500, 25), (1000, 50)) if spot else ((50, 2), (100, 5), (500, 10))
+        return next((charge for most, charge in steps if limit <= most), 250 if spot else 20)
+    one = "symbol" in query
+    spot_weights = {"exchangeInfo": 20, "ticker/24hr": 2 if one else 80, "ticker/bookTicker": 2 if one else 4}
+    futures_weights = {"ticker/24hr": 1 if one else 40, "ticker/bookTicker": 2 if one else 5}
+    return (spot_weights if spot else futures_weights).get(name, 1)

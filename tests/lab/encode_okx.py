@@ -1,0 +1,185 @@
+"""OKX's v5 wire format: every number is a string, inside {"code": "0", "msg": "", "data": [...]}.
+
+Sizes of swaps are contracts. `vol24h` is contracts and `volCcy24h` base units for swaps; for spot they
+are base and quote. An empty side of a book is an empty string in the ticker.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from tests.lab.truth import Kind, Market, Side, Truth
+from tests.lab.wire import Body, Query, Reply, text
+
+KINDS: dict[str, Kind] = {"SPOT": "spot", "SWAP": "linear"}
+TYPES = {"spot": "SPOT", "linear": "SWAP"}
+LISTED_MS = "1611907686000"
+NO_INSTRUMENT = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
+_EMPTY = (
+    *("alias", "auctionEndTime", "expTime", "freq", "longPosRemainingQuota", "maxMktAmt", "method"),
+    *("maxPlatOICoinLmt", "maxPlatOILmt", "optType", "posLmtAmt", "posLmtPct", "preMktSwTime", "seriesId"),
+    *("shortPosRemainingQuota", "stk"),
+)
+
+
+def success(data: list[Body]) -> Reply:
+    """Wrap rows in OKX's envelope."""
+    return Reply({"code": "0", "msg": "", "data": data})
+
+
+def failure(code: str, msg: str, status: int = 200) -> Reply:
+    """Encode OKX's error envelope."""
+    return Reply({"code": code, "msg": msg, "data": []}, status)
+
+
+def price(market: Market, value: Decimal) -> str:
+    """Write a price."""
+    return text(market.wire_price(value))
+
+
+def size(market: Market, value: Decimal) -> str:
+    """Write a size: contracts for swaps, base units for spot."""
+    return text(market.wire_size(value))
+
+
+def instrument(market: Market, code: int) -> Body:
+    """Encode one row of public/instruments."""
+    row: dict[str, Any] = dict.fromkeys(_EMPTY, "")
+    row |= {
+        "instId": market.id,
+        "instIdCode": code,
+        "instType": TYPES[market.kind],
+        "category": "1",
+        "instCategory": "1",
+        "futureSettlement": False,
+        "lever": "10" if market.kind == "spot" else "100",
+        "listTime": LISTED_MS,
+        "lotSz": size(market, market.lot),
+        "minSz": size(market, market.min_amount),
+        "tickSz": price(market, market.tick),
+        "maxLmtSz": "100000000",
+        "maxMktSz": "1000000",
+        "maxLmtAmt": "20000000",
+        "maxIcebergSz": "100000000.0000000000000000",
+        "maxStopSz": "1000000",
+        "maxTriggerSz": "100000000.0000000000000000",
+        "maxTwapSz": "100000000.0000000000000000",
+        "ruleType": "normal",
+        "state": "live" if market.tradable else "suspend",
+        "upcChg": [],
+    }
+    return row | (spot_fields(market) if market.kind == "spot" else swap_fields(market))
+
+
+def spot_fields(market: Market) -> Body:
+    """Encode what only a spot instrument fills."""
+    empty = dict.fromkeys(
+        ("contTdSwTime", "ctMult", "ctType", "ctVal", "ctValCcy", "instFamily", "settleCcy"), ""
+    )
+    return empty | {
+        "baseCcy": market.base,
+        "quoteCcy": market.quote,
+        "groupId": "12",
+        "openType": "fix_price",
+        "maxMktAmt": "1000000",
+        "tradeQuoteCcyList": [market.quote],
+        "uly": "",
+    }
+
+
+def swap_fields(market: Market) -> Body:
+    """Encode what only a linear swap fills; `ctVal` is base units per contract."""
+    family = f"{market.base}-{market.quote}"
+    return {
+        "baseCcy": "",
+        "quoteCcy": "",
+        "contTdSwTime": "1611916860000",
+        "ctMult": "1",
+        "ctType": "linear",
+        "ctVal": text(market.contract_size),
+        "ctValCcy": market.base,
+        "groupId": "4",
+        "instFamily": family,
+        "openType": "call_auction",
+        "posLmtAmt": "250000",
+        "posLmtPct": "30",
+        "settleCcy": market.quote,
+        "tradeQuoteCcyList": [],
+        "uly": family,
+    }
+
+
+def ticker(market: Market, now_ms: int) -> Body:
+    """Encode one ticker row."""
+    top = market.top
+    base_volume, quote_volume = text(market.base_volume), text(market.quote_volume)
+    spot = market.kind == "spot"
+    return {
+        "instType": TYPES[market.kind],
+        "instId": market.id,
+        "last": price(market, market.last),
+        "lastSz": size(market, market.min_amount),
+        "askPx": "" if top.ask is None else price(market, top.ask),
+        "askSz": "" if top.ask_size is None else size(market, top.ask_size),
+        "bidPx": "" if top.bid is None else price(market, top.bid),
+        "bidSz": "" if top.bid_size is None else size(market, top.bid_size),
+        "open24h": price(market, market.open),
+        "high24h": price(market, market.high),
+        "low24h": price(market, market.low),
+        "volCcy24h": quote_volume if spot else base_volume,
+        "vol24h": base_volume if spot else size(market, market.base_volume),
+        "ts": str(market.quote_ms(now_ms)),
+        "sodUtc0": price(market, market.midnight_open),
+        "sodUtc8": price(market, market.open),
+    }
+
+
+def book(market: Market, now_ms: int, depth: int) -> Body:
+    """Encode an order book; a level is price, size, liquidated orders, orders."""
+
+    def levels(side: Side) -> list[list[str]]:
+        return [[price(market, at), size(market, amount), "0", "1"] for at, amount in side[:depth]]
+
+    return {"asks": levels(market.asks), "bids": levels(market.bids), "ts": str(market.quote_ms(now_ms))}
+
+
+def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    """Answer one request as OKX does."""
+    name = path.removeprefix("/api/v5/")
+    if name == "public/time":
+        return success([{"ts": str(now_ms)}])
+    if name == "system/status":
+        return success([])
+    if name in ("public/instruments", "market/tickers"):
+        return _list_reply(truth, name, query, now_ms)
+    if name in ("market/ticker", "market/books", "market/books-full"):
+        return _one_reply(truth, name, query, now_ms)
+    return Reply({"code": "404", "data": {}, "detailMsg": "", "error_code": "404", "msg": "Not Found"}, 404)
+
+
+def _list_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
+    asked = query.get("instType", "")
+    if asked in ("FUTURES", "OPTION", "MARGIN"):
+        return success([])
+    if asked not in KINDS:
+        return failure("51000", "Parameter instType error")
+    markets = truth.of("okx", KINDS[asked])
+    if name == "market/tickers":
+        return success([ticker(market, now_ms) for market in markets])
+    wanted = query.get("instId")
+    rows = [instrument(m, 10_000 + n) for n, m in enumerate(markets) if wanted in (None, m.id)]
+    return success(rows) if rows or wanted is None else failure("51001", NO_INSTRUMENT)
+
+
+def _one_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
+    if "instId" not in query:
+        return failure("50014", "Parameter instId can not be empty.", 400)
+    kind: Kind = "linear" if query["instId"].endswith("-SWAP") else "spot"
+    market = truth.find("okx", kind, query["instId"])
+    if market is None:
+        return failure("51001", NO_INSTRUMENT)
+    if name == "market/ticker":
+        return success([ticker(market, now_ms)])
+    most = 400 if name == "market/books" else 5000
+    return success([book(market, now_ms, min(int(query.get("sz", "1")), most))])

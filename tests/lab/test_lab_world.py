@@ -1,0 +1,125 @@
+"""The truth itself: on the venues' grids, calm by default, and changed only as asked."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import product
+
+import pytest
+
+from tests.lab import Market, Truth, big_truth, default_truth, fractions
+
+TAKER = {("kraken", "spot"): Decimal("0.004")}
+
+
+def dollars(truth: Truth, market: Market, price: Decimal) -> Decimal:
+    return price * (truth.usdt_usd if market.quote == "USDT" else 1)
+
+
+def edge(truth: Truth, buy: Market, sell: Market) -> Decimal:
+    """Best net edge of buying on one market and selling on another, as a part of the price."""
+    fees = sum(TAKER.get((m.venue, m.kind), Decimal("0.0005")) for m in (buy, sell))
+    sides = 2 if buy.kind == "linear" else 1
+    bid, ask = dollars(truth, sell, sell.bids[0][0]), dollars(truth, buy, buy.asks[0][0])
+    return bid / ask - 1 - sides * fees
+
+
+def test_everything_is_on_the_venues_grid() -> None:
+    truth = default_truth(levels=100).with_premium("okx", "BTC", 12.5).with_depeg("0.91")
+    for market in truth.markets:
+        for price, size in market.bids + market.asks:
+            assert price % market.tick == 0
+            assert price > 0
+            assert size % market.lot == 0
+            assert size > 0
+        assert market.base_volume % market.lot == 0
+        assert [p for p, _ in market.bids] == sorted({p for p, _ in market.bids}, reverse=True)
+        assert [p for p, _ in market.asks] == sorted({p for p, _ in market.asks})
+        assert market.bids[0][0] < market.asks[0][0]
+        assert market.low < market.last < market.high or market.base in ("USDT", "USDC")
+
+
+def test_a_calm_world() -> None:
+    truth = default_truth()
+    assert len(truth.markets) == len({(m.venue, m.kind, m.id) for m in truth.markets})
+    for base, kind in {(market.base, market.kind) for market in truth.markets}:
+        for buy, sell in product(truth.group(base, kind), repeat=2):
+            assert edge(truth, buy, sell) < 0
+
+
+def test_twenty_levels_and_real_volumes() -> None:
+    markets = {
+        venue: default_truth().market(venue, "BTC", "linear") for venue in ("binance", "okx", "krakenfutures")
+    }
+    assert all(len(market.bids) >= 20 for market in markets.values())
+    assert [round(market.base_volume / 1000) for market in markets.values()] == [150, 60, 5]
+    assert markets["okx"].contract_size == Decimal("0.01")
+
+
+def test_market_prefers_the_perpetual_in_usdt() -> None:
+    truth = default_truth()
+    assert truth.market("okx", "BTC").id == "BTC-USDT-SWAP"
+    assert truth.market("kraken", "BTC").id == "XBTUSDT"
+    assert truth.market("kraken", "BTC", quote="USD").id == "XXBTZUSD"
+    with pytest.raises(KeyError):
+        truth.market("okx", "PEPE")
+
+
+@pytest.mark.parametrize("bps", [-250, -3.5, 8, 120])
+def test_premium(bps: float) -> None:
+    calm = default_truth()
+    moved = calm.with_premium("okx", "ETH", bps, kind="linear")
+    before, after = calm.market("okx", "ETH"), moved.market("okx", "ETH")
+    assert abs(after.mid / before.mid - 1 - Decimal(str(bps)) / 10_000) <= after.tick / after.mid
+    assert [m for m in moved.markets if m != after] == [m for m in calm.markets if m != before]
+
+
+@pytest.mark.parametrize("rate", ["0.9000", "0.9993", "1.0100"])
+def test_depeg_moves_every_dollar_price(rate: str) -> None:
+    calm, moved = default_truth(), default_truth().with_depeg(rate)
+    ratio = Decimal(rate) / calm.usdt_usd
+    assert moved.usdt_usd == Decimal(rate)
+    assert abs(moved.market("kraken", "USDT", quote="USD").mid - Decimal(rate)) < Decimal("0.00002")
+    for before, after in zip(calm.markets, moved.markets, strict=True):
+        expected = ratio if before.quote == "USD" else Decimal(1)
+        if before.base == "USDC":
+            expected = 1 / ratio if before.quote == "USDT" else Decimal(1)
+        assert abs(after.mid / before.mid - expected) <= after.tick / after.mid
+
+
+@pytest.mark.parametrize(
+    ("buy", "sell"), [("binance", "okx"), ("krakenfutures", "binance"), ("okx", "krakenfutures")]
+)
+def test_cross_has_several_levels(buy: str, sell: str) -> None:
+    truth = default_truth().with_cross("BTC", buy=buy, sell=sell, bps=60, step_bps=4)
+    buyer, seller = truth.market(buy, "BTC"), truth.market(sell, "BTC")
+    gross = dollars(truth, seller, seller.bids[0][0]) / dollars(truth, buyer, buyer.asks[0][0]) - 1
+    assert abs(gross - Decimal("0.006")) < Decimal("0.00005")
+    assert 0 < edge(truth, buyer, seller) < Decimal("0.0045")
+    pairs = zip(buyer.asks, seller.bids, strict=True)
+    worth = [
+        dollars(truth, seller, bid) > dollars(truth, buyer, ask) * Decimal("1.002")
+        for (ask, _), (bid, _) in pairs
+    ]
+    assert worth == [True] * 5 + [False] * 7
+    for market in (buyer, seller):
+        assert market.bids[0][0] < market.asks[0][0]
+        assert all(price % market.tick == 0 for price, _ in market.bids + market.asks)
+
+
+def test_big_world() -> None:
+    truth = big_truth(100)
+    assert len(truth.markets) == len(default_truth().markets) + 400
+    assert len(truth.of("okx", "linear")) == 107
+    for market in truth.group("C0042", "linear"):
+        assert all(size % market.lot == 0 for _, size in market.bids + market.asks)
+
+
+def test_worlds_are_cut_and_mended() -> None:
+    truth = default_truth()
+    assert {m.base for m in truth.only("BTC", "USDT").markets} == {"BTC", "USDT"}
+    assert not truth.without("okx").of("okx", "spot")
+    assert len(truth.without("okx", "BTC", "linear").markets) == len(truth.markets) - 1
+    market = truth.market("binance", "BTC")
+    assert truth.updating(market, last=Decimal(1)).market("binance", "BTC").last == 1
+    assert fractions(market.bids)[0][0] == market.bids[0][0]

@@ -1,0 +1,295 @@
+"""One known market world in base units, from which every venue's bodies are made.
+
+Prices are quote currency per ONE unit of the base asset, sizes and volumes are base units, whatever a
+venue puts on the wire. All numbers are `Decimal`, so that the truth is exact. Every value here is
+immutable; the `with_*` methods return a changed copy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+Kind: TypeAlias = Literal["spot", "linear"]
+Level: TypeAlias = tuple[Decimal, Decimal]
+Side: TypeAlias = tuple[Level, ...]
+
+STABLE = frozenset({"USD", "USDT", "USDC"})
+ONE = Decimal(1)
+BPS = Decimal(10_000)
+
+
+def on_grid(value: Decimal, step: Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+    """Return the multiple of `step` nearest to `value`."""
+    return (value / step).to_integral_value(rounding) * step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quote:
+    """Best prices and sizes of one market; None where that side of the book is empty."""
+
+    bid: Decimal | None
+    bid_size: Decimal | None
+    ask: Decimal | None
+    ask_size: Decimal | None
+
+    @property
+    def mid(self) -> Decimal:
+        """Middle of bid and ask; raises ValueError when a side is empty."""
+        if self.bid is None or self.ask is None:
+            raise ValueError("a side of the book is empty")
+        return (self.bid + self.ask) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """One listed instrument of one venue.
+
+    `id` is the venue's own name. `contract_size` is base units per contract (1 if there is none) and
+    `multiplier` is how many base units the venue's coin stands for (1000 for 1000PEPE). `tick` is a step
+    of the price per base unit, `lot` and `min_amount` are base units, `min_notional` is quote units.
+    `quote_age_ms` says how old the venue's quote time is when it answers, `trade_age_ms` the same for the
+    last trade. `open`, `high`, `low`, volumes and `vwap` are of the last 24 hours; `midnight_open` is the
+    price at 00:00 UTC. `price_digits` is how many decimals the venue writes, when not those of its tick.
+    """
+
+    venue: str
+    kind: Kind
+    base: str
+    quote: str
+    id: str
+    tick: Decimal
+    lot: Decimal
+    min_amount: Decimal
+    bids: Side
+    asks: Side
+    last: Decimal
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    midnight_open: Decimal
+    base_volume: Decimal
+    vwap: Decimal
+    contract_size: Decimal = ONE
+    multiplier: Decimal = ONE
+    min_notional: Decimal | None = None
+    price_digits: int | None = None
+    mark: Decimal | None = None
+    index: Decimal | None = None
+    funding_hourly: Decimal | None = None
+    open_interest: Decimal | None = None
+    quote_age_ms: int = 0
+    trade_age_ms: int = 1_000
+    active: bool = True
+    suspended: bool = False
+
+    @property
+    def quote_volume(self) -> Decimal:
+        """Turnover of the last 24 hours in quote currency."""
+        return self.base_volume * self.vwap
+
+    @property
+    def top(self) -> Quote:
+        """The best bid and ask."""
+        bid, bid_size = self.bids[0] if self.bids else (None, None)
+        ask, ask_size = self.asks[0] if self.asks else (None, None)
+        return Quote(bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size)
+
+    @property
+    def mid(self) -> Decimal:
+        """Middle of the best bid and ask."""
+        return self.top.mid
+
+    @property
+    def tradable(self) -> bool:
+        """Whether the venue would take an order now."""
+        return self.active and not self.suspended
+
+    def wire_price(self, price: Decimal) -> Decimal:
+        """Turn a price per base unit into the venue's price per its own coin."""
+        return price * self.multiplier
+
+    def wire_size(self, size: Decimal) -> Decimal:
+        """Turn base units into what the venue counts in: contracts, or its own coin."""
+        return size / (self.contract_size * self.multiplier)
+
+    def quote_ms(self, now_ms: int) -> int:
+        """Time of the quote (Unix milliseconds) that the venue states at its own time `now_ms`."""
+        return now_ms - self.quote_age_ms
+
+    def mapped(self, change: Callable[[Decimal], Decimal]) -> Market:
+        """Return the market with `change` applied to every price."""
+        return dataclasses.replace(self, **_changed_prices(self, change))
+
+    def shifted(self, ticks: int) -> Market:
+        """Return the market with every price moved by whole ticks, so that it stays on the grid."""
+        step = self.tick * ticks
+        return self.mapped(lambda price: price + step)
+
+    def scaled(self, factor: Decimal) -> Market:
+        """Return the market moved so that its mid is `factor` times the old one, to the nearest tick."""
+        ticks = int((self.mid * (factor - 1) / self.tick).to_integral_value(ROUND_HALF_EVEN))
+        return self.shifted(ticks)
+
+
+_PRICES = ("last", "open", "high", "low", "midnight_open", "vwap", "mark", "index")
+
+
+def _changed_prices(market: Market, change: Callable[[Decimal], Decimal]) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        side: tuple((change(price), size) for price, size in getattr(market, side))
+        for side in ("bids", "asks")
+    }
+    for name in _PRICES:
+        value = getattr(market, name)
+        fields[name] = None if value is None else change(value)
+    return fields
+
+
+@dataclass(frozen=True)
+class Truth:
+    """All markets of all venues, and the one USD price of USDT that they agree on."""
+
+    markets: tuple[Market, ...]
+    usdt_usd: Decimal
+
+    @cached_property
+    def _by_id(self) -> dict[tuple[str, str, str], Market]:
+        return {(market.venue, market.kind, market.id): market for market in self.markets}
+
+    @cached_property
+    def _by_venue(self) -> dict[tuple[str, str], tuple[Market, ...]]:
+        found: dict[tuple[str, str], list[Market]] = {}
+        for market in self.markets:
+            found.setdefault((market.venue, market.kind), []).append(market)
+        return {key: tuple(markets) for key, markets in found.items()}
+
+    def of(self, venue: str, kind: Kind) -> tuple[Market, ...]:
+        """Return the venue's markets of one kind, in the order they are listed."""
+        return self._by_venue.get((venue, kind), ())
+
+    def find(self, venue: str, kind: Kind, market_id: str) -> Market | None:
+        """Return the market with the venue's own name, or None."""
+        return self._by_id.get((venue, kind, market_id))
+
+    def market(self, venue: str, base: str, kind: Kind | None = None, quote: str | None = None) -> Market:
+        """Return the first market that fits; linear before spot, USDT before USD.
+
+        Raises KeyError when the venue lists none.
+        """
+        fitting = [market for market in self.markets if _fits(market, venue, base, kind, quote)]
+        if not fitting:
+            raise KeyError((venue, base, kind, quote))
+        return min(fitting, key=lambda market: (market.kind != "linear", market.quote != "USDT"))
+
+    def group(self, base: str, kind: Kind) -> tuple[Market, ...]:
+        """Return every venue's markets of one base and kind."""
+        return tuple(market for market in self.markets if market.base == base and market.kind == kind)
+
+    def changed(self, change: Callable[[Market], Market]) -> Truth:
+        """Return the world with `change` applied to every market."""
+        return dataclasses.replace(self, markets=tuple(change(market) for market in self.markets))
+
+    def replacing(self, *markets: Market) -> Truth:
+        """Return the world with these markets in place of those of the same venue, kind and id."""
+        new = {(market.venue, market.kind, market.id): market for market in markets}
+        return self.changed(lambda market: new.get((market.venue, market.kind, market.id), market))
+
+    def updating(self, market: Market, **fields: Any) -> Truth:
+        """Return the world with some fields of one market set anew."""
+        return self.replacing(dataclasses.replace(market, **fields))
+
+    def adding(self, markets: Iterable[Market]) -> Truth:
+        """Return the world with more markets listed."""
+        return dataclasses.replace(self, markets=(*self.markets, *markets))
+
+    def without(self, venue: str, base: str | None = None, kind: Kind | None = None) -> Truth:
+        """Return the world without a venue's markets, or those of one base or kind."""
+        kept = (market for market in self.markets if not _fits(market, venue, base, kind, None))
+        return dataclasses.replace(self, markets=tuple(kept))
+
+    def only(self, *bases: str) -> Truth:
+        """Return the world with markets of these base assets alone."""
+        return dataclasses.replace(self, markets=tuple(m for m in self.markets if m.base in bases))
+
+    def with_premium(self, venue: str, base: str, bps: float, kind: Kind | None = None) -> Truth:
+        """Return the world with one venue's price of `base` higher by `bps` (to the nearest tick)."""
+        factor = 1 + Decimal(str(bps)) / BPS
+        return self.changed(lambda m: m.scaled(factor) if _fits(m, venue, base, kind, None) else m)
+
+    def with_depeg(self, usdt_usd: Decimal | str) -> Truth:
+        """Return the world in which one USDT is worth `usdt_usd` dollars.
+
+        Prices in USDT stay, prices in USD move against them, the USDT/USD books move with the rate;
+        USDC keeps its dollar value, so its USDT price moves the other way.
+        """
+        rate = Decimal(usdt_usd)
+        moved = self.changed(lambda market: _revalued(market, rate / self.usdt_usd))
+        return dataclasses.replace(moved, usdt_usd=rate)
+
+    def with_cross(
+        self,
+        base: str,
+        *,
+        buy: str,
+        sell: str,
+        bps: float = 60,
+        step_bps: float = 4,
+        levels: int = 12,
+        kind: Kind = "linear",
+        buy_quote: str | None = None,
+        sell_quote: str | None = None,
+    ) -> Truth:
+        """Return the world with a crossed arbitrage: buy's asks lie below sell's bids.
+
+        The best bid of `sell` is `bps` above the best ask of `buy` (both brought to one currency), and
+        each further level of either side is `step_bps` worse, so that the edge falls by twice that per
+        level. The sizes are those of the books as they were, hence differ from level to level and between the
+        venues. Each book for itself stays uncrossed.
+        """
+        buyer = self.market(buy, base, kind, buy_quote)
+        seller = self.market(sell, base, kind, sell_quote)
+        step = Decimal(str(step_bps)) / BPS
+        ask, _ = buyer.asks[0]
+        goal = ask * self._rate(buyer.quote, seller.quote) * (1 + Decimal(str(bps)) / BPS)
+        raised = seller.shifted(
+            int(((goal - seller.bids[0][0]) / seller.tick).to_integral_value(ROUND_CEILING))
+        )
+        asks = _spread_out(buyer.asks[:levels], buyer.tick, step)
+        bids = _spread_out(raised.bids[:levels], raised.tick, -step)
+        return self.replacing(dataclasses.replace(buyer, asks=asks), dataclasses.replace(raised, bids=bids))
+
+    def _rate(self, source: str, target: str) -> Decimal:
+        """Units of `target` per one `source`, for USD and USDT."""
+        if source == target:
+            return ONE
+        return self.usdt_usd if source == "USDT" else 1 / self.usdt_usd
+
+
+def _fits(market: Market, venue: str, base: str | None, kind: str | None, quote: str | None) -> bool:
+    asked = ((venue, market.venue), (base, market.base), (kind, market.kind), (quote, market.quote))
+    return all(want is None or want == has for want, has in asked)
+
+
+def _revalued(market: Market, ratio: Decimal) -> Market:
+    """Move one market for a USDT whose dollar value changes by `ratio`."""
+    if market.base == "USDC":
+        return market.scaled(1 / ratio) if market.quote == "USDT" else market
+    return market.scaled(ratio) if market.quote == "USD" else market
+
+
+def _spread_out(side: Side, tick: Decimal, step: Decimal) -> Side:
+    """Space the levels by `step` of the best price each, keeping their sizes and the grid."""
+    best = side[0][0]
+    prices = (on_grid(best * (1 + step * rank), tick) for rank in range(len(side)))
+    return tuple((price, size) for price, (_, size) in zip(prices, side, strict=True))
+
+
+def fractions(side: Side) -> list[tuple[Fraction, Fraction]]:
+    """Return a side of a book as exact fractions, for reference calculations."""
+    return [(Fraction(price), Fraction(size)) for price, size in side]

@@ -1,0 +1,82 @@
+"""Which venue answers on which socket and path, and with what format."""
+
+from __future__ import annotations
+
+from tests.lab import encode_binance, encode_kraken, encode_krakenfutures, encode_okx
+from tests.lab.truth import Kind, Market, Truth
+from tests.lab.wire import Query, Reply
+
+SOCKETS = ("binance", "okx", "kraken")
+VENUES = (*SOCKETS, "krakenfutures")
+FUTURES_PATH = "/derivatives/"
+FORMATS = {
+    "binance": encode_binance.reply,
+    "okx": encode_okx.reply,
+    "kraken": encode_kraken.reply,
+    "krakenfutures": encode_krakenfutures.reply,
+}
+CLOCKS = ("/time", "/Time", "/status", "/SystemStatus", "/ping")
+METADATA = ("/exchangeInfo", "/instruments", "/AssetPairs", "/Assets")
+
+
+def socket_of(venue: str) -> str:
+    """Name of the socket that serves a venue; raises ValueError for an unknown venue."""
+    if venue not in VENUES:
+        raise ValueError(f"no venue {venue!r} in the lab, it has {', '.join(VENUES)}")
+    return "kraken" if venue == "krakenfutures" else venue
+
+
+def format_of(socket: str, path: str) -> str:
+    """Name of the format spoken on a path: Kraken's port serves two."""
+    return "krakenfutures" if path.startswith(FUTURES_PATH) else socket
+
+
+def covers(venue: str, prefix: str | None, socket: str, path: str) -> bool:
+    """Whether something set for a venue (and path prefix) concerns a request.
+
+    `kraken` means its whole port, spot and futures; `krakenfutures` the futures paths alone.
+    """
+    if venue == "krakenfutures" and not path.startswith(FUTURES_PATH):
+        return False
+    return socket_of(venue) == socket and path.startswith(prefix or "/")
+
+
+def is_clock(path: str) -> bool:
+    """Whether a path tells time or state, not market data."""
+    return path.endswith(CLOCKS)
+
+
+def is_quote(path: str) -> bool:
+    """Whether a path answers with prices."""
+    return not path.endswith(CLOCKS + METADATA)
+
+
+def answer(socket: str, truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    """Encode the venue's answer to one request."""
+    return FORMATS[format_of(socket, path)](truth, path, query, now_ms)
+
+
+def kind_of(venue: str, path: str, market_id: str) -> Kind:
+    """Kind of market that an id means on a path."""
+    linear = {
+        "binance": path.startswith("/fapi/"),
+        "okx": market_id.endswith("-SWAP"),
+        "kraken": False,
+        "krakenfutures": True,
+    }
+    return "linear" if linear[venue] else "spot"
+
+
+def asked_ids(path: str, query: Query) -> tuple[str, ...]:
+    """Ids that a request names; empty when it asks for all markets."""
+    if path.startswith(f"{encode_krakenfutures.PREFIX}tickers/"):
+        return (path.rsplit("/", 1)[-1].upper(),)
+    text = query.get("symbol") or query.get("instId") or query.get("pair") or query.get("symbols") or ""
+    return tuple(part.strip('"[] ') for part in text.split(",") if part)
+
+
+def find(venue: str, truth: Truth, path: str, market_id: str) -> Market | None:
+    """Return the market that an id means on a path of a venue."""
+    if venue == "kraken":
+        return encode_kraken.named(truth, market_id)
+    return truth.find(venue, kind_of(venue, path, market_id), market_id)

@@ -1,0 +1,264 @@
+"""The markets of the default world: contract sizes, steps and minimums as the venues list them.
+
+Steps of BTC, ETH, LTC, XRP, DOGE and ADA are the venues' own; where a venue's row for a market was not at
+hand (SOL swaps, Kraken's dollar pairs of SOL, ADA and DOGE, some Kraken Futures steps) they are typical.
+Prices, sizes and volumes are invented: a calm market, nothing crosses after fees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+
+from tests.lab.truth import ONE, STABLE, Kind, Market, Side, Truth, on_grid
+
+USDT_USD = Decimal("0.9993")
+GRAIN = Decimal("0.001")
+SHAPE = [Decimal(x) / 10 for x in (10, 4, 17, 9, 26, 13, 31, 6, 42, 20)]
+
+# base: fair price in USDT
+FAIR = {
+    "BTC": "96512.4",
+    "ETH": "3351.27",
+    "SOL": "194.83",
+    "XRP": "2.4517",
+    "DOGE": "0.33518",
+    "LTC": "118.46",
+    "ADA": "0.9214",
+}
+
+# base | tick | lot | min_amount | min_notional | base volume of 24 h | size at the best price | bps off fair
+BINANCE_LINEAR = """
+BTC  0.1     0.001 0.001 50  150213.482   6.214   0.0
+ETH  0.01    0.001 0.001 20  3218402.117  84.35   0.2
+SOL  0.01    0.01  0.01  5   14082310.44  912.4   -0.3
+XRP  0.0001  0.1   0.1   5   903214118.7  61240.5 0.1
+DOGE 0.00001 1     1     5   5210433918   402113  -0.2
+LTC  0.01    0.001 0.001 20  6104220.518  310.25  0.3
+ADA  0.0001  1     1     5   852113904    95210   0.0
+"""
+OKX_LINEAR = """
+BTC  0.1     0.0001 0.0001 - 60118.734    4.821   1.5
+ETH  0.01    0.001  0.001  - 1302441.75   61.4    1.3
+SOL  0.01    0.01   0.01   - 5211034.62   640.7   1.8
+XRP  0.0001  1      1      - 310224118    40120   1.1
+DOGE 0.00001 10     10     - 1602118440   250340  1.4
+LTC  0.01    0.1    0.1    - 1904332.7    205.3   1.2
+ADA  0.0001  10     10     - 240118930    52340   1.6
+"""
+KRAKEN_LINEAR = """
+BTC  1        0.0001 0.0001 - 5021.4433   0.742   -1.9
+ETH  0.1      0.001  0.001  - 62114.908   8.31    -1.4
+SOL  0.01     0.01   0.01   - 420331.55   74.2    -2.1
+XRP  0.00001  1      1      - 21044318    5210    -1.2
+DOGE 0.000001 1      1      - 90211405    22140   -1.7
+LTC  0.01     0.01   0.01   - 70214.33    41.6    -1.5
+ADA  0.00001  1      1      - 15033218    7420    -1.1
+"""
+BINANCE_SPOT = """
+BTC  0.01    0.00001 0.00001 5 24118.417     3.412   -3.1
+ETH  0.01    0.0001  0.0001  5 420331.218    38.6    -2.8
+SOL  0.01    0.001   0.001   5 3402118.914   402.5   -3.3
+XRP  0.0001  0.1     0.1     5 210334118.4   22410.3 -2.6
+DOGE 0.00001 1       1       1 902114338     180224  -2.9
+LTC  0.01    0.001   0.001   5 620118.442    120.75  -2.4
+ADA  0.0001  0.1     0.1     5 160224118.3   41230.4 -2.7
+USDC 0.00001 1       1       5 904118332     1204332 0
+"""
+OKX_SPOT = """
+BTC  0.1     0.00000001 0.00001 - 8513.4412     1.904   -2.4
+ETH  0.01    0.000001   0.0001  - 150224.118    21.35   -2.1
+SOL  0.01    0.000001   0.01    - 1104332.518   240.6   -2.7
+XRP  0.0001  0.000001   1       - 64118330.5    12044   -2.2
+DOGE 0.00001 0.000001   10      - 300118442     90210   -2.5
+LTC  0.01    0.000001   0.01    - 180224.33     64.8    -1.9
+ADA  0.0001  0.0001     10      - 42118904.5    21044   -2.3
+"""
+KRAKEN_USD = """
+BTC  0.1       0.00000001 0.00005 0.5 2214.33418  0.931   -2.9
+ETH  0.01      0.00000001 0.002   0.5 24118.4421  9.45    -2.3
+SOL  0.01      0.00000001 0.02    0.5 310224.118  88.1    -3.0
+XRP  0.00001   0.00000001 2       0.5 18044331.2  9120    -2.6
+DOGE 0.0000001 0.00000001 13      0.5 62118443    30240   -2.8
+LTC  0.01      0.00000001 0.05    0.5 41022.118   52.4    -2.2
+ADA  0.000001  0.00000001 4.4     0.5 21044118.5  15230   -2.5
+USDT 0.00001   0.00000001 5       0.5 61440332.4  240118  0
+USDC 0.0001    0.00000001 5       0.5 9022441.7   88042   0
+"""
+KRAKEN_USDT = """
+BTC  0.1      0.00000001 0.00005 0.5 260.118331  0.412   -1.8
+ETH  0.01     0.00000001 0.002   0.5 3104.22118  4.26    -1.5
+SOL  0.01     0.00000001 0.02    0.5 22118.3342  31.7    -2.0
+XRP  0.00001  0.00000001 2       0.5 1602118.44  3140    -1.6
+DOGE 0.00001  0.00000001 13      0.5 4022118.3   12204   -1.9
+LTC  0.00001  0.00000001 0.05    0.5 3304.21184  18.9    -1.4
+ADA  0.000001 0.00000001 4.4     0.5 1404332.18  6204    -1.7
+"""
+BINANCE_DIGITS = {"BTC": 2, "SOL": 4, "DOGE": 6, "ADA": 5}
+OKX_CONTRACTS = {
+    "BTC": "0.01",
+    "ETH": "0.1",
+    "SOL": "1",
+    "XRP": "100",
+    "DOGE": "1000",
+    "LTC": "1",
+    "ADA": "100",
+}
+KRAKEN_IDS = {"BTCUSD": "XXBTZUSD", "ETHUSD": "XETHZUSD", "XRPUSD": "XXRPZUSD", "LTCUSD": "XLTCZUSD"}
+KRAKEN_IDS |= {"USDTUSD": "USDTZUSD", "BTCUSDT": "XBTUSDT", "DOGEUSD": "XDGUSD", "DOGEUSDT": "XDGUSDT"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Where a table's rows are listed: venue, kind and quote currency."""
+
+    venue: str
+    kind: Kind
+    quote: str
+    rows: str
+
+
+LISTINGS = (
+    Listing("binance", "linear", "USDT", BINANCE_LINEAR),
+    Listing("okx", "linear", "USDT", OKX_LINEAR),
+    Listing("krakenfutures", "linear", "USD", KRAKEN_LINEAR),
+    Listing("kraken", "spot", "USD", KRAKEN_USD),
+    Listing("kraken", "spot", "USDT", KRAKEN_USDT),
+    Listing("binance", "spot", "USDT", BINANCE_SPOT),
+    Listing("okx", "spot", "USDT", OKX_SPOT),
+)
+
+
+def market_id(venue: str, kind: Kind, base: str, quote: str) -> str:
+    """Return the venue's own name of a market."""
+    if venue == "okx":
+        return f"{base}-{quote}-SWAP" if kind == "linear" else f"{base}-{quote}"
+    if venue == "krakenfutures":
+        return f"PF_{'XBT' if base == 'BTC' else base}{quote}"
+    return KRAKEN_IDS.get(base + quote, base + quote) if venue == "kraken" else base + quote
+
+
+def fair_price(base: str, quote: str) -> Decimal:
+    """Fair price of one base unit in USD or USDT."""
+    dollars = {"USDT": USDT_USD, "USDC": ONE}
+    if base in dollars:
+        return dollars[base] / (ONE if quote == "USD" else USDT_USD)
+    return Decimal(FAIR[base]) * (USDT_USD if quote == "USD" else ONE)
+
+
+def ladder(best: Decimal, tick: Decimal, size: Decimal, grain: Decimal, levels: int) -> Side:
+    """Make one side of a book: gaps widen and sizes vary with the level; a negative tick goes down."""
+
+    def level(rank: int) -> tuple[Decimal, Decimal]:
+        price = best + tick * (rank + rank * rank // 6)
+        amount = size * SHAPE[rank % len(SHAPE)] * (8 + rank) / 8
+        return price, max(grain, on_grid(amount, grain, ROUND_FLOOR))
+
+    return tuple(level(rank) for rank in range(levels))
+
+
+def build(listing: Listing, row: str, levels: int) -> Market:
+    """Make one market from a row of its table."""
+    base, *numbers = row.split()
+    tick, lot, least, notional, volume, size, off = (Decimal("0" if x == "-" else x) for x in numbers)
+    fair = fair_price(base, listing.quote) * (1 + off / 10_000)
+    contract = Decimal(OKX_CONTRACTS[base]) if (listing.venue, listing.kind) == ("okx", "linear") else ONE
+    return make_market(
+        listing,
+        base,
+        fair,
+        tick=tick,
+        lot=lot,
+        least=least,
+        notional=notional or None,
+        volume=volume,
+        size=size,
+        contract=contract,
+        levels=levels,
+    )
+
+
+def make_market(
+    listing: Listing,
+    base: str,
+    fair: Decimal,
+    *,
+    tick: Decimal,
+    lot: Decimal,
+    least: Decimal,
+    notional: Decimal | None,
+    volume: Decimal,
+    size: Decimal,
+    contract: Decimal,
+    levels: int,
+) -> Market:
+    """Make a market around a fair price, its book one tick wide."""
+    bid = on_grid(fair, tick, ROUND_FLOOR)
+    ask = bid + tick
+    grain = max(lot, GRAIN)
+    linear = listing.kind == "linear"
+    calm = Decimal("0.02") if base in STABLE else ONE
+
+    def away(part: str) -> Decimal:
+        return on_grid(fair * (1 + Decimal(part) * calm), tick)
+
+    return Market(
+        venue=listing.venue,
+        kind=listing.kind,
+        base=base,
+        quote=listing.quote,
+        id=market_id(listing.venue, listing.kind, base, listing.quote),
+        contract_size=contract,
+        tick=tick,
+        lot=lot,
+        min_amount=least,
+        min_notional=notional,
+        price_digits=BINANCE_DIGITS.get(base) if (listing.venue, linear) == ("binance", True) else None,
+        bids=ladder(bid, -tick, size, grain, levels),
+        asks=ladder(ask, tick, size * Decimal("0.9"), grain, levels),
+        last=bid,
+        open=away("-0.012"),
+        high=away("0.015"),
+        low=away("-0.019"),
+        midnight_open=away("-0.006"),
+        base_volume=on_grid(volume, lot),
+        vwap=away("-0.004"),
+        mark=away("0") if linear else None,
+        index=away("-0.0003") if linear else None,
+        funding_hourly=Decimal("0.0000125") if linear else None,
+        open_interest=on_grid(volume / 3, lot) if linear else None,
+        trade_age_ms=90_000 if listing.venue == "krakenfutures" else 1_000,
+    )
+
+
+def default_truth(levels: int = 24) -> Truth:
+    """Return a calm world of seven coins on all venues, books `levels` deep, USDT at 0.9993 dollars."""
+    rows = ((listing, row) for listing in LISTINGS for row in listing.rows.strip().splitlines())
+    return Truth(tuple(build(listing, row, levels) for listing, row in rows), USDT_USD)
+
+
+def big_truth(n: int, levels: int = 5) -> Truth:
+    """Return the default world with `n` more markets per venue, for measuring speed."""
+    return default_truth().adding(_more(n, levels))
+
+
+def _more(n: int, levels: int) -> Iterator[Market]:
+    """Yield `n` invented coins C0000, C0001 … on the main market of each venue."""
+    for rank in range(n):
+        price = Decimal(1) + Decimal(rank % 997) / 7
+        for place, listing in enumerate(LISTINGS[:4]):
+            rate = USDT_USD if listing.quote == "USD" else ONE
+            yield make_market(
+                listing,
+                f"C{rank:04d}",
+                price * rate * (1 + Decimal(place) / 10_000),
+                tick=Decimal("0.0001"),
+                lot=Decimal("0.1"),
+                least=Decimal("0.1"),
+                notional=Decimal(5) if listing.venue == "binance" else None,
+                volume=Decimal(100_000 + 37 * rank),
+                size=Decimal(50 + rank % 40),
+                contract=Decimal(10) if listing.venue == "okx" else ONE,
+                levels=levels,
+            )

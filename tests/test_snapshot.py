@@ -1,0 +1,192 @@
+"""Against the lab every number of a snapshot is the oracle's, although OKX sends contracts and Kraken dollars."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+import xex
+from tests.expected import ROWS, assert_close, assert_listings, assert_market, assert_snapshot, usd_per_usdt
+from tests.lab import Lab, Truth, default_truth
+from xex_connectors import BinanceConnector, KrakenConnector, OkxConnector
+
+CONNECTORS: dict[str, Any] = {"binance": BinanceConnector, "okx": OkxConnector, "kraken": KrakenConnector}
+
+
+@asynccontextmanager
+async def venues(truth: Truth) -> AsyncIterator[tuple[Lab, xex.ExchangeManager]]:
+    async with Lab(truth) as lab, xex.ExchangeManager(cache=False) as xm:
+        for name, connector in CONNECTORS.items():
+            config = xex.ExchangeConfig(name, name, base_url=lab.url(name))
+            assert xm.add_exchange(config, connector(config))
+        yield lab, xm
+
+
+async def ask(truth: Truth, symbol: str = "BTCUSDT", **options: Any) -> xex.CrossExchangeData:
+    async with venues(truth) as (_, xm):
+        return await xm.get_cross_exchange_ticker(symbol, **options)
+
+
+def rows(snap: xex.CrossExchangeData) -> dict[str, dict[str, Any]]:
+    return {str(row["exchange"]): {str(k): v for k, v in row.items()} for row in snap.frame.to_dict("records")}
+
+
+async def test_every_number_is_the_oracles() -> None:
+    truth = default_truth()
+    snap = await ask(truth)
+    assert snap.answered == ["binance", "okx", "kraken"]
+    assert snap.dropped == {}
+    assert_snapshot(snap, truth)
+
+
+@pytest.mark.parametrize("base", ["ETH", "SOL", "XRP", "DOGE", "LTC", "ADA"])
+async def test_every_number_of_other_assets_too(base: str) -> None:
+    truth = default_truth()
+    assert_snapshot(await ask(truth, f"{base}USDT"), truth, base)
+
+
+@pytest.mark.parametrize(
+    ("buy", "sell"), [("okx", "binance"), ("binance", "okx"), ("krakenfutures", "binance"), ("okx", "krakenfutures")]
+)
+async def test_a_planted_spread_has_the_optimal_quantity_and_profit(buy: str, sell: str) -> None:
+    truth = default_truth().with_cross("BTC", buy=buy, sell=sell, bps=60)
+    snap = await ask(truth)
+    want = assert_snapshot(snap, truth)
+    names = {row: name for name, row in ROWS.items()}
+    best = want.pairs[names[buy], names[sell]]
+    assert best.rejected is None
+    assert best.net_profit > 0
+    earning = {key: found.net_profit for key, found in want.pairs.items() if found.rejected is None}
+    first = snap.arbitrage_opportunities[0]
+    assert (first["exchange_low"], first["exchange_high"]) == max(earning, key=lambda key: earning[key])
+    found = next(
+        row for row in snap.arbitrage_opportunities
+        if (row["exchange_low"], row["exchange_high"]) == (names[buy], names[sell])
+    )  # fmt: skip
+    assert found["trade"] == "spread"
+    assert_close(found["net_profit"], best.net_profit, "net profit")
+    assert_close(found["quantity"], best.quantity, "quantity")
+
+
+async def test_a_premium_of_bitcoin_on_kraken_survives_the_conversion() -> None:
+    calm, truth = (
+        default_truth(),
+        default_truth().with_premium("krakenfutures", "BTC", 30).with_premium("kraken", "BTC", 30),
+    )
+    snap, before = await ask(truth), await ask(calm)
+    row = rows(snap)["kraken"]
+    was = rows(before)["kraken"]
+    assert 1e4 * (row["price"] / was["price"] - 1) == pytest.approx(30, abs=1)
+    assert row["fx_rate"] == pytest.approx(was["fx_rate"], rel=1e-12)
+    assert_close(row["fx_rate"], 1 / usd_per_usdt(truth, "BTC"), "rate")
+
+
+async def test_one_bad_source_cannot_move_the_rate() -> None:
+    truth = default_truth()
+    dollar = truth.market("kraken", "USDT", "spot", "USD")
+    lying = truth.replacing(dollar.scaled(dollar.tick * 0 + 1 + dollar.tick * 300))
+    assert lying.market("kraken", "USDT", "spot", "USD").mid / dollar.mid > 1
+    honest, moved = await ask(truth), await ask(lying)
+    rate = rows(moved)["kraken"]["fx_rate"]
+    assert 1e4 * abs(rate / rows(honest)["kraken"]["fx_rate"] - 1) < 2
+
+
+@pytest.mark.parametrize("rate", ["0.95", "0.88", "1.02"])
+async def test_a_depeg_moves_the_rate_within_one_snapshot(rate: str) -> None:
+    truth = default_truth().with_depeg(rate)
+    snap = await ask(truth)
+    found = rows(snap)["kraken"]["fx_rate"]
+    assert 1 / found == pytest.approx(float(rate), rel=5e-4)
+    assert_snapshot(snap, truth)
+
+
+async def test_prices_in_dollars_on_request() -> None:
+    truth = default_truth()
+    snap = await ask(truth, currency="USD")
+    rate = usd_per_usdt(truth, "BTC")
+    found = rows(snap)
+    assert_close(found["okx"]["fx_rate"], rate, "rate")
+    assert found["kraken"]["fx_rate"] == 1
+    assert_close(found["kraken"]["bid"], truth.market("krakenfutures", "BTC", "linear").top.bid, "bid")
+
+
+async def test_ages_are_those_of_the_quotes() -> None:
+    truth = default_truth()
+    aged = truth.changed(lambda m: m if m.venue != "okx" else _aged(m, 1500))
+    async with venues(aged) as (lab, xm):
+        await xm.connect_all()
+        snap = await xm.get_cross_exchange_ticker("BTCUSDT")
+        sent = lab.sent("okx", "BTC-USDT-SWAP", "/api/v5/market/books")
+    row = rows(snap)["okx"]
+    assert row["time_source"] == "quote"
+    assert row["age_ms"] == pytest.approx(snap.timestamp * 1e3 - sent, abs=1)
+    assert row["exchange_time"].timestamp() * 1e3 == pytest.approx(sent, abs=0.5)
+    assert_snapshot(snap, aged)
+
+
+def _aged(market: Any, age_ms: int) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(market, quote_age_ms=age_ms)
+
+
+async def test_one_price_and_one_time_per_venue() -> None:
+    """The quote and its time are the book's, and the row says from which response they came."""
+    truth = default_truth()
+    async with venues(truth) as (_, xm):
+        snap = await xm.get_cross_exchange_ticker("BTCUSDT")
+        for name in snap.answered:
+            row = rows(snap)[name]
+            paths = snap.raw(name)
+            assert any("depth" in path or "book" in path for path in paths)
+            response = next(r for r in snap.responses[name] if r.id == row["response_id"])
+            assert "depth" in response.path or "book" in response.path
+
+
+async def test_without_books_the_tickers_quote() -> None:
+    truth = default_truth()
+    snap = await ask(truth, books=False)
+    assert snap.flags == ["no_books"]
+    assert snap.liquidity_books == (0, 3)
+    for name, row in ROWS.items():
+        market = truth.market(row, "BTC", "linear")
+        found = rows(snap)[name]
+        assert_close(found["bid_size"], market.top.bid_size, f"{name} bid size")
+        assert_close(found["bid"] / found["fx_rate"], market.top.bid, f"{name} bid")
+
+
+async def test_spot_is_never_mixed_with_perpetuals() -> None:
+    snap = await ask(default_truth(), "BTC/USDT")
+    assert set(snap.frame["kind"]) == {"spot"}
+    assert snap.dropped["binance"] == "not_listed"
+
+
+async def test_a_venues_own_id() -> None:
+    truth = default_truth()
+    snap = await ask(truth, "okx:BTC-USDT-SWAP")
+    assert snap.instrument.symbol == "BTC/USDT:USDT"
+    assert_snapshot(snap, truth)
+
+
+async def test_the_whole_market_in_one_frame_in_base_units() -> None:
+    truth = default_truth()
+    async with venues(truth) as (_, xm):
+        market = await xm.tickers()
+    assert market.attrs["dropped"] == {}
+    assert_market(market, truth)
+    listed: list[tuple[str, Any]] = [
+        ("binance", "linear"), ("okx", "linear"), ("kraken", "spot"), ("krakenfutures", "linear"),
+    ]  # fmt: skip
+    assert len(market) == sum(len(truth.of(venue, kind)) for venue, kind in listed)
+
+
+@pytest.mark.parametrize("name", CONNECTORS)
+async def test_instruments_in_base_units(name: str) -> None:
+    truth = default_truth()
+    async with venues(truth) as (_, xm):
+        await xm.connect_all()
+        connector = xm._entries[name].connector
+        assert_listings(name, connector.known_listings(), truth)  # type: ignore[attr-defined]
