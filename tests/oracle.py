@@ -382,9 +382,7 @@ def volume_totals(
     base = [v for row in counted if (v := exact(row.get("base_volume"))) is not None]
     rated = [row for row in counted if reasons[str(row["exchange"])] != "no_rate"]
     quote = [
-        v * (positive(row.get("fx_rate")) or 1)
-        for row in rated
-        if (v := exact(row.get("quote_volume"))) is not None
+        v * (positive(row.get("fx_rate")) or 1) for row in rated if (v := exact(row.get("quote_volume"))) is not None
     ]
     return (sum(base, Fraction(0)) if base else None, sum(quote, Fraction(0)) if quote else None)
 
@@ -730,9 +728,7 @@ def _value(side: Sequence[tuple[Fraction, Fraction]], quantity: Fraction) -> Fra
     """Value the first `quantity` of a sorted side: each level by what of it lies below `quantity`."""
     starts = [Fraction(0), *_ends(side)]
     pairs = zip(side, starts[:-1], strict=True)
-    return sum(
-        (price * max(Fraction(0), min(size, quantity - start)) for (price, size), start in pairs), Fraction(0)
-    )
+    return sum((price * max(Fraction(0), min(size, quantity - start)) for (price, size), start in pairs), Fraction(0))
 
 
 def n_book_optimum(

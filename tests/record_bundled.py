@@ -18,7 +18,7 @@ from xex.recording import BUNDLED
 CASSETTES = Path(__file__).parent.parent / "cassettes"
 VENUES = ("binance", "okx", "kraken")
 SYMBOL = "BTCUSDT"
-# The lab's world stands still here; answers take this long to arrive.
+# The lab's world stands still here; answers take this long there and as long back.
 NOW_MS = int(datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp() * 1000)
 TRAVEL_MS = 40
 
@@ -33,6 +33,7 @@ async def _ask(urls: dict[str, str]) -> None:
 async def record_synthetic(path: Path) -> None:
     """Record a snapshot of the lab's own world."""
     async with Lab(default_truth(), now_ms=lambda: NOW_MS) as lab:
+        lab.latency.update(dict.fromkeys(VENUES, 2e-3 * TRAVEL_MS))
         with xex.record(path, now_ms=lambda: NOW_MS + TRAVEL_MS):
             await _ask({venue: lab.url(venue) for venue in VENUES})
 

@@ -142,9 +142,7 @@ def test_validity_refuses_a_limit_above_thirty_seconds() -> None:
 
 def test_age_is_corrected_by_the_skew_only_for_quote_times() -> None:
     """Worked: 100 - 97 - 0.5 = 2.5; 100 - 101 - 0 < 0; received 100 - 99 = 1."""
-    assert oracle.age_s(100, received_time=99, time_source="quote", exchange_time=97, skew="0.5") == Fraction(
-        5, 2
-    )
+    assert oracle.age_s(100, received_time=99, time_source="quote", exchange_time=97, skew="0.5") == Fraction(5, 2)
     assert oracle.age_s(100, received_time=99, time_source="quote", exchange_time=101) == 0
     assert oracle.age_s(100, received_time=99, time_source="trade", exchange_time=50, skew=3) == 1
 
@@ -487,8 +485,7 @@ def test_robust_depends_on_no_order_no_unit_and_no_scale_of_volume(seed: int) ->
     answer = robust(rows)
     assert same(answer, robust(rng.sample(rows, len(rows))))
     bigger: list[dict[str, object]] = [
-        row | {"quote_volume": None if (v := oracle.exact(row["quote_volume"])) is None else v * 1000}
-        for row in rows
+        row | {"quote_volume": None if (v := oracle.exact(row["quote_volume"])) is None else v * 1000} for row in rows
     ]
     assert same(answer, robust(bigger))
     priced: list[dict[str, object]] = [
@@ -883,9 +880,7 @@ def test_n_books_of_one_direction_are_a_pair(seed: int) -> None:
     assert (pair.notional, pair.fees, pair.rejected) == (both.notional, both.fees, both.rejected)
 
 
-def effective(
-    books: Mapping[str, tuple[Side, Side]], fees: Mapping[str, str], sides: int
-) -> tuple[Side, Side]:
+def effective(books: Mapping[str, tuple[Side, Side]], fees: Mapping[str, str], sides: int) -> tuple[Side, Side]:
     """List all bids and asks with their prices after fees."""
     bids = [(p * (1 - sides * Fraction(fees[n])), s) for n, (side_, _) in books.items() for p, s in side_]
     asks = [(p * (1 + sides * Fraction(fees[n])), s) for n, (_, side_) in books.items() for p, s in side_]

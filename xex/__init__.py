@@ -7,7 +7,7 @@ and ``from xex import arbitrage`` work; ``import xex.arbitrage`` does not, since
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # known to type checkers by its name; importing typing would double what importing xex costs
 
 if TYPE_CHECKING:
     from xex.access.port import ExchangeConnector

@@ -56,7 +56,7 @@ class CrossExchangeData:
     answered: list[str]
     dropped: dict[str, Drop]
     flags: list[str]
-    books: Columns = field(default_factory=dict)
+    books: list[Columns] = field(default_factory=list)
     responses: Mapping[str, tuple[Response, ...]] = field(default_factory=dict)
 
     @property
@@ -72,7 +72,7 @@ class CrossExchangeData:
     @cached_property
     def book_frame(self) -> pd.DataFrame:
         """The levels of every venue's book in `currency`, best first per venue and side."""
-        return schema.frame(self.books, "books")
+        return schema.frame(schema.concat(self.books, "books"), "books")
 
     def raw(self, exchange: str) -> dict[str, Any]:
         """Return the payloads an exchange's row was made of, decoded, by path of the endpoint."""

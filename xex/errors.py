@@ -26,6 +26,7 @@
         ├── Maintenance          the venue says that it is closed
         ├── VenueRefused         an error in the venue's own words
         ├── BadPayload           an answer that cannot be read or is not an answer
+        │   └── TooLarge         an answer that is larger than any honest one
         ├── NotListed            the venue does not list this instrument
         └── NotRecorded          a replayed recording lacks the request
 """
@@ -250,6 +251,10 @@ class BadPayload(ConnectorError):
     """The answer cannot be read, or lacks what every answer must have."""
 
     reason = Dropped.BAD_PAYLOAD
+
+
+class TooLarge(BadPayload):
+    """The answer is larger than any honest one; asking again would not make it smaller."""
 
 
 class NotListed(ConnectorError):

@@ -27,7 +27,7 @@ from xex.access.port import (
     answers,
 )
 from xex.access.state import VenueState
-from xex.access.transport import Route, Transport, heard
+from xex.access.transport import Route, Transport, heard, scrub
 from xex.analytics import currency as currencies
 from xex.answer import CrossExchangeData
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
@@ -521,13 +521,14 @@ class ExchangeManager:
             notes = [texts(ticker, "flags")[0], "substitute" if substitute else ""]
             ticker["flags"] = [",".join(filter(None, notes))]
             answer.latency_ms = _latency(answer, ticker, 1e3 * (clock.monotonic() - started))
+            if book is not None and not book.done():
+                # Noted at once: the deadline may come while the book is still awaited, and the ticker counts then.
+                answer.book_failure = Drop(Dropped.LATE, "no book before the deadline")
+            answer.ticker = ticker
             if book is not None:
                 await asyncio.wait([book])
-            answer.ticker = ticker
         finally:
             if book is not None and not book.done():
-                if remaining() <= 0 and "ticker" in locals():
-                    answer.ticker = ticker
                 book.cancel()
                 self._keep(book)
 
@@ -536,6 +537,7 @@ class ExchangeManager:
         assert isinstance(connector, AnswersBooks)  # noqa: S101  chosen by ability
         try:
             answer.book = await self._guarded(entry, connector.books([instrument]))
+            answer.book_failure = None
         except ConnectorError as exc:
             answer.book_failure = exc.drop
 
@@ -597,11 +599,18 @@ class ExchangeManager:
         except TimeoutError as exc:
             raise TimedOut("the connector gave up waiting", venue=entry.config.venue) from exc
         except (KeyError, TypeError, ValueError) as exc:
+            self._scrub(entry, exc)
             access_log.exception("%s: an answer of an unexpected form", entry.id)
             raise BadPayload(f"an unexpected form ({type(exc).__name__}: {exc})", venue=entry.config.venue) from exc
         except Exception as exc:
+            self._scrub(entry, exc)
             access_log.exception("%s: the connector failed", entry.id)
             raise ConnectorError(f"{type(exc).__name__}: {exc}", venue=entry.config.venue) from exc
+
+    def _scrub(self, entry: _Entry, error: Exception) -> None:
+        """Take keys out of a stranger's exception before anybody prints it."""
+        secrets = self._route(entry).secrets
+        error.args = tuple(scrub(str(part), secrets) for part in error.args)
 
     async def _measure_skew_if_old(self, entry: _Entry) -> None:
         if entry.state.skew_age_s > SKEW_FRESH_S:
@@ -642,7 +651,7 @@ class ExchangeManager:
 
             close = difflib.get_close_matches(ask.native_id.upper(), table.columns["id"], n=5, cutoff=0.5)
             hint = f"; near: {', '.join(f'{ask.venue}:{name}' for name in close)}" if close else ""
-            raise UnknownSymbol(f"{ask.venue} lists no {ask.native_id!r}{hint}", nearest=close)
+            raise UnknownSymbol(f"{ask.venue} lists no {ask.native_id!r}{hint}{_recorded_only()}", nearest=close)
         return table.listed(row).instrument
 
     def _nobody(self, ask: Ask, instrument: Instrument, answered: Sequence[VenueAnswer]) -> Exception:
@@ -668,7 +677,11 @@ def _unknown(ask: Ask, instrument: Instrument, known: Sequence[Listings]) -> Sym
     else:
         message = f"no venue lists {instrument.description}"
     hint = f"; nearest: {', '.join(near)}" if near else ""
-    return UnknownSymbol(f"{ask.text!r}: {message}{hint}", nearest=near)
+    return UnknownSymbol(f"{ask.text!r}: {message}{hint}{_recorded_only()}", nearest=near)
+
+
+def _recorded_only() -> str:
+    return "; the recording in use holds only what was asked for when it was made" if clock.is_replayed() else ""
 
 
 def _latency(answer: VenueAnswer, ticker: Columns, elapsed_ms: float) -> float:

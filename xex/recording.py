@@ -108,13 +108,26 @@ def _read(path: Path, recording: Recording) -> list[dict[str, Any]]:
         raise RecordingError(f"{path} cannot be read: {exc.strerror or exc}") from None
     except ValueError as exc:
         raise RecordingError(f"{path} is no recording: {exc}") from None
-    about = data.get("metadata", {}).get("xex") if isinstance(data, dict) else None
-    if not isinstance(about, dict) or not isinstance(data.get("interactions"), list):
+    known = data.get("metadata") if isinstance(data, dict) else None
+    about = known.get("xex") if isinstance(known, dict) else None
+    rows = data.get("interactions") if isinstance(data, dict) else None
+    if not isinstance(about, dict) or not isinstance(rows, list) or not all(map(_is_interaction, rows)):
         raise RecordingError(f"{path} is no recording made by xex")
     if about.get("version") != VERSION:
         raise RecordingError(f"{path} is a recording of version {about.get('version')}, this xex reads {VERSION}")
     recording.made_from, recording.made_at = str(about.get("made_from")), str(about.get("made_at"))
-    return list(data["interactions"])
+    return rows
+
+
+def _is_interaction(row: Any) -> bool:
+    """Say whether a row has all that playing it needs."""
+    try:
+        headers = row["response"]["headers"]
+        float(headers[_LATENCY][0]), int(headers[_RECEIVED][0])
+        request, response = row["request"], row["response"]
+        return {"method", "uri"} <= request.keys() and "code" in response["status"] and "body" in response
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _save(tape: Any, recording: Recording) -> None:
@@ -203,7 +216,7 @@ def _playing(
     def now() -> int:
         return recording.latest_ms or (wall() if wall is not None else 0)
 
-    with context as tape, clock.recorded(now):
+    with context as tape, clock.recorded(now, replayed=wall is None):
         yield tape
 
 

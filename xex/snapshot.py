@@ -22,6 +22,26 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 _PRICES = ("bid", "ask", "last", "open", "high", "low", "mark", "index")
 
 
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """A book as arrays, best first: price and size of each side, and whether the venue cut it."""
+
+    bid: tuple[Floats, Floats]
+    ask: tuple[Floats, Floats]
+    cut: tuple[bool, bool]
+
+    @classmethod
+    def of(cls, book: Columns) -> Levels | None:
+        """Return the levels of one book's columns, None where there are none."""
+        if not length(book):
+            return None
+        bids = np.array(texts(book, "side"), dtype=object) == "bid"
+        price, size, cut = numbers(book, "price"), numbers(book, "size"), flags(book, "censored")
+        return cls(
+            (price[bids], size[bids]), (price[~bids], size[~bids]), (bool(cut[bids].any()), bool(cut[~bids].any()))
+        )
+
+
 @dataclass(slots=True)
 class VenueAnswer:
     """What one exchange has sent so far; a question cut short keeps what had come."""
@@ -76,10 +96,10 @@ def assemble(
     total = {name: values[0] for name, values in found.totals.items()} if found else {}
     reasons = found.reason if found else []
     price = float(total.get("price", nan))
-    books = concat((_book(answer, rates, target) for answer in came), "books") if came else {}
+    levels = [Levels.of(answer.book) for answer in came]
     dropped = _dropped(answers, rows, native, reasons, rates, max_age_s)
-    scores, score = _liquidity(came, books, reasons, price)
-    opportunities, rejected = _arbitrage(instrument, target, came, rows, native, legs, reasons, max_age_s)
+    scores, score = _liquidity(levels, numbers(rows, "fx_rate"), reasons, price)
+    opportunities, rejected = _arbitrage(instrument, target, came, levels, rows, native, legs, reasons, max_age_s)
     volume, volume_quote, partial = _volumes(asked, rows, reasons)
     _finish(rows, native, found, came, scores, price)
     return CrossExchangeData(
@@ -109,7 +129,7 @@ def assemble(
         dropped=dropped,
         flags=[flag for flag in str(total.get("flags", "no_data")).split(",") if flag]
         + ([] if with_books else ["no_books"]),
-        books=books,
+        books=[_book(answer, rates, target) for answer in came],
         responses=_responses(answers),
     )
 
@@ -121,7 +141,7 @@ def _row(answer: VenueAnswer) -> Columns:
     """Return a venue's ticker row; a book's top replaces its quote, so that there is one quote with one time."""
     row = dict(answer.ticker)
     row["exchange"], row["venue"] = [answer.exchange], [answer.venue]
-    notes = texts(row, "flags")
+    notes = list(texts(row, "flags"))
     if length(answer.book):
         row.update(_top(answer.book))
     elif answer.book_failure is not None:
@@ -323,20 +343,24 @@ def _volumes(asked: Sequence[str], rows: Columns, reasons: Sequence[str]) -> tup
 
 
 def _liquidity(
-    came: Sequence[VenueAnswer], books: Columns, reasons: Sequence[str], price: float
+    levels: Sequence[Levels | None],
+    factors: Floats,
+    reasons: Sequence[str],
+    price: float,
 ) -> tuple[list[float], tuple[float, bool, int]]:
     """Return each venue's score, and the merged book's score, whether it is censored, and how many books it has."""
-    owners = np.array(texts(books, "exchange"), dtype=object)
     kept = {Dropped.OUTLIER.value, ""}
     scores, merged = [], []
-    for answer, reason in zip(came, reasons, strict=True):
-        mine = owners == answer.exchange
-        scores.append(liquidity.mean_score(take(books, mine), price)[0] if mine.any() else nan)
-        if mine.any() and reason in kept:
-            merged.append(answer.exchange)
-    if not merged:
-        return scores, (nan, False, 0)
-    score, censored = liquidity.mean_score(take(books, np.isin(owners, merged)), price)
+    for row, reason in enumerate(reasons):
+        book = levels[row]
+        if book is None or not np.isfinite(factors[row]):
+            scores.append(nan)
+            continue
+        sides = liquidity.Depth.of(*book.bid, *book.ask, book.cut, factors[row])
+        scores.append(liquidity.mean_score(sides, price)[0])
+        if reason in kept:
+            merged.append(sides)
+    score, censored = liquidity.mean_score(liquidity.Depth.merged(merged), price) if merged else (nan, False)
     return scores, (score, censored, len(merged))
 
 
@@ -350,6 +374,7 @@ def _arbitrage(
     instrument: Instrument,
     target: str,
     came: Sequence[VenueAnswer],
+    levels: Sequence[Levels | None],
     rows: Columns,
     native: Columns,
     legs: Columns,
@@ -365,16 +390,19 @@ def _arbitrage(
     }
     sigma = arbitrage.parkinson_sigma_bps(numbers(rows, "high"), numbers(rows, "low"))
     drift = float(np.nanmedian(sigma)) if np.isfinite(sigma).any() else 0.0
-    found = []
-    for low in range(len(came)):
-        for high in range(len(came)):
-            if low != high:
-                sides = [
-                    _side(came[row], row, native, quotes[row], target, direct, buying=row == low) for row in (low, high)
-                ]
-                found.append(
-                    _opportunity(instrument, target, came, rows, reasons, (low, high), sides, drift, max_age_s)
-                )
+    sides = {
+        (row, buying): _side(answer, levels[row], row, native, target, direct.get(quotes[row]), buying=buying)
+        for row, answer in enumerate(came)
+        for buying in (True, False)
+    }
+    pairs = [(low, high) for low in range(len(came)) for high in range(len(came)) if low != high]
+    found = [
+        _opportunity(
+            instrument, target, came, rows, reasons, (low, high), (sides[low, True], sides[high, False]),
+            drift, max_age_s,
+        )
+        for low, high in pairs
+    ]  # fmt: skip
     good = [row for row in found if row["executable"]]
     rest = [row for row in found if not row["executable"]]
     rest.sort(
@@ -399,24 +427,23 @@ class _Side:
 
 def _side(
     answer: VenueAnswer,
+    levels: Levels | None,
     row: int,
     native: Columns,
-    quote: str,
     target: str,
-    direct: Mapping[str, currency.Executable | None],
+    direct: currency.Executable | None,
     *,
     buying: bool,
 ) -> _Side:
     """Return one leg in the common currency, converted on the side of the direct book that would be hit."""
-    side = "ask" if buying else "bid"
-    if length(answer.book):
-        mine = np.array(texts(answer.book, "side")) == side
-        price, size = numbers(answer.book, "price")[mine], numbers(answer.book, "size")[mine]
+    side, quote = "ask" if buying else "bid", texts(native, "quote")[row]
+    if levels is not None:
+        price, size = levels.ask if buying else levels.bid
     else:
         price, size = numbers(native, side)[row : row + 1], numbers(native, f"{side}_size")[row : row + 1]
         known = np.isfinite(price) & (size > 0)
         price, size = price[known], size[known]
-    factor = executable_factor(direct.get(quote), quote, target, buying=buying)
+    factor = executable_factor(direct, quote, target, buying=buying)
     leg = arbitrage.Leg(
         price * factor, size, float(numbers(native, "taker_bps")[row]) / 1e4,
         answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor,

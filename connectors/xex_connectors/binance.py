@@ -70,7 +70,7 @@ class BinanceConnector(CcxtConnector):
         )
     }  # fmt: skip
     time_map = ValueMap("fapiPublicGetTime", "serverTime")
-    status_map = ValueMap("sapiGetSystemStatus", "msg", good=("normal",))
+    status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0"), good=("normal",))
     limits = (
         Limit(
             "weight", "fapi.binance.com", 2400, 60, used_header="X-MBX-USED-WEIGHT-1M",

@@ -20,6 +20,7 @@ import numpy as np
 
 from xex.access.budgets import Limit
 from xex.access.cache import MetadataCache
+from xex.access.fanout import settled
 from xex.access.port import ExchangeConnector, ServerTime
 from xex.access.transport import Response, Route, Transport, scrub
 from xex.config import ExchangeConfig
@@ -33,7 +34,6 @@ from xex.errors import (
     RateLimited,
     Restricted,
     TimedOut,
-    Unreachable,
     VenueRefused,
 )
 from xex.model import clock
@@ -67,6 +67,8 @@ PAUSE_S = 2.0
 
 REFRESH_S = 60.0
 """How old a list from the venue must be before a miss is a reason to ask for it again."""
+
+_IDENTITY = ("base", "quote", "settle", "kind")
 
 # The raw response of the one request that an implicit ccxt method makes.
 _raw: ContextVar[Response | None] = ContextVar("xex_raw", default=None)
@@ -117,10 +119,18 @@ def recognise(client: Any, response: Response, url: str = "", method: str = "GET
     except BadPayload:
         parsed = None
     headers = dict(response.headers)
-    client.handle_errors(response.status, "", url, method, headers, text or " ", parsed, {}, None)
-    if response.status != 200:
-        client.handle_http_status_code(response.status, "", url, method, text[:200])
-        raise HttpError(f"HTTP {response.status}", status=response.status)
+    status = response.status
+    try:
+        client.handle_errors(status, "", url, method, headers, text or " ", parsed, {}, None)
+    except Exception as exc:
+        exc.args = (f"HTTP {status}: {exc}" if status != 200 else str(exc),)
+        raise
+    if status in {401, 407, 511}:
+        raise AuthRejected(f"HTTP {status}: a key was asked for or refused")
+    if status == 403:
+        raise Restricted(f"HTTP {status}: this place or address is not served")
+    if status != 200:
+        raise HttpError(f"HTTP {status}", status=status)
 
 
 @contextmanager
@@ -155,7 +165,8 @@ def _ours(exc: Exception) -> type[ConnectorError] | None:
         (ccxt.DDoSProtection, RateLimited),
         (ccxt.RequestTimeout, TimedOut),
         (ccxt.BadResponse, BadPayload),
-        (ccxt.NetworkError, Unreachable),
+        # Nothing reaches ccxt from the network itself, so this is the venue's own "unavailable".
+        (ccxt.NetworkError, VenueRefused),
         (ccxt.BaseError, VenueRefused),
     )
     return next((ours for theirs, ours in table if isinstance(exc, theirs)), None)
@@ -336,14 +347,9 @@ class CcxtConnector(ExchangeConnector):
         self, kind: Kind, table: Listings, wanted: Sequence[tuple[TickerMap, Sequence[Listed] | None]]
     ) -> Columns:
         """Ask the endpoints at once and join their rows by id; one that fails costs its own columns only."""
-        answers = await asyncio.gather(
-            *(self._ticker_rows(kind, table, spec, group) for spec, group in wanted), return_exceptions=True
-        )
-        failed = [answer for answer in answers if isinstance(answer, BaseException)]
-        for failure in failed:
-            if not isinstance(failure, ConnectorError):
-                raise failure
-        parts = [answer for answer in answers if not isinstance(answer, BaseException)]
+        answers = await settled([self._ticker_rows(kind, table, spec, group) for spec, group in wanted])
+        failed = [answer for answer in answers if isinstance(answer, ConnectorError)]
+        parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
         if not parts:
             raise failed[0]
         merged = join_by_id(parts)
@@ -399,11 +405,12 @@ class CcxtConnector(ExchangeConnector):
         sizes = np.array(static["contract_size"], dtype=np.float64)[rows]
         multipliers = np.array(static["multiplier"], dtype=np.float64)[rows]
         done = to_base(columns, self.units[kind], sizes, multipliers)
-        for name in ("base", "quote", "settle", "kind", "fee_source"):
-            done[name] = [static[name][row] for row in rows]
+        texts_of = {name: static[name] for name in ("base", "quote", "settle", "kind", "fee_source")}
+        texts_of |= {"instrument": table.symbols, "group": table.groups}
+        places = rows.tolist()
+        for name, cells in texts_of.items():
+            done[name] = [cells[row] for row in places]
         done["taker_bps"] = np.array(static["taker_bps"], dtype=np.float64)[rows]
-        done["instrument"] = [table.symbols[row] for row in rows]
-        done["group"] = [table.groups[row] for row in rows]
         return done
 
     async def books(self, instruments: Sequence[Instrument]) -> Columns:
@@ -423,15 +430,15 @@ class CcxtConnector(ExchangeConnector):
             params[spec.limit[0]] = spec.limit[1]
         response = await self._call(kind, spec.call, params)
         with self._reading(kind, response):
-            columns = book_columns(response.body, spec)
+            columns = book_columns(response.body, spec, found.id)
         count = len(columns["side"])
-        columns["id"] = [found.id] * count
-        columns["received_time"] = np.full(count, float(response.received_at))
-        columns["response_id"] = [response.id] * count
-        columns["time_source"] = [spec.time_source] * count
-        done = self._described(kind, table, columns)
-        del done["taker_bps"], done["fee_source"]
-        return done
+        static, row = table.columns, found.row
+        scales = (np.full(count, float(static[name][row])) for name in ("contract_size", "multiplier"))
+        done = to_base(columns, self.units[kind], *scales)
+        done["received_time"] = np.full(count, float(response.received_at))
+        same = {"response_id": response.id, "time_source": spec.time_source, "group": found.instrument.group}
+        same |= {"instrument": found.instrument.symbol, **{name: static[name][row] for name in _IDENTITY}}
+        return done | {name: [cell] * count for name, cell in same.items()}
 
     async def server_time(self) -> ServerTime | None:
         """Return the venue's clock reading."""
@@ -449,7 +456,7 @@ class CcxtConnector(ExchangeConnector):
             return "ok"
         _, value = await self._value(spec)
         word = str(value or "")
-        return "ok" if word in spec.good or not word else word
+        return "ok" if word in spec.good or not word else scrub(_short(word), self._route.secrets)
 
     async def _value(self, spec: ValueMap) -> tuple[Response, Any]:
         kind = next((kind for kind in reversed(self.kinds) if hasattr(self._client(kind), spec.call)), self.kinds[0])
@@ -520,7 +527,7 @@ class CcxtConnector(ExchangeConnector):
 
     def _slow_down(self, response: Response | None) -> None:
         """Pause a venue that asked for it in the body; the seam has heard the statuses itself."""
-        if response is not None:
+        if response is not None and not clock.is_replayed():
             self._transport.budgets.pause(response.origin, PAUSE_S)
 
 
@@ -536,12 +543,10 @@ class SpotCurrencies(CcxtConnector):
         ratios = [Instrument(base, quote, "spot") for base in bases for quote in sorted(quotes)]
         table = await self.listings(["spot"])
         direct = [instrument for instrument in wanted if table.find(instrument) is not None]
-        tickers, books = await asyncio.gather(
-            self.tickers([*direct, *ratios]), self.books(direct), return_exceptions=True
-        )
-        if isinstance(tickers, BaseException):
+        tickers, books = await settled([self.tickers([*direct, *ratios]), self.books(direct)])
+        if isinstance(tickers, ConnectorError):
             raise tickers
-        return tickers, {} if isinstance(books, BaseException) else books
+        return tickers, {} if isinstance(books, ConnectorError) else books
 
 
 def join_by_id(parts: Sequence[Columns]) -> Columns:

@@ -107,7 +107,7 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
             ok=("result", "success"), time="serverTime", time_source="server",
         ),
         "spot": BookMap(
-            "publicGetDepth", id="pair", bids="result.*.bids", asks="result.*.asks", limit=("count", 500),
+            "publicGetDepth", id="pair", bids="result.{id}.bids", asks="result.{id}.asks", limit=("count", 500),
             ok=("error", ""),
         ),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """Column maps: from a venue's body to columns, as data. No I/O, no ccxt; a recorded body tests it.
 
-A path names a field of the payload: ``"last"``, ``"b.0"`` the first entry of a list, ``"result.*.bids"`` whatever
-the one key is. Numbers may come as numbers or as text. A cell that is empty, not a number or not finite is
+A path names a field of the payload: ``"last"``, ``"b.0"`` the first entry of a list, ``"result.{id}.bids"`` the one
+under the instrument's id. Numbers may come as numbers or as text. A cell that is empty, not a number or not finite is
 absent; a price that is not positive is absent too, since no venue trades at it.
 """
 
@@ -112,11 +112,11 @@ class ValueMap:
     good: Collection[str] = ()
 
 
-def dig(data: Any, path: str) -> Any:
-    """Follow a path into decoded JSON; None where it leads nowhere."""
+def dig(data: Any, path: str, native_id: str = "") -> Any:
+    """Follow a path into decoded JSON, ``{id}`` being `native_id`; None where it leads nowhere."""
     for part in path.split(".") if path else ():
         if isinstance(data, Mapping):
-            data = next(iter(data.values()), None) if part == "*" else data.get(part)
+            data = data.get(native_id if part == "{id}" else part)
         elif isinstance(data, list) and part.isdigit():
             data = data[int(part)] if int(part) < len(data) else None
         else:
@@ -193,7 +193,10 @@ def ticker_columns(body: bytes, spec: TickerMap) -> Columns:
         raise BadPayload(f"not JSON: {exc}") from None
     columns: Columns = {"id": ids}
     for name, path in spec.fields.items():
-        columns[name] = _cleaned(_cells(rows, path), positive=name in _PRICES)
+        cells = _cells(rows, path)
+        if rows and isinstance(rows[0], Mapping):
+            cells = [number(cell) for cell in cells]
+        columns[name] = _cleaned(cells, positive=name in _PRICES)
     if spec.time:
         columns["exchange_time"] = _times(_cells(rows, spec.time))
     if spec.halted:
@@ -291,10 +294,7 @@ def _loose_rows(body: bytes, spec: TickerMap) -> tuple[list[str], list[Any]]:
 
 
 def _cleaned(cells: Sequence[Any], *, positive: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
-    try:
-        values = np.array(cells, dtype=np.float64)
-    except (TypeError, ValueError):
-        values = np.array([number(cell) for cell in cells], dtype=np.float64)
+    values = np.array(cells, dtype=np.float64)
     bad = ~np.isfinite(values) | (values <= 0 if positive else values < 0)
     if bad.any():
         values[bad] = np.nan
@@ -323,15 +323,15 @@ def milliseconds(cell: Any) -> float:
 # --- books -------------------------------------------------------------------------------------------------
 
 
-def book_columns(body: bytes, spec: BookMap) -> Columns:
-    """Return one book as rows of `side`, `level`, `price`, `size`, `censored` and its time, best level first.
+def book_columns(body: bytes, spec: BookMap, native_id: str = "") -> Columns:
+    """Return the book of `native_id` as rows of `side`, `level`, `price`, `size`, `censored` and time, best first.
 
     Sizes are in the venue's units. A book without a single usable level is a `BadPayload`: a listed market
     has one, so the answer is wrong and not the market.
     """
     data = decode(body)
     check_envelope(data, spec.ok)
-    bids, asks = (_levels(dig(data, path), path) for path in (spec.bids, spec.asks))
+    bids, asks = (_levels(dig(data, path, native_id), path) for path in (spec.bids, spec.asks))
     if not len(bids) and not len(asks):
         raise BadPayload("an empty book")
     bids, asks = bids[np.argsort(-bids[:, 0], kind="stable")], asks[np.argsort(asks[:, 0], kind="stable")]
@@ -408,7 +408,10 @@ def _entry(
         return names.get(text, text)
 
     base, multiplier = (code("base"), 1) if kind == "spot" else unmultiplied(code("base"))
-    size = number(cell("contract_size", 1.0))
+    # Where the venue names no contract size a contract is one coin; a size that cannot be read is not guessed.
+    size = number(cell("contract_size")) if "contract_size" in spec.fields else 1.0
+    if not row.get(spec.id):
+        return None
     if not base or not code("quote") or not size > 0:
         return None
     scale = float(factor(units.lot, np.array(size), np.array(float(multiplier))))

@@ -74,9 +74,7 @@ def instrument(market: Market, code: int) -> Body:
 
 def spot_fields(market: Market) -> Body:
     """Encode what only a spot instrument fills."""
-    empty = dict.fromkeys(
-        ("contTdSwTime", "ctMult", "ctType", "ctVal", "ctValCcy", "instFamily", "settleCcy"), ""
-    )
+    empty = dict.fromkeys(("contTdSwTime", "ctMult", "ctType", "ctVal", "ctValCcy", "instFamily", "settleCcy"), "")
     return empty | {
         "baseCcy": market.base,
         "quoteCcy": market.quote,

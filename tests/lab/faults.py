@@ -187,9 +187,7 @@ BODIES: dict[str, Callable[[Body, Mapping[str, Any]], Body]] = {
 def _venue_error(case: Case) -> Reply:
     """Report trouble inside the venue, the way that venue does."""
     if case.venue == "binance":
-        return encode_binance.error(
-            -1001, "Internal error; unable to process your request. Please try again.", 503
-        )
+        return encode_binance.error(-1001, "Internal error; unable to process your request. Please try again.", 503)
     if case.venue == "okx":
         return encode_okx.failure("50001", "Service temporarily unavailable. Try again later")
     if case.venue == "kraken":
@@ -200,9 +198,7 @@ def _venue_error(case: Case) -> Reply:
 def _rate_limited(case: Case) -> Reply:
     """Refuse for too many requests; OKX with HTTP `status` 200 or 429."""
     if case.venue == "binance":
-        refusal = encode_binance.error(
-            -1003, "Too many requests; current limit is 2400 requests per minute.", 429
-        )
+        refusal = encode_binance.error(-1003, "Too many requests; current limit is 2400 requests per minute.", 429)
         return _retry_after(refusal, case.args.get("retry_after", 5))
     if case.venue == "okx":
         words = "Too Many Requests"
@@ -240,9 +236,7 @@ def _status(case: Case) -> Reply:
     plain = isinstance(body, str | bytes)
     raw = body.encode() if isinstance(body, str) else body
     content = "text/html" if plain else "application/json"
-    return _retry_after(
-        Reply(raw, int(case.args.get("code", 500)), content_type=content), case.args.get("retry_after")
-    )
+    return _retry_after(Reply(raw, int(case.args.get("code", 500)), content_type=content), case.args.get("retry_after"))
 
 
 def _redirect(case: Case) -> Reply:
@@ -264,13 +258,7 @@ def gzipped_spaces(megabytes: int) -> bytes:
         check = zlib.crc32(block, check)
     header = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
     length = (megabytes * len(block)) & 0xFFFFFFFF
-    return (
-        header
-        + packed * megabytes
-        + packer.flush()
-        + check.to_bytes(4, "little")
-        + length.to_bytes(4, "little")
-    )
+    return header + packed * megabytes + packer.flush() + check.to_bytes(4, "little") + length.to_bytes(4, "little")
 
 
 def _bomb(case: Case) -> Reply:

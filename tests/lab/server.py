@@ -67,9 +67,7 @@ class Lab:
     clock. With `cache_s` a body is sent again for that long, which spares encoding in measurements.
     """
 
-    def __init__(
-        self, truth: Truth | None = None, *, now_ms: Callable[[], int] = wall_ms, cache_s: float = 0
-    ) -> None:
+    def __init__(self, truth: Truth | None = None, *, now_ms: Callable[[], int] = wall_ms, cache_s: float = 0) -> None:
         self.truth = default_truth() if truth is None else truth
         self.now_ms = now_ms
         self.latency: dict[str | tuple[str, str], float] = {}
@@ -110,9 +108,7 @@ class Lab:
         """Base URLs by venue."""
         return {venue: self.url(venue) for venue in venues.VENUES}
 
-    def fault(
-        self, venue: str, kind: str, path: str | None = None, times: int | None = None, **args: Any
-    ) -> Fault:
+    def fault(self, venue: str, kind: str, path: str | None = None, times: int | None = None, **args: Any) -> Fault:
         """Let something go wrong at a venue from now on.
 
         `path` limits it to paths with that prefix, `times` to so many requests. Faults of numbers and
@@ -126,9 +122,7 @@ class Lab:
 
     def heal(self, venue: str | None = None) -> None:
         """Take back all faults, or those of one venue."""
-        healed = (
-            venues.VENUES if venue is None else {venue, "krakenfutures"} if venue == "kraken" else {venue}
-        )
+        healed = venues.VENUES if venue is None else {venue, "krakenfutures"} if venue == "kraken" else {venue}
         self.faults = [fault for fault in self.faults if fault.venue not in healed]
 
     def sent(self, venue: str, symbol: str, path: str | None = None) -> int:
@@ -160,17 +154,13 @@ class Lab:
             self._sent[socket, request.path_qs] = _Sent(request.path, dict(request.query), answer)
         return response
 
-    async def _played(
-        self, fault: Fault, request: web.BaseRequest, response: web.Response
-    ) -> web.StreamResponse:
+    async def _played(self, fault: Fault, request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
         """Let a fault of the connection spoil an answer."""
         body = response.body if isinstance(response.body, bytes) else b""
         case = wire_faults.Exchange(request, body, response.status, fault.args, self._closing)
         return await wire_faults.WIRE[fault.kind](case)
 
-    def _respond(
-        self, socket: str, request: web.BaseRequest, struck: list[Fault]
-    ) -> tuple[web.Response, Answer]:
+    def _respond(self, socket: str, request: web.BaseRequest, struck: list[Fault]) -> tuple[web.Response, Answer]:
         """Make the answer to one request, or take one that is kept."""
         key = (socket, request.path_qs)
         kept = None if struck else self._fresh(key)

@@ -482,9 +482,7 @@ async def ending_busy() -> float:
         async with lab:
             for venue, kind in (("okx", "hang"), ("binance", "hang_body"), ("kraken", "slow_drip")):
                 lab.fault(venue, kind)
-            asked = [
-                asyncio.ensure_future(session.get(lab.url(venue) + path)) for venue, path in BOOK.items()
-            ]
+            asked = [asyncio.ensure_future(session.get(lab.url(venue) + path)) for venue, path in BOOK.items()]
             await until(lambda: len(lab.seen) == len(BOOK))
             begun = time.perf_counter()
         took = time.perf_counter() - begun

@@ -169,11 +169,7 @@ async def test_binance_best_prices(lab: Lab, reader: Reader) -> None:
                 float(top.bid_size or 0),
                 float(top.ask_size or 0),
             ]
-            quoted = (
-                lab.sent("binance", market.id, "/fapi/v1/ticker/bookTicker")
-                if market.kind == "linear"
-                else None
-            )
+            quoted = lab.sent("binance", market.id, "/fapi/v1/ticker/bookTicker") if market.kind == "linear" else None
             assert row["timestamp"] == quoted
 
 
@@ -313,16 +309,12 @@ WRITTEN: dict[tuple[str, str], Any] = {
 
 
 @pytest.mark.parametrize(("venue", "path"), WRITTEN, ids=lambda part: part.rsplit("/", 1)[-1])
-async def test_rows_as_the_venues_write_them(
-    lab: Lab, http: aiohttp.ClientSession, venue: str, path: str
-) -> None:
+async def test_rows_as_the_venues_write_them(lab: Lab, http: aiohttp.ClientSession, venue: str, path: str) -> None:
     lab.now_ms = lambda: NOW
     lab.truth = lab.truth.changed(lambda market: dataclasses.replace(market, quote_age_ms=500))
     async with http.get(lab.url(venue) + path) as response:
         body = await response.json()
-    row = {"okx": lambda: body["data"][0], "kraken": lambda: body["result"]["XXBTZUSD"]}.get(
-        venue, lambda: body
-    )()
+    row = {"okx": lambda: body["data"][0], "kraken": lambda: body["result"]["XXBTZUSD"]}.get(venue, lambda: body)()
     row = row.get("ticker", row)
     expected = WRITTEN[venue, path]
     written = {key: value for key, value in row.items() if key in expected or "depth" not in path}
@@ -355,9 +347,7 @@ async def test_books_are_exact(lab: Lab, http: aiohttp.ClientSession, where: tup
 
 async def test_pairs_by_any_name(lab: Lab, http: aiohttp.ClientSession) -> None:
     for name in ("XXBTZUSD", "XBTUSD", "XBT/USD"):
-        async with http.get(
-            lab.url("kraken") + "/0/public/Depth", params={"pair": name, "count": "1"}
-        ) as response:
+        async with http.get(lab.url("kraken") + "/0/public/Depth", params={"pair": name, "count": "1"}) as response:
             assert list((await response.json())["result"]) == ["XXBTZUSD"]
 
 
@@ -412,9 +402,7 @@ async def test_used_weight(lab: Lab, http: aiohttp.ClientSession) -> None:
 
 
 async def test_what_was_asked_is_seen(lab: Lab, http: aiohttp.ClientSession) -> None:
-    async with http.get(
-        lab.url("okx") + "/api/v5/market/ticker?instId=BTC-USDT", headers={"OK-ACCESS-KEY": "k"}
-    ):
+    async with http.get(lab.url("okx") + "/api/v5/market/ticker?instId=BTC-USDT", headers={"OK-ACCESS-KEY": "k"}):
         pass
     (seen,) = lab.seen
     assert seen[:3] == ("okx", "GET", "/api/v5/market/ticker?instId=BTC-USDT")

@@ -48,9 +48,7 @@ def test_a_calm_world() -> None:
 
 
 def test_twenty_levels_and_real_volumes() -> None:
-    markets = {
-        venue: default_truth().market(venue, "BTC", "linear") for venue in ("binance", "okx", "krakenfutures")
-    }
+    markets = {venue: default_truth().market(venue, "BTC", "linear") for venue in ("binance", "okx", "krakenfutures")}
     assert all(len(market.bids) >= 20 for market in markets.values())
     assert [round(market.base_volume / 1000) for market in markets.values()] == [150, 60, 5]
     assert markets["okx"].contract_size == Decimal("0.01")
@@ -87,9 +85,7 @@ def test_depeg_moves_every_dollar_price(rate: str) -> None:
         assert abs(after.mid / before.mid - expected) <= after.tick / after.mid
 
 
-@pytest.mark.parametrize(
-    ("buy", "sell"), [("binance", "okx"), ("krakenfutures", "binance"), ("okx", "krakenfutures")]
-)
+@pytest.mark.parametrize(("buy", "sell"), [("binance", "okx"), ("krakenfutures", "binance"), ("okx", "krakenfutures")])
 def test_cross_has_several_levels(buy: str, sell: str) -> None:
     truth = default_truth().with_cross("BTC", buy=buy, sell=sell, bps=60, step_bps=4)
     buyer, seller = truth.market(buy, "BTC"), truth.market(sell, "BTC")
@@ -98,8 +94,7 @@ def test_cross_has_several_levels(buy: str, sell: str) -> None:
     assert 0 < edge(truth, buyer, seller) < Decimal("0.0045")
     pairs = zip(buyer.asks, seller.bids, strict=True)
     worth = [
-        dollars(truth, seller, bid) > dollars(truth, buyer, ask) * Decimal("1.002")
-        for (ask, _), (bid, _) in pairs
+        dollars(truth, seller, bid) > dollars(truth, buyer, ask) * Decimal("1.002") for (ask, _), (bid, _) in pairs
     ]
     assert worth == [True] * 5 + [False] * 7
     for market in (buyer, seller):

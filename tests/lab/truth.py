@@ -142,8 +142,7 @@ _PRICES = ("last", "open", "high", "low", "midnight_open", "vwap", "mark", "inde
 
 def _changed_prices(market: Market, change: Callable[[Decimal], Decimal]) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        side: tuple((change(price), size) for price, size in getattr(market, side))
-        for side in ("bids", "asks")
+        side: tuple((change(price), size) for price, size in getattr(market, side)) for side in ("bids", "asks")
     }
     for name in _PRICES:
         value = getattr(market, name)
@@ -257,9 +256,7 @@ class Truth:
         step = Decimal(str(step_bps)) / BPS
         ask, _ = buyer.asks[0]
         goal = ask * self._rate(buyer.quote, seller.quote) * (1 + Decimal(str(bps)) / BPS)
-        raised = seller.shifted(
-            int(((goal - seller.bids[0][0]) / seller.tick).to_integral_value(ROUND_CEILING))
-        )
+        raised = seller.shifted(int(((goal - seller.bids[0][0]) / seller.tick).to_integral_value(ROUND_CEILING)))
         asks = _spread_out(buyer.asks[:levels], buyer.tick, step)
         bids = _spread_out(raised.bids[:levels], raised.tick, -step)
         return self.replacing(dataclasses.replace(buyer, asks=asks), dataclasses.replace(raised, bids=bids))

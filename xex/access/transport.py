@@ -34,6 +34,7 @@ from xex.errors import (
     RateLimited,
     Restricted,
     TimedOut,
+    TooLarge,
     Unreachable,
 )
 from xex.model import clock
@@ -166,7 +167,7 @@ class Transport:
         attempt: int,
     ) -> Response:
         target = _through(route.base_url, url)
-        origin = _origin(target)
+        origin = _origin(target, url)
         exchange = InFlight(url, target, signed, clock.monotonic(), route.secrets, trim)
         token = in_flight.set(exchange)
         try:
@@ -257,7 +258,7 @@ class Transport:
             sent_at,
             received,
             latency,
-            _origin(target),
+            _origin(target, exchange.public_url),
             urlsplit(exchange.public_url).path,
         )
 
@@ -267,14 +268,15 @@ class Transport:
         if status in {418, 429}:
             banned = status == 418
             wait = _retry_after(response.headers.get("retry-after"), 120.0 if banned else 5.0)
-            self.budgets.pause(origin, wait, banned=banned)
+            if not clock.is_replayed():
+                self.budgets.pause(origin, wait, banned=banned)
             error = Banned if banned else RateLimited
             raise error(f"HTTP {status}; asked to wait {wait:.0f} s", venue=route.venue, retry_after=wait)
         if status >= 500 or status == 408:
             raise HttpError(f"HTTP {status}", venue=route.venue, status=status)
         if 300 <= status < 400:
             raise HttpError(f"HTTP {status}: redirects are not followed", venue=route.venue, status=status)
-        if status in {403, 451} and not response.body.lstrip()[:1] == b"{":
+        if status == 451 or (status == 403 and response.body.lstrip()[:1] != b"{"):
             raise Restricted(f"HTTP {status}: this place or address is not served", venue=route.venue)
         if status == 200:
             check_body(response.body, route.venue)
@@ -335,7 +337,7 @@ async def _read(answer: aiohttp.ClientResponse, venue: str) -> bytes:
         size += len(chunk)
         if size > MAX_BODY:
             answer.close()
-            raise BadPayload(f"an answer of more than {MAX_BODY >> 20} MiB", venue=venue)
+            raise TooLarge(f"an answer of more than {MAX_BODY >> 20} MiB", venue=venue)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -343,7 +345,7 @@ async def _read(answer: aiohttp.ClientResponse, venue: str) -> bytes:
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, HttpError):
         return error.status in _RETRIED_STATUS
-    return isinstance(error, (Unreachable, BadPayload))
+    return isinstance(error, (Unreachable, BadPayload)) and not isinstance(error, TooLarge)
 
 
 def _through(base_url: str | None, url: str) -> str:
@@ -354,9 +356,12 @@ def _through(base_url: str | None, url: str) -> str:
     return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + parts.path, parts.query, ""))
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+def _origin(target: str, public_url: str) -> str:
+    """Return what budgets and pauses are kept by: where a request goes, and for which of the venue's hosts."""
+    if target == public_url:
+        parts = urlsplit(target)
+        return f"{parts.scheme}://{parts.netloc}"
+    return f"{_origin(target, target)} for {urlsplit(public_url).netloc}"
 
 
 def _retry_after(text: str | None, default: float) -> float:

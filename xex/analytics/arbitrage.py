@@ -321,7 +321,8 @@ def _funnel(
 
 
 def _picked(columns: Columns, name: str, rows: np.ndarray[Any, Any]) -> list[str]:
-    return np.array(texts(columns, name), dtype=object)[rows].tolist()  # type: ignore[no-any-return]
+    picked: list[str] = np.array(texts(columns, name), dtype=object)[rows].tolist()
+    return picked
 
 
 def _first_gate(stopped: Mapping[str, np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:

@@ -6,16 +6,18 @@ reference price that the quotes themselves cannot move.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xex.errors import ConfigError
 from xex.model import schema
-from xex.model.schema import Columns, flags, numbers, take, texts
+from xex.model.schema import Columns, flags, numbers, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -67,56 +69,83 @@ def _reference(reference: float | Mapping[str, float], group: str) -> float:
         raise ConfigError(f"no reference price for the group {group!r}") from None
 
 
-def _parts(columns: Columns) -> list[tuple[str, str, Columns]]:
-    groups, exchanges = np.array(texts(columns, "group")), np.array(texts(columns, "exchange"))
+def _parts(columns: Columns) -> list[tuple[str, str, Depth]]:
+    groups = np.array(texts(columns, "group"), dtype=object)
+    exchanges, sides = (np.array(texts(columns, name), dtype=object) for name in ("exchange", "side"))
+    price, size, cut = numbers(columns, "price"), numbers(columns, "size"), flags(columns, "censored")
+
+    def depth(rows: np.ndarray[Any, Any]) -> Depth:
+        bid, ask = rows & (sides == "bid"), rows & (sides == "ask")
+        return Depth.of(price[bid], size[bid], price[ask], size[ask], (bool(cut[bid].any()), bool(cut[ask].any())))
+
     parts = []
     for group in dict.fromkeys(groups.tolist()):
         inside = groups == group
-        members = list(dict.fromkeys(exchanges[inside].tolist()))
-        parts += [(group, name, take(columns, inside & (exchanges == name))) for name in members]
-        parts.append((group, "all", take(columns, inside)))
+        members = dict.fromkeys(exchanges[inside].tolist())
+        parts += [(group, name, depth(inside & (exchanges == name))) for name in members]
+        parts.append((group, "all", depth(inside)))
     return parts
 
 
-def costs(book: Columns, reference: float) -> list[dict[str, Any]]:
-    """Return one entry per notional for the levels of one book, or of several taken together."""
-    bids, asks = (_Side(book, side, reference) for side in ("bid", "ask"))
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """The levels of one book, or of several taken together, in any order."""
+
+    bid: Floats
+    bid_size: Floats
+    ask: Floats
+    ask_size: Floats
+    cut: tuple[bool, bool]
+
+    @classmethod
+    def of(
+        cls, bid: Floats, bid_size: Floats, ask: Floats, ask_size: Floats, cut: tuple[bool, bool], factor: float = 1.0
+    ) -> Depth:
+        """Return levels with their prices brought to another currency by `factor`."""
+        return cls(bid * factor, bid_size, ask * factor, ask_size, cut)
+
+    @classmethod
+    def merged(cls, books: Sequence[Depth]) -> Depth:
+        """Return the levels of all books as one."""
+        bid, bid_size, ask, ask_size = (
+            np.concatenate([getattr(book, name) for book in books]) for name in ("bid", "bid_size", "ask", "ask_size")
+        )
+        return cls(
+            bid, bid_size, ask, ask_size, (any(book.cut[0] for book in books), any(book.cut[1] for book in books))
+        )
+
+
+def costs(book: Depth, reference: float) -> list[dict[str, Any]]:
+    """Return cost and score of each notional."""
+    bids = _Side(1.0 - book.bid / reference, book.bid_size, cut=book.cut[0])
+    asks = _Side(book.ask / reference - 1.0, book.ask_size, cut=book.cut[1])
     entries = []
     for notional in NOTIONALS:
         quantity = notional / reference
         (bid, bid_short), (ask, ask_short) = bids.cost(quantity), asks.cost(quantity)
         cost = min(max(1e4 * (bid + ask), 0.0), 1000.0)
-        entries.append(
-            {
-                "notional": notional,
-                "cost_bps": cost,
-                "score": 100.0 * (1.0 - np.log1p(cost) / np.log(1001.0)),
-                "censored": bid_short or ask_short,
-            }
-        )
+        score = 100.0 * (1.0 - math.log1p(cost) / math.log(1001.0))
+        entries.append({"notional": notional, "cost_bps": cost, "score": score, "censored": bid_short or ask_short})
     return entries
 
 
-def mean_score(book: Columns, reference: float) -> tuple[float, bool]:
+def mean_score(book: Depth, reference: float) -> tuple[float, bool]:
     """Return the mean score and whether it is censored; NaN without a reference or a single level."""
-    if not reference > 0 or not np.isfinite(reference) or not len(texts(book, "side")):
-        return float("nan"), False
+    if not 0 < reference < math.inf or not len(book.bid) + len(book.ask):
+        return math.nan, False
     entries = costs(book, reference)
-    return float(np.mean([entry["score"] for entry in entries])), any(entry["censored"] for entry in entries)
+    return sum(entry["score"] for entry in entries) / len(entries), any(entry["censored"] for entry in entries)
 
 
 class _Side:
     """One side of a book as costs per unit, best first, and cumulative sizes."""
 
-    def __init__(self, book: Columns, side: str, reference: float) -> None:
-        mask = np.array(texts(book, "side")) == side
-        away = numbers(book, "price")[mask] / reference - 1.0
+    def __init__(self, away: Floats, size: Floats, *, cut: bool) -> None:
         # A level on the good side of the reference costs nothing, one too far away as much as a missing one.
-        cost = np.clip(away if side == "ask" else -away, 0.0, WORST)
+        cost = np.clip(away, 0.0, WORST)
         order = np.argsort(cost, kind="stable")
-        self.unit_cost, self.size = cost[order], numbers(book, "size")[mask][order]
+        self.unit_cost, self.size, self.cut = cost[order], size[order], cut
         self.before = np.cumsum(self.size) - self.size
-        self.cut = bool(flags(book, "censored")[mask].any())
 
     def cost(self, quantity: float) -> tuple[float, bool]:
         """Return the mean cost a unit as a fraction, and whether a cut book ended before `quantity`."""

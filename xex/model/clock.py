@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 _source: Callable[[], int] | None = None
 _epoch = 0
+_replayed = False
 
 monotonic = time.monotonic
 
@@ -27,16 +28,22 @@ def is_recorded() -> bool:
 
 
 @contextmanager
-def recorded(source: Callable[[], int]) -> Iterator[None]:
-    """Let the wall clock be `source` (milliseconds) inside the block."""
-    global _source, _epoch  # noqa: PLW0603  the process has one wall clock, as recordings are process-wide
-    before, _source = _source, source
+def recorded(source: Callable[[], int], *, replayed: bool) -> Iterator[None]:
+    """Let the wall clock be `source` (milliseconds) inside the block; `replayed` says that no venue is asked."""
+    global _source, _epoch, _replayed  # noqa: PLW0603  one wall clock a process, as recordings are process-wide
+    before = _source, _replayed
+    _source, _replayed = source, replayed
     _epoch += 1
     try:
         yield
     finally:
-        _source = before
+        _source, _replayed = before
         _epoch += 1
+
+
+def is_replayed() -> bool:
+    """Say whether answers come from a recording and not from venues."""
+    return _replayed
 
 
 def epoch() -> int:

@@ -102,10 +102,12 @@ def numbers(columns: Columns, name: str, absent: float = np.nan) -> np.ndarray[A
 
 
 def texts(columns: Columns, name: str, absent: str = "") -> list[str]:
-    """Return a text column as a list; absent columns and cells become `absent`."""
+    """Return a text column as a list; absent columns, and cells of arrays, become `absent`."""
     values = columns.get(name)
     if values is None:
         return [absent] * length(columns)
+    if isinstance(values, list):
+        return values
     return [value if isinstance(value, str) else absent for value in values]
 
 
@@ -134,6 +136,8 @@ def concat(parts: Iterable[Columns], kind: str) -> Columns:
     given = [part for part in parts if part and length(part)]
     schema = SCHEMAS[kind]
     joined: Columns = {}
+    if len(given) == 1 and given[0].keys() <= schema.keys():
+        return dict(given[0])
     for name in {column for part in given for column in part}:
         if name not in schema:
             raise SchemaError(f"{name!r} is no column of {kind}")

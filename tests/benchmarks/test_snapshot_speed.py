@@ -1,0 +1,111 @@
+"""A snapshot against a bare gather of the same requests, and against plain ccxt with its limiter, round by round."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from typing import Any
+from unittest.mock import patch
+
+import aiohttp
+import msgspec
+import yarl
+
+import xex
+from xex.access.transport import Transport
+
+VENUES = ("binance", "okx", "kraken")
+ROUNDS = 30
+LATENCY_MS = 125
+
+
+async def bare(session: aiohttp.ClientSession, urls: list[str]) -> None:
+    async def get(url: str) -> Any:
+        async with session.get(yarl.URL(url, encoded=True)) as response:
+            return msgspec.json.decode(await response.read())
+
+    await asyncio.gather(*map(get, urls))
+
+
+def plain_ccxt(lab: dict[str, str]) -> dict[str, Any]:
+    import ccxt.async_support as ccxt
+
+    def moved(urls: Any, base: str) -> Any:
+        if isinstance(urls, dict):
+            return {name: moved(url, base) for name, url in urls.items()}
+        return base + "/" + urls.split("://", 1)[1].split("/", 1)[1] if "/" in urls.split("://", 1)[1] else base
+
+    classes = {"binanceusdm": "binance", "okx": "okx", "krakenfutures": "kraken", "kraken": "kraken"}
+    clients = {}
+    for name, venue in classes.items():
+        client = getattr(ccxt, name)({"enableRateLimit": True})
+        client.urls["api"] = moved(client.urls["api"], lab[venue])
+        client.timeout_on_exit = 0
+        clients[name] = client
+    clients["okx"].options["fetchMarkets"] = {"types": ["swap"]}
+    return clients
+
+
+async def ask_ccxt(clients: dict[str, Any]) -> None:
+    """Ask what a snapshot needs, as plainly as ccxt allows: ticker and book, the dollar rate from Kraken."""
+    await asyncio.gather(
+        clients["binanceusdm"].fetch_ticker("BTC/USDT:USDT"),
+        clients["binanceusdm"].fetch_order_book("BTC/USDT:USDT", 500),
+        clients["okx"].fetch_ticker("BTC/USDT:USDT"),
+        clients["okx"].fetch_order_book("BTC/USDT:USDT", 400),
+        clients["krakenfutures"].fetch_ticker("BTC/USD:USD"),
+        clients["krakenfutures"].fetch_order_book("BTC/USD:USD"),
+        clients["kraken"].fetch_ticker("USDT/USD"),
+        clients["kraken"].fetch_order_book("USDT/USD", 500),
+    )
+
+
+async def rounds(lab: dict[str, str]) -> dict[str, list[float]]:
+    sent: list[str] = []
+    real = Transport.send
+
+    async def noting(self: Transport, route: Any, method: str, url: str, *rest: Any, **more: Any) -> Any:
+        sent.append(str(route.base_url) + "/" + url.split("://", 1)[1].split("/", 1)[1])
+        return await real(self, route, method, url, *rest, **more)
+
+    clients = plain_ccxt(lab)
+    took: dict[str, list[float]] = {"xex": [], "bare": [], "ccxt": []}
+    async with xex.ExchangeManager(cache=False) as xm, aiohttp.ClientSession() as session:
+        for venue in VENUES:
+            xm.add_exchange(xex.ExchangeConfig(venue, venue, base_url=lab[venue]))
+        await xm.connect_all()
+        await xm.get_cross_exchange_ticker("BTCUSDT")
+        with patch.object(Transport, "send", noting):
+            await xm.get_cross_exchange_ticker("BTCUSDT")
+        await bare(session, sent)
+        await asyncio.gather(*(client.load_markets() for client in clients.values()))
+        await ask_ccxt(clients)
+        gc.collect()
+        gc.freeze()
+        for _ in range(ROUNDS):
+            for name, ask in (
+                ("xex", lambda: xm.get_cross_exchange_ticker("BTCUSDT")),
+                ("bare", lambda: bare(session, sent)),
+                ("ccxt", lambda: ask_ccxt(clients)),
+            ):
+                start = time.perf_counter()
+                await ask()
+                took[name].append(1e3 * (time.perf_counter() - start))
+        await asyncio.gather(*(client.close() for client in clients.values()))
+    gc.unfreeze()
+    return took
+
+
+def test_a_snapshot_costs_little_more_than_its_requests(lab_urls: dict[str, str], benchmark: Any) -> None:
+    took = benchmark.pedantic(lambda: asyncio.run(rounds(lab_urls)), rounds=1)
+    medians = {name: statistics.median(times) for name, times in took.items()}
+    extra = medians["xex"] - medians["bare"]
+    slower = sum(mine >= plain for mine, plain in zip(took["xex"], took["ccxt"], strict=True))
+    benchmark.extra_info.update({**medians, "extra_ms": extra, "rounds_not_faster_than_ccxt": slower})
+    print(f"\nmedian of {ROUNDS} rounds at {LATENCY_MS} ms: xex {medians['xex']:.1f} ms, bare gather "
+          f"{medians['bare']:.1f} ms, ccxt with its limiter {medians['ccxt']:.1f} ms; xex − bare = {extra:.1f} ms; "
+          f"ccxt ÷ xex = {medians['ccxt'] / medians['xex']:.1f}")  # fmt: skip
+    assert extra <= 12
+    assert slower == 0

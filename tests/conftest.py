@@ -1,0 +1,180 @@
+"""What every test stands on: no traffic but to this machine, no state from the test before, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Protocol
+
+import pytest
+
+from tests.lab import Lab, default_truth
+from xex.access import budgets
+from xex.config import ExchangeConfig
+from xex.manager import ExchangeManager
+
+VENUES = ("binance", "okx", "kraken")
+LOCAL = frozenset({"127.0.0.1", "::1", "localhost", ""})
+
+
+class Guard:
+    """Refuses every connection that leaves this machine, and remembers it."""
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def check(self, host: object) -> None:
+        """Raise OSError for a host that is not this machine."""
+        name = host.decode() if isinstance(host, bytes) else str(host or "")
+        if name not in LOCAL:
+            self.refused.append(name)
+            raise socket.gaierror(socket.EAI_NONAME, f"tests may not reach {name}")
+
+    def connect(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `socket.connect` or `connect_ex`."""
+
+        def guarded(sock: socket.socket, address: Any) -> Any:
+            if sock.family in {socket.AF_INET, socket.AF_INET6}:
+                self.check(address[0])
+            return original(sock, address)
+
+        return guarded
+
+    def getaddrinfo(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap the look-up of names: a name server is another machine too."""
+
+        def guarded(host: Any, *args: Any, **kwargs: Any) -> Any:
+            self.check(host)
+            return original(host, *args, **kwargs)
+
+        return guarded
+
+
+_GUARD = Guard()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the guard in place before any test module is imported."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", _GUARD.connect(socket.socket.connect))
+    patch.setattr(socket.socket, "connect_ex", _GUARD.connect(socket.socket.connect_ex))
+    patch.setattr(socket, "getaddrinfo", _GUARD.getaddrinfo(socket.getaddrinfo))
+    config.add_cleanup(patch.undo)
+
+
+@pytest.fixture(autouse=True)
+def guard() -> Iterator[Guard]:
+    """Fail a test whose code tried to leave this machine; a test that means to clears `refused` itself."""
+    _GUARD.refused.clear()
+    yield _GUARD
+    refused, _GUARD.refused = _GUARD.refused, []
+    assert not refused, f"tried to reach {sorted(set(refused))}"
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget budgets and pauses, and keep the user's own settings and cache folder out."""
+    budgets.PROCESS._ledgers.clear()
+    budgets.PROCESS._pauses.clear()
+    folder = str(tmp_path_factory.getbasetemp() / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", folder)
+    for name in ("EXCHANGE_TIMEOUT", "EXCHANGE_RATE_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def loaded() -> None:
+    """Pay for imports once, outside every deadline, and spare the collector what they leave."""
+    import pandas as pd
+
+    from xex_connectors import ccxt_adapter
+
+    for name in ("binanceusdm", "okx", "kraken", "krakenfutures"):
+        ccxt_adapter._seamed(name)({"enableRateLimit": False})
+    assert pd.DataFrame({"a": [1.0]}).shape == (1, 1)
+    gc.collect()
+    gc.freeze()
+
+
+class Tidy:
+    """Watches an event loop for what nobody looked after."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.complaints: list[str] = []
+        loop.set_exception_handler(self._complain)
+
+    def _complain(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    async def check(self) -> None:
+        """Fail for tasks that still run, exceptions never retrieved, sessions and connections never closed."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert not left, f"tasks left behind: {left}"
+        gc.collect()
+        await asyncio.sleep(0)
+        assert not self.complaints, self.complaints
+
+
+@pytest.fixture
+async def tidy() -> AsyncIterator[Tidy]:
+    """Check at the end of the test that its loop is as clean as it was."""
+    watch = Tidy(asyncio.get_running_loop())
+    yield watch
+    await watch.check()
+
+
+@pytest.fixture
+async def lab(loaded: None, tidy: Tidy) -> AsyncIterator[Lab]:  # noqa: ARG001  both only set the stage
+    """Give a started loopback lab with its own world."""
+    async with Lab(default_truth()) as started:
+        yield started
+
+
+class ManagerFor(Protocol):
+    """What `manager_for` is."""
+
+    def __call__(
+        self,
+        lab: Lab,
+        *,
+        venues: tuple[str, ...] = VENUES,
+        deadline: float = 5.0,
+        requests_per_second: float | None = None,
+        **overrides: Any,
+    ) -> ExchangeManager: ...
+
+
+def configured(lab: Lab, venue: str, **overrides: Any) -> ExchangeConfig:
+    """Return the configuration of a venue behind the lab; an override named like the venue is its own dict."""
+    own = overrides.pop(venue, {})
+    common = {name: value for name, value in overrides.items() if name not in VENUES}
+    settings: dict[str, Any] = {"exchange_id": venue, "base_url": lab.url(venue), **common, **own}
+    return ExchangeConfig(exchange_type=venue, **settings)
+
+
+@pytest.fixture
+async def manager_for(tidy: Tidy) -> AsyncIterator[ManagerFor]:  # noqa: ARG001  closed before the loop is judged
+    """Give a maker of managers of the lab's venues, without a disk cache, closed when the test ends."""
+    made: list[ExchangeManager] = []
+
+    def make(
+        lab: Lab,
+        *,
+        venues: tuple[str, ...] = VENUES,
+        deadline: float = 5.0,
+        requests_per_second: float | None = None,
+        **overrides: Any,
+    ) -> ExchangeManager:
+        manager = ExchangeManager(cache=False, deadline=deadline, requests_per_second=requests_per_second)
+        made.append(manager)
+        for venue in venues:
+            assert manager.add_exchange(configured(lab, venue, **overrides))
+        return manager
+
+    yield make
+    for manager in made:
+        await manager.disconnect_all()

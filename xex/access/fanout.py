@@ -1,0 +1,42 @@
+"""Asking several things at once: answers that came are kept, whatever the others do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from math import isinf
+from typing import Any, TypeVar
+
+from xex.access.deadline import remaining
+from xex.errors import ConnectorError, TimedOut
+
+T = TypeVar("T")
+
+SHARE = 0.9
+"""How much of the time left the parts of one answer may take, so that what came can still be used."""
+
+
+async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | ConnectorError]:
+    """Await all and return answers and failures in their order; the late are cancelled and count as timed out.
+
+    Exceptions that are no venue's failure are raised.
+    """
+    tasks = [asyncio.create_task(question) for question in questions]
+    left = remaining()
+    try:
+        await asyncio.wait(tasks, timeout=None if isinf(left) else SHARE * left)
+    finally:
+        late = [task for task in tasks if not task.done()]
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+    results: list[T | ConnectorError] = []
+    for task in tasks:
+        if task in late:
+            results.append(TimedOut("no answer in time"))
+            continue
+        try:
+            results.append(task.result())
+        except ConnectorError as exc:
+            results.append(exc)
+    return results
