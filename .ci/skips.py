@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 ALLOWED = (
-    "needs ../shared",  # a file of the workplace that is not part of the repository
+    "needs ../shared",  # a file beside the repository that is not part of it
     "needs recorded data",  # a recording of a venue that the repository does not keep
 )
 
@@ -20,11 +20,18 @@ def skips(report: Path) -> list[tuple[str, str]]:
     """Return name and reason of each skipped test; expected failures are no skips."""
     cases = ET.parse(report).iter("testcase")  # noqa: S314  pytest wrote it a moment ago
     return [
-        (f"{case.get('classname')}::{case.get('name')}", skip.get("message") or "no reason given")
+        (f"{case.get('classname')}::{case.get('name')}".removeprefix("::"), _reason(skip))
         for case in cases
         for skip in case.iter("skipped")
         if skip.get("type") != "pytest.xfail"
     ]
+
+
+def _reason(skip: ET.Element) -> str:
+    """Return why; for a whole module the message says nothing and the text ends with the reason, quoted."""
+    message = skip.get("message") or "no reason given"
+    told = (skip.text or "").partition("Skipped: ")[2].rstrip("')\" \n")
+    return told if message == "collection skipped" and told else message
 
 
 def main(reports: list[str]) -> int:

@@ -175,8 +175,8 @@ def test_recorded_books(venue: str, case: str, scale: float) -> None:
 
 
 def test_an_okx_swap_row() -> None:
-    body = b"""{"code":"0","msg":"","data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","last":"43466.4","askPx":"43466.4",
-    "askSz":"14881","bidPx":"43466.3","bidSz":"13807","open24h":"43000","high24h":"44000","low24h":"42000",
+    body = b"""{"code":"0","msg":"","data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","last":"43466.4",
+    "askPx":"43466.4","askSz":"14881","bidPx":"43466.3","bidSz":"13807","open24h":"43000","high24h":"44000","low24h":"42000",
     "volCcy24h":"120345.67","vol24h":"12034567","ts":"1706612067750"}]}"""
     columns = ticker_columns(body, OkxConnector.ticker_maps["linear"][0])
     columns.pop("id")

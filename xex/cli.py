@@ -83,7 +83,7 @@ def snapshot(
     if sum([as_json, as_csv, parquet is not None]) > 1:
         _leave("choose one of --json, --csv and --parquet", USAGE)
     market = "spot" if spot else "perp" if perp else None
-    names = [name.strip() for name in venues.split(",") if name.strip()] if venues else None
+    names = [name.strip() for name in venues.split(",") if name.strip()] if venues is not None else None
     try:
         with ExitStack() as stack:
             recording = None if replay is None else stack.enter_context(_replaying(replay))

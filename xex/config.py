@@ -50,6 +50,10 @@ def _feature_names(value: object) -> object:
     return value
 
 
+# Scheme, host (a name, or IPv6 in brackets), a port that is a number, a path.
+_ADDRESS = r"^https?://(\[[0-9a-fA-F:.]+\]|[^/\s:@\[\]]+)(:\d{1,5})?(/\S*)?$"
+
+
 @checked(config=ConfigDict(validate_assignment=True, hide_input_in_errors=True, extra="forbid"))
 class _Checked:
     exchange_id: Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
@@ -62,7 +66,7 @@ class _Checked:
     passphrase: SecretStr | None = Field(default=None, repr=False)
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_DEADLINE_S
     rate_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    base_url: Annotated[str, Field(pattern=r"^https?://[^/\s]+")] | None = None
+    base_url: Annotated[str, Field(pattern=_ADDRESS)] | None = None
     proxy: Annotated[str, Field(pattern=r"^https?://")] | None = Field(default=None, repr=False)
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
 
@@ -152,9 +156,10 @@ def read_environment(venues: Iterable[str], environ: Mapping[str, str] | None = 
 def _from_environment(venue: str, env: Mapping[str, str]) -> ExchangeConfig:
     settings: dict[str, Any] = {}
     for suffix, field in zip(_RELEVANT, ("api_key", "secret_key", "passphrase"), strict=True):
-        found = {p: env[p + suffix] for p in (venue.upper(), _FORMER.get(venue, "")) if p and env.get(p + suffix)}
+        names = [prefix + suffix for prefix in (venue.upper(), _FORMER.get(venue, "")) if prefix]
+        found = {name: env[name].strip() for name in names if env.get(name, "").strip()}
         if len(set(found.values())) > 1:
-            raise ConfigError(f"{' and '.join(p + suffix for p in found)} are both set and differ; unset one")
+            raise ConfigError(f"{' and '.join(found)} are both set and differ; unset one")
         if found:
             settings[field] = next(iter(found.values()))
     priority = _number(env, f"EXCHANGE_PRIORITY_{venue.upper()}")

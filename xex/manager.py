@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -15,7 +15,7 @@ import numpy as np
 
 from xex.access import registry
 from xex.access.cache import MetadataCache
-from xex.access.deadline import remaining, until
+from xex.access.deadline import patient_for, remaining, until
 from xex.access.port import (
     AnswersBooks,
     AnswersMarket,
@@ -60,7 +60,10 @@ access_log = logging.getLogger("xex.access")
 T = TypeVar("T")
 
 SKEW_FRESH_S = 300.0
-SKEW_GRACE_S = 0.05
+SKEW_GRACE_S = 0.25
+"""How much longer than for the quotes a question waits for the venues' clocks."""
+RATE_PATIENCE_S = 0.2
+"""How long a rate waits for a request budget before the last legs, with their age, must do."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,8 @@ class _Entry:
     connector: ExchangeConnector
     state: VenueState
     connected: bool = False
+    shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -192,20 +197,25 @@ class ExchangeManager:
 
     def _enter(self) -> None:
         """Bind to the running loop, or say why that cannot be."""
-        loop = asyncio.get_running_loop()
+        loop = self._checked_loop()
         if self._loop is loop:
             return
-        if self._loop is not None and not self._loop.is_closed():
-            raise LoopError(
-                f"this manager belongs to the event loop {id(self._loop):#x}, and was used from {id(loop):#x}; "
-                "make one manager per loop, or disconnect_all() in its own loop first"
-            )
         self._loop = loop
         self._background.clear()
         self._transport = Transport(requests_per_second=self._requests_per_second)
         for entry in self._entries.values():
             entry.connected = False
+            entry.shared.clear()
             self._bind(entry)
+
+    def _checked_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+            raise LoopError(
+                f"this manager belongs to the event loop {id(self._loop):#x}, and was used from {id(loop):#x}; "
+                "make one manager per loop, or disconnect_all() in its own loop first"
+            )
+        return loop
 
     async def connect_all(self) -> dict[str, bool]:
         """Make every enabled exchange ready: instruments and clock. Returns who is; who is not may be later."""
@@ -229,6 +239,7 @@ class ExchangeManager:
 
     async def disconnect_all(self) -> None:
         """Cancel what still runs and close every connection. The manager can be used again afterwards."""
+        self._checked_loop()
         tasks = list(self._background)
         for task in tasks:
             task.cancel()
@@ -299,6 +310,8 @@ class ExchangeManager:
     def _chosen(self, feature: str, venues: Iterable[str] | None) -> list[list[_Entry]]:
         """Return who is asked: per venue its configurations, the best first, the others as backups."""
         wanted = None if venues is None else [venues] if isinstance(venues, str) else list(venues)
+        if wanted is not None and not wanted:
+            raise ConfigError(f"venues names none; leave it out, or name some of: {', '.join(self._entries)}")
         if wanted is not None:
             known = {*self._entries, *(entry.config.venue for entry in self._entries.values())}
             for name in wanted:
@@ -374,8 +387,9 @@ class ExchangeManager:
                 failures[entry.id] = exc.drop
                 return {}
             count = length(columns)
-            columns["exchange"], columns["venue"] = [entry.id] * count, [entry.config.venue] * count
-            columns["currency"] = texts(columns, "quote")
+            columns["exchange"] = schema.Text.same(entry.id, count)
+            columns["venue"] = schema.Text.same(entry.config.venue, count)
+            columns["currency"] = columns["quote"]
             await asyncio.sleep(0)
             return columns
 
@@ -423,7 +437,7 @@ class ExchangeManager:
             await asyncio.wait([*tasks, *rates], timeout=remaining())
             pending = [task for task in skews if not task.done()]
             if pending:
-                grace = min(SKEW_GRACE_S + clock.monotonic() - started, remaining())
+                grace = min(0.05 + clock.monotonic() - started, SKEW_GRACE_S, remaining())
                 await asyncio.wait(pending, timeout=grace)
         finally:
             for task in [*tasks, *rates, *skews]:
@@ -478,15 +492,22 @@ class ExchangeManager:
         for place, entry in enumerate(group):
             answer = VenueAnswer(entry.id, entry.config.venue, instrument)
             tries.append(answer)
-            left = len(group) - place
             heard.set(answer.responses)
+            # A backup must have its share of the time, whatever the one before it does.
+            seconds = remaining() / (len(group) - place)
             try:
-                with until(remaining() / left if left > 1 else (None if remaining() == float("inf") else remaining())):
-                    await self._asked_one(entry, answer, instrument, legs, books=books)
+                with until(seconds):
+                    async with asyncio.timeout(seconds):
+                        await self._asked_one(entry, answer, instrument, legs, books=books)
             except ConnectorError as exc:
                 answer.failure = exc.drop
                 if isinstance(exc, NotListed):
                     return
+            except TimeoutError:
+                if length(answer.ticker):
+                    return
+                answer.failure = Drop(Dropped.LATE, f"no answer in {seconds:.3g} s")
+                entry.state.failed(TimedOut(answer.failure.detail, venue=answer.venue))
             else:
                 return
 
@@ -566,20 +587,41 @@ class ExchangeManager:
         return max(rows, key=lambda row: np.nan_to_num(volume.get(table.symbols[row], 0.0), nan=-1.0))
 
     async def _asked_rates(self, entry: _Entry, instrument: Instrument, target: str, tries: list[VenueAnswer]) -> None:
-        """Ask a venue's spot books for what rates need; a failure costs a source, not the venue."""
+        """Ask a venue's spot books for what rates need; a failure costs a source, not the venue.
+
+        Questions at the same time share one request. Where the budget is spent the last legs serve, as old as they
+        are: stale ones do not vote.
+        """
+        pairs = currencies.needed([*USD_LIKE[:3], instrument.quote], target)
+        key = f"legs {pairs} {clock.epoch()}"
+        try:
+            answer = await self._shared(entry, key, lambda: self._fetched_legs(entry, pairs))
+        except ConnectorError:
+            if key in entry.last_legs:
+                tries.append(entry.last_legs[key])
+        else:
+            entry.last_legs = {key: answer}
+            tries.append(answer)
+
+    async def _fetched_legs(self, entry: _Entry, pairs: Sequence[tuple[str, str]]) -> VenueAnswer:
         connector = entry.connector
         assert isinstance(connector, ConvertsCurrencies)  # noqa: S101  chosen by ability
         answer = VenueAnswer(entry.id, entry.config.venue)
         heard.set(answer.responses)
-        quotes = [*USD_LIKE[:3], instrument.quote]
-        pairs = [pair for pair in currencies.needed(quotes, target) if instrument.base not in pair]
-        bases = [base for base in currencies.RATIO_BASES if base != instrument.base]
-        try:
+        with patient_for(RATE_PATIENCE_S):
             await self._guarded(entry, self._connected(entry))
-            answer.legs, answer.leg_books = await self._guarded(entry, connector.currency_legs(pairs, bases))
-        except ConnectorError:
-            return
-        tries.append(answer)
+            answer.legs, answer.leg_books = await self._guarded(
+                entry, connector.currency_legs(pairs, currencies.RATIO_BASES)
+            )
+        return answer
+
+    async def _shared(self, entry: _Entry, key: str, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await a question that others may be asking at this moment; who gives up takes it from nobody."""
+        task = entry.shared.get(key)
+        if task is None or task.done():
+            task = entry.shared[key] = asyncio.create_task(question())
+            self._keep(task)
+        return await asyncio.shield(task)
 
     # --- one venue
 
@@ -591,10 +633,25 @@ class ExchangeManager:
 
     async def _guarded(self, entry: _Entry, question: Awaitable[T]) -> T:
         """Await a connector; whatever comes out of it but an answer is this venue's failure."""
+        started, known = clock.monotonic(), entry.state.success_count + entry.state.error_count
         try:
-            return await question
+            answer = await self._translated(entry, question)
         except ConnectorError as exc:
             exc.venue = exc.venue or entry.config.venue
+            if known == entry.state.success_count + entry.state.error_count:
+                entry.state.failed(exc)
+            raise
+        if known == entry.state.success_count + entry.state.error_count and not isinstance(
+            entry.connector, ListsInstruments
+        ):
+            # A connector that does not use the seam: what it took is all that is known of its venue.
+            entry.state.succeeded(1e3 * (clock.monotonic() - started))
+        return answer
+
+    async def _translated(self, entry: _Entry, question: Awaitable[T]) -> T:
+        try:
+            return await question
+        except ConnectorError:
             raise
         except TimeoutError as exc:
             raise TimedOut("the connector gave up waiting", venue=entry.config.venue) from exc
@@ -618,9 +675,12 @@ class ExchangeManager:
                 await self._measure_skew(entry)
 
     async def _skew_measured(self, entry: _Entry) -> None:
-        with suppress(ConnectorError):
+        async def measured() -> None:
             await self._guarded(entry, self._connected(entry))
             await self._measure_skew(entry)
+
+        with suppress(ConnectorError):
+            await self._shared(entry, f"skew {clock.epoch()}", measured)
 
     async def _measure_skew(self, entry: _Entry) -> None:
         if isinstance(entry.connector, AnswersTime):

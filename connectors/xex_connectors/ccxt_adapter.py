@@ -39,7 +39,7 @@ from xex.errors import (
 from xex.model import clock
 from xex.model.instruments import Instrument, Kind, parse_symbol
 from xex.model.listings import Listed, Listings
-from xex.model.schema import Columns, concat, take
+from xex.model.schema import Columns, Text, concat, take
 from xex.model.units import Units, to_base
 from xex_connectors.mapping import (
     BookMap,
@@ -199,6 +199,8 @@ class CcxtConnector(ExchangeConnector):
         self._loaded_at: dict[Kind, float] = {}
         self._touched: dict[Kind, set[str]] = {kind: set() for kind in self.kinds}
         self._epoch = clock.epoch()
+        # Per endpoint: the listings and the ids of the last whole market, and which rows of both are the same.
+        self._orders: dict[str, tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -352,9 +354,9 @@ class CcxtConnector(ExchangeConnector):
         parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
         if not parts:
             raise failed[0]
-        merged = join_by_id(parts)
+        merged = join_rows(parts)
         if failed:
-            merged["flags"] = ["partial"] * len(merged["id"])
+            merged["flags"] = Text.same("partial", len(merged["row"]))
         return self._described(kind, table, merged)
 
     async def _ticker_rows(
@@ -381,36 +383,50 @@ class CcxtConnector(ExchangeConnector):
         spec: TickerMap,
         group: Sequence[Listed] | None,
     ) -> Columns:
-        """Keep the rows that were asked for, in the order of the listings, and date them."""
-        rows_by_id = {id_: row for row, id_ in enumerate(columns["id"])}
-        if group is None:
-            active = table.columns["active"]
-            wanted = [id_ for id_, live in zip(table.columns["id"], active, strict=True) if live]
-        else:
-            wanted = [found.id for found in group]
-        rows = [rows_by_id[id_] for id_ in wanted if id_ in rows_by_id]
-        if group is not None and not rows:
-            raise BadPayload(f"no {kind} row for {', '.join(wanted[:3])} in the answer", venue=self._route.venue)
+        """Keep the rows that were asked for, in the order of the listings, and date them.
+
+        The column `row` of the result is the instrument's row in the listings.
+        """
+        ids = columns.pop("id")
+        rows, listed = self._places(table, ids, spec, group)
+        if group is not None and not len(rows):
+            wanted = ", ".join(found.id for found in group[:3])
+            raise BadPayload(f"no {kind} row for {wanted} in the answer", venue=self._route.venue)
         kept = take(columns, rows)
         count = len(rows)
+        kept["row"] = listed
         kept["received_time"] = np.full(count, float(response.received_at))
-        kept["response_id"] = [response.id] * count
-        kept["time_source"] = [spec.time_source] * count
+        kept["response_id"] = Text.same(response.id, count)
+        kept["time_source"] = Text.same(spec.time_source, count)
         return kept
+
+    def _places(
+        self, table: Listings, ids: list[str], spec: TickerMap, group: Sequence[Listed] | None
+    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return which rows of the body are kept, and the rows of the listings that they are."""
+        if group is not None:
+            place = {id_: row for row, id_ in enumerate(ids)}
+            pairs = [(place[found.id], found.row) for found in group if found.id in place]
+            found_rows = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+            return found_rows[:, 0], found_rows[:, 1]
+        # A market's rows mostly come in the order of the last time.
+        last = self._orders.get(spec.call)
+        if last is None or last[0] is not table or last[1] != ids:
+            place = {id_: row for row, id_ in enumerate(ids)}
+            active = table.columns["active"]
+            listed = [row for row, id_ in enumerate(table.columns["id"]) if active[row] and id_ in place]
+            body_rows = np.array([place[table.columns["id"][row]] for row in listed], dtype=np.intp)
+            last = self._orders[spec.call] = (table, ids, body_rows, np.array(listed, dtype=np.intp))
+        return last[2], last[3]
 
     def _described(self, kind: Kind, table: Listings, columns: Columns) -> Columns:
         """Bring rows to base units and say which instrument each is."""
-        rows = np.array([table.row_of_id(id_, (kind,)) for id_ in columns.pop("id")], dtype=np.intp)
-        static = table.columns
-        sizes = np.array(static["contract_size"], dtype=np.float64)[rows]
-        multipliers = np.array(static["multiplier"], dtype=np.float64)[rows]
-        done = to_base(columns, self.units[kind], sizes, multipliers)
-        texts_of = {name: static[name] for name in ("base", "quote", "settle", "kind", "fee_source")}
-        texts_of |= {"instrument": table.symbols, "group": table.groups}
-        places = rows.tolist()
-        for name, cells in texts_of.items():
-            done[name] = [cells[row] for row in places]
-        done["taker_bps"] = np.array(static["taker_bps"], dtype=np.float64)[rows]
+        rows = columns.pop("row")
+        numbers_of = table.arrays
+        done = to_base(columns, self.units[kind], numbers_of["contract_size"][rows], numbers_of["multiplier"][rows])
+        for name in (*_IDENTITY, "fee_source", "instrument", "group"):
+            done[name] = Text(table.words[name], rows)
+        done["taker_bps"] = numbers_of["taker_bps"][rows]
         return done
 
     async def books(self, instruments: Sequence[Instrument]) -> Columns:
@@ -436,9 +452,13 @@ class CcxtConnector(ExchangeConnector):
         scales = (np.full(count, float(static[name][row])) for name in ("contract_size", "multiplier"))
         done = to_base(columns, self.units[kind], *scales)
         done["received_time"] = np.full(count, float(response.received_at))
-        same = {"response_id": response.id, "time_source": spec.time_source, "group": found.instrument.group}
+        same: dict[str, str] = {
+            "response_id": response.id,
+            "time_source": spec.time_source,
+            "group": found.instrument.group,
+        }
         same |= {"instrument": found.instrument.symbol, **{name: static[name][row] for name in _IDENTITY}}
-        return done | {name: [cell] * count for name, cell in same.items()}
+        return done | {name: Text.same(cell, count) for name, cell in same.items()}
 
     async def server_time(self) -> ServerTime | None:
         """Return the venue's clock reading."""
@@ -549,39 +569,42 @@ class SpotCurrencies(CcxtConnector):
         return tickers, {} if isinstance(books, ConnectorError) else books
 
 
-def join_by_id(parts: Sequence[Columns]) -> Columns:
-    """Join rows of several endpoints by `id`; the first part that has a cell's column provides it.
+def join_rows(parts: Sequence[Columns]) -> Columns:
+    """Join rows of several endpoints by `row`; the first part that has a cell provides it.
 
     Times and the response are those of the first part, which is the one that quotes.
     """
     if len(parts) == 1:
         return dict(parts[0])
-    ids = list(dict.fromkeys(id_ for part in parts for id_ in part["id"]))
-    joined: Columns = {"id": ids}
+    if all(np.array_equal(part["row"], parts[0]["row"]) for part in parts[1:]):
+        return {name: values for part in reversed(parts) for name, values in part.items()}
+    rows = np.unique(np.concatenate([part["row"] for part in parts]))
+    joined: Columns = {}
     for part in parts:
-        place = {id_: row for row, id_ in enumerate(part["id"])}
-        rows = [place.get(id_, -1) for id_ in ids]
+        place = np.full(int(rows[-1]) + 1, -1, dtype=np.intp)
+        place[part["row"]] = np.arange(len(part["row"]))
+        at = place[rows]
         for name, values in part.items():
-            if name == "id":
-                continue
+            cells = _picked(values, at)
             have = joined.get(name)
-            joined[name] = _picked(values, rows) if have is None else _filled(have, values, rows)
+            joined[name] = cells if have is None else _filled(have, cells)
+    joined["row"] = rows
     return joined
 
 
-def _picked(values: Any, rows: Sequence[int]) -> Any:
+def _picked(values: Any, at: np.ndarray[Any, Any]) -> Any:
     if isinstance(values, np.ndarray):
-        places = np.array(rows)
-        return np.where(places >= 0, values[places], np.nan)
-    empty: Any = "" if values and isinstance(values[0], str) else None
-    return [values[row] if row >= 0 else empty for row in rows]
+        return np.where(at >= 0, values[at], np.nan)
+    cells = values.tolist() if isinstance(values, Text) else values
+    absent: Any = False if cells and isinstance(cells[0], bool) else ""
+    return [cells[row] if row >= 0 else absent for row in at.tolist()]
 
 
-def _filled(have: Any, values: Any, rows: Sequence[int]) -> Any:
-    """Fill only the rows that no earlier part had."""
+def _filled(have: Any, cells: Any) -> Any:
+    """Fill only what no earlier part had."""
     if isinstance(have, np.ndarray):
-        return np.where(np.isnan(have), _picked(np.asarray(values), rows), have)
-    return [old or (values[row] if row >= 0 else old) for old, row in zip(have, rows, strict=True)]
+        return np.where(np.isnan(have), cells, have)
+    return [old or new for old, new in zip(have, cells, strict=True)]
 
 
 def _seen(task: asyncio.Task[Listings]) -> None:
@@ -590,4 +613,4 @@ def _seen(task: asyncio.Task[Listings]) -> None:
         task.exception()
 
 
-__all__ = ["CcxtConnector", "SpotCurrencies", "import_ccxt", "join_by_id", "recognise", "translated"]
+__all__ = ["CcxtConnector", "SpotCurrencies", "import_ccxt", "join_rows", "recognise", "translated"]

@@ -82,7 +82,7 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
         "linear": (
             TickerMap(
                 "publicGetTickers", id="symbol", rows="tickers", ok=("result", "success"),
-                time="lastTime", time_source="trade", halted="suspended",
+                time="lastTime", time_is_text=True, time_source="trade", halted="suspended",
                 fields={
                     "bid": "bid", "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "last": "last",
                     "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice",

@@ -47,8 +47,8 @@ class TickerMap:
 
     `call` is ccxt's implicit method, `one` the parameter that asks for a single id, `many` the one that takes
     ids joined by commas; without either the whole market comes. `ok` is the envelope's field and its value
-    in an answer. `time` dates the row; `time_source` says whether it is a quote's or a trade's time. `quotes`
-    marks the endpoint whose bid and ask count.
+    in an answer. `time` dates the row, in milliseconds or as ISO text; `time_source` says whether that is a quote's
+    or a trade's time. `quotes` marks the endpoint whose bid and ask count.
     """
 
     call: str
@@ -60,6 +60,7 @@ class TickerMap:
     many: str = ""
     ok: tuple[str, str] | None = None
     time: str = ""
+    time_is_text: bool = False
     time_source: str = "received"
     halted: str = ""
     quotes: bool = True
@@ -198,7 +199,7 @@ def ticker_columns(body: bytes, spec: TickerMap) -> Columns:
             cells = [number(cell) for cell in cells]
         columns[name] = _cleaned(cells, positive=name in _PRICES)
     if spec.time:
-        columns["exchange_time"] = _times(_cells(rows, spec.time))
+        columns["exchange_time"] = _times(_cells(rows, spec.time), text=spec.time_is_text)
     if spec.halted:
         columns["halted"] = [cell is True for cell in _cells(rows, spec.halted)]
     return columns
@@ -248,7 +249,7 @@ def _row_type(spec: TickerMap) -> Any:
         key, _, rest = path.partition(".")
         fields[key] = (key, list[float | None] | None if rest else float | None, None)
     if spec.time:
-        fields[spec.time] = (spec.time, float | str | None, None)
+        fields[spec.time] = (spec.time, str | None if spec.time_is_text else float | None, None)
     if spec.halted:
         fields[spec.halted] = (spec.halted, bool | None, None)
     if spec.id != KEY:
@@ -301,8 +302,15 @@ def _cleaned(cells: Sequence[Any], *, positive: bool) -> np.ndarray[Any, np.dtyp
     return values
 
 
-def _times(cells: Sequence[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return np.array([milliseconds(cell) for cell in cells], dtype=np.float64)
+def _times(cells: Sequence[Any], *, text: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+    try:
+        if text:
+            stamps = np.array([cell[:-1] if cell else "NaT" for cell in cells], dtype="datetime64[ms]")
+            return np.where(np.isnat(stamps), np.nan, stamps.astype("int64"))
+        stamps_ms = np.array(cells, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array([milliseconds(cell) for cell in cells], dtype=np.float64)
+    return np.where(stamps_ms > 0, stamps_ms, np.nan)
 
 
 def milliseconds(cell: Any) -> float:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
-from xex.access.deadline import remaining
+from xex.access.deadline import patience
 from xex.errors import Banned, RateLimited
 from xex.model.clock import monotonic
 
@@ -91,7 +91,7 @@ class Ledger:
             while self._waiting[0] is not ticket or (wait := self.wait(weight)) > 0:
                 if self._waiting[0] is not ticket:
                     wait = 0.005
-                if wait > remaining():
+                if wait > patience():
                     raise RateLimited(
                         f"the published budget ({self.weight:g} per {self.seconds:g} s) is spent", venue=venue
                     )

@@ -22,6 +22,24 @@ def until(seconds: float | None) -> Iterator[None]:
         _ends.reset(token)
 
 
+_patience: ContextVar[float] = ContextVar("xex_patience", default=inf)
+
+
+@contextmanager
+def patient_for(seconds: float) -> Iterator[None]:
+    """Bound how long anything inside the block waits for a request budget."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
+def patience() -> float:
+    """Return how long a budget may be waited for, the deadline included."""
+    return min(_patience.get(), remaining())
+
+
 def remaining() -> float:
     """Return the seconds left, infinity without a deadline, never below 0."""
     return max(0.0, _ends.get() - monotonic())

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from xex.errors import AmbiguousSymbol, SymbolError
+from xex.errors import AmbiguousSymbol, SymbolError, UnknownSymbol
 
 Kind = Literal["spot", "linear", "inverse"]
 KINDS: tuple[Kind, ...] = ("spot", "linear", "inverse")
@@ -145,9 +145,7 @@ def parse_symbol(text: str, market: str | None = None, venues: Iterable[str] = (
         raise _hyphenated(clean, upper)
     pair = split_pair(upper)
     if pair is None:
-        raise SymbolError(
-            f"{clean!r} names no quote currency; write {upper}USDT for the perpetual or {upper}/USDT for spot"
-        )
+        raise _without_quote(clean, upper)
     kind: Kind = wanted or "linear"
     return Ask(clean, _instrument(pair[0], pair[1], kind))
 
@@ -157,6 +155,20 @@ def _instrument(base: str, quote: str, kind: Kind, expiry: str = "") -> Instrume
     if kind != "spot":
         base = unmultiplied(base)[0]
     return Instrument(base, quote, kind, settled(base, quote, kind), expiry)
+
+
+def _without_quote(clean: str, upper: str) -> SymbolError:
+    import difflib
+
+    near = difflib.get_close_matches(upper[-4:], QUOTES, n=1, cutoff=0.7) if len(upper) > 5 else []
+    if near:
+        return UnknownSymbol(
+            f"{clean!r} ends in no known quote currency; {upper[:-4]}{near[0]} was meant?",
+            nearest=[f"{upper[:-4]}{near[0]}"],
+        )
+    return SymbolError(
+        f"{clean!r} names no quote currency; write {upper}USDT for the perpetual or {upper}/USDT for spot"
+    )
 
 
 def _kind_of(market: str | None) -> Kind | None:

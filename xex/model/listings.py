@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from xex.model.instruments import USD_LIKE, Instrument, group_key
+from xex.model.schema import Words
 
 # One entry per instrument; lots and minimums in base units, fees in basis points of notional.
 NUMBERS = (
@@ -64,6 +67,19 @@ class Listings:
         ):
             rows.setdefault(group_key(base, kind, expiry), []).append(row)
         return rows
+
+    @cached_property
+    def words(self) -> dict[str, Words]:
+        """What rows that come from this table refer to."""
+        named = {name: self.columns[name] for name in ("id", "base", "quote", "settle", "kind", "fee_source")}
+        return {
+            name: Words(cells) for name, cells in {**named, "instrument": self.symbols, "group": self.groups}.items()
+        }
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+        """The numbers that rows are brought to base units with."""
+        return {name: np.array(self.columns[name], dtype=np.float64) for name in NUMBERS}
 
     def listed(self, row: int) -> Listed:
         """Return one row as an object."""

@@ -9,7 +9,8 @@ schema, whatever the data held.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -85,12 +86,83 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
+class Words:
+    """Distinct texts that columns refer to; the pandas array of them is made once."""
+
+    __slots__ = ("_array", "texts")
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = texts
+        self._array: Any = None
+
+    def array(self) -> Any:
+        """Return the texts as a pandas array of text."""
+        if self._array is None:
+            import pandas as pd
+
+            self._array = pd.array([text or None for text in self.texts], dtype="str")
+        return self._array
+
+
+@lru_cache(maxsize=512)
+def _word(text: str) -> Words:
+    return Words([text])
+
+
+@lru_cache(maxsize=256)
+def _together(*words: Words) -> tuple[Words, tuple[int, ...]]:
+    """Return several lists of words as one, and where each begins in it."""
+    starts = [0]
+    for one in words:
+        starts.append(starts[-1] + len(one.texts))
+    return Words([text for one in words for text in one.texts]), tuple(starts)
+
+
+class Text:
+    """A text column by reference: which word each row has. A whole market costs no loop over rows."""
+
+    __slots__ = ("codes", "words")
+
+    def __init__(self, words: Words, codes: np.ndarray[Any, Any]) -> None:
+        self.words, self.codes = words, codes
+
+    @classmethod
+    def same(cls, text: str, rows: int) -> Text:
+        """Return a column with one text in every row."""
+        return cls(_word(text), np.zeros(rows, dtype=np.intp))
+
+    @classmethod
+    def joined(cls, columns: Sequence[Text]) -> Text:
+        """Return the rows of several columns below one another."""
+        words, starts = _together(*(column.words for column in columns))
+        codes = [column.codes + start for column, start in zip(columns, starts, strict=False)]
+        return cls(words, np.concatenate(codes))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Text: ...
+    def __getitem__(self, place: int | slice) -> str | Text:
+        if isinstance(place, slice):
+            return Text(self.words, self.codes[place])
+        return self.words.texts[int(self.codes[place])]
+
+    def tolist(self) -> list[str]:
+        """Return the rows' texts."""
+        known = self.words.texts
+        return [known[code] for code in self.codes.tolist()]
+
+    def array(self) -> Any:
+        """Return the rows as a pandas array of text."""
+        return self.words.array().take(self.codes)
+
+
 def length(columns: Columns) -> int:
-    """Return the number of rows; columns of different lengths are an error."""
-    sizes = {len(values) for values in columns.values()}
-    if len(sizes) > 1:
-        raise SchemaError(f"columns differ in length: { {name: len(v) for name, v in columns.items()} }")
-    return sizes.pop() if sizes else 0
+    """Return the number of rows."""
+    return len(next(iter(columns.values()))) if columns else 0
 
 
 def numbers(columns: Columns, name: str, absent: float = np.nan) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -108,6 +180,8 @@ def texts(columns: Columns, name: str, absent: str = "") -> list[str]:
         return [absent] * length(columns)
     if isinstance(values, list):
         return values
+    if isinstance(values, Text):
+        return values.tolist()
     return [value if isinstance(value, str) else absent for value in values]
 
 
@@ -126,8 +200,12 @@ def take(columns: Columns, rows: Sequence[int] | np.ndarray[Any, Any]) -> Column
         picked = np.flatnonzero(picked)
     taken: Columns = {}
     for name, values in columns.items():
-        array = isinstance(values, np.ndarray)
-        taken[name] = values[picked] if array else [values[row] for row in picked.tolist()]
+        if isinstance(values, np.ndarray):
+            taken[name] = values[picked]
+        elif isinstance(values, Text):
+            taken[name] = Text(values.words, values.codes[picked])
+        else:
+            taken[name] = [values[row] for row in picked.tolist()]
     return taken
 
 
@@ -142,12 +220,19 @@ def concat(parts: Iterable[Columns], kind: str) -> Columns:
         if name not in schema:
             raise SchemaError(f"{name!r} is no column of {kind}")
         if schema[name] == TEXT:
-            joined[name] = [cell for part in given for cell in texts(part, name)]
+            joined[name] = _joined_text(given, name)
         elif schema[name] == FLAG:
             joined[name] = np.concatenate([flags(part, name) for part in given])
         else:
             joined[name] = np.concatenate([numbers(part, name) for part in given])
     return joined
+
+
+def _joined_text(given: Sequence[Columns], name: str) -> Text | list[str]:
+    columns = [part.get(name, Text.same("", length(part))) for part in given]
+    if all(isinstance(column, Text) for column in columns):
+        return Text.joined(columns)
+    return [cell for part in given for cell in texts(part, name)]
 
 
 def frame(columns: Columns, kind: str) -> pd.DataFrame:
@@ -158,6 +243,8 @@ def frame(columns: Columns, kind: str) -> pd.DataFrame:
     if unknown := set(columns) - set(schema):
         raise SchemaError(f"{', '.join(sorted(unknown))}: no column of {kind}")
     rows = length(columns)
+    if any(len(values) != rows for values in columns.values()):
+        raise SchemaError(f"columns differ in length: { {name: len(v) for name, v in columns.items()} }")
     return pd.DataFrame({name: _series(columns, name, dtype, rows) for name, dtype in schema.items()})
 
 
@@ -176,9 +263,9 @@ def _series(columns: Columns, name: str, dtype: str, rows: int) -> Any:
         times[known] = np.round(stamps[known]).astype("int64").astype("datetime64[ms]")
         return pd.Series(times).dt.tz_localize("UTC")
     if values is None:
-        return pd.array([None] * rows, dtype="str")
-    if isinstance(values, pd.Categorical):
-        return values.astype("str")
+        return Text.same("", rows).array()
+    if isinstance(values, Text):
+        return values.array()
     return pd.array([value or None for value in values], dtype="str")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xex.errors import UnitError
-from xex.model.schema import Columns, length, numbers
+from xex.model.schema import Columns, Text, length, numbers
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -94,5 +94,5 @@ def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Ar
         elif units.quote_volume is Amount.AVERAGED:
             done["quote_volume"] = done["base_volume"] * numbers(done, "vwap")
     done.pop("vwap", None)
-    done["unit_rule"] = [units.rule] * length(columns)
+    done["unit_rule"] = Text.same(units.rule, length(columns))
     return done
