@@ -363,7 +363,7 @@ class CcxtConnector(ExchangeConnector):
         self, kind: Kind, table: Listings, spec: TickerMap, group: Sequence[Listed] | None
     ) -> Columns:
         params = dict(spec.params)
-        if group is None:
+        if group is None and clock.is_recorded():
             self._touched[kind].update(table.columns["id"])
         if group is not None and spec.one and len(group) == 1:
             params[spec.one] = group[0].id

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from math import nan
 from operator import attrgetter
 from typing import Any
 
@@ -194,10 +195,7 @@ def ticker_columns(body: bytes, spec: TickerMap) -> Columns:
         raise BadPayload(f"not JSON: {exc}") from None
     columns: Columns = {"id": ids}
     for name, path in spec.fields.items():
-        cells = _cells(rows, path)
-        if rows and isinstance(rows[0], Mapping):
-            cells = [number(cell) for cell in cells]
-        columns[name] = _cleaned(cells, positive=name in _PRICES)
+        columns[name] = _cleaned(_numbers(rows, path), positive=name in _PRICES)
     if spec.time:
         columns["exchange_time"] = _times(_cells(rows, spec.time), text=spec.time_is_text)
     if spec.halted:
@@ -247,7 +245,7 @@ def _row_type(spec: TickerMap) -> Any:
     fields: dict[str, Any] = {}
     for path in spec.fields.values():
         key, _, rest = path.partition(".")
-        fields[key] = (key, list[float | None] | None if rest else float | None, None)
+        fields[key] = (key, list[float | None] | None, None) if rest else (key, float | None, nan)
     if spec.time:
         fields[spec.time] = (spec.time, str | None if spec.time_is_text else float | None, None)
     if spec.halted:
@@ -294,9 +292,19 @@ def _loose_rows(body: bytes, spec: TickerMap) -> tuple[list[str], list[Any]]:
     return [str(row.get(spec.id, "")) for _, row in pairs], [row for _, row in pairs]
 
 
-def _cleaned(cells: Sequence[Any], *, positive: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
-    values = np.array(cells, dtype=np.float64)
-    bad = ~np.isfinite(values) | (values <= 0 if positive else values < 0)
+def _numbers(rows: Sequence[Any], path: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if rows and isinstance(rows[0], Mapping):
+        return np.array([number(dig(row, path)) for row in rows], dtype=np.float64)
+    if "." not in path:
+        try:
+            return np.fromiter(map(attrgetter(_attribute(path)), rows), dtype=np.float64, count=len(rows))
+        except TypeError:  # a null among the numbers
+            pass
+    return np.array(_cells(rows, path), dtype=np.float64)
+
+
+def _cleaned(values: np.ndarray[Any, np.dtype[np.float64]], *, positive: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
+    bad = ~(np.isfinite(values) & (values > 0 if positive else values >= 0))
     if bad.any():
         values[bad] = np.nan
     return values

@@ -18,13 +18,19 @@ from xex.model import schema
 
 ROUNDS = 15
 VENUES = ("binance", "okx", "kraken")
-# Binance's volume endpoint and its quotes, OKX swaps, Kraken perpetuals; Kraken spot is left out on both sides.
-TICKERS = {
-    "binanceusdm": "/fapi/v1/ticker/24hr",
-    "okx": "/api/v5/market/tickers?instType=SWAP",
-    "krakenfutures": "/derivatives/api/v3/tickers",
+# Both sides read the same four bodies: Binance's volumes and its quotes, OKX swaps, Kraken perpetuals.
+BODIES = {
+    "/fapi/v1/ticker/24hr": "binance",
+    "/fapi/v1/ticker/bookTicker": "binance",
+    "/api/v5/market/tickers?instType=SWAP": "okx",
+    "/derivatives/api/v3/tickers": "kraken",
 }
-PORTS = {"binanceusdm": "binance", "okx": "okx", "krakenfutures": "kraken"}
+CALLS: list[tuple[str, str, dict[str, Any]]] = [
+    ("binanceusdm", "fetch_tickers", {}),
+    ("binanceusdm", "fetch_bids_asks", {}),
+    ("okx", "fetch_tickers", {"params": {"type": "swap"}}),
+    ("krakenfutures", "fetch_tickers", {}),
+]
 
 
 async def ccxt_clients(lab: Lab) -> dict[str, Any]:
@@ -33,7 +39,7 @@ async def ccxt_clients(lab: Lab) -> dict[str, Any]:
     clients = plain_ccxt(lab.urls)
     for client in clients.values():
         client.enableRateLimit = False
-    await asyncio.gather(*(clients[name].load_markets() for name in TICKERS))
+    await asyncio.gather(*(clients[name].load_markets() for name in dict.fromkeys(call[0] for call in CALLS)))
     return clients
 
 
@@ -56,23 +62,24 @@ async def measured() -> dict[str, list[float]]:
         try:
             market = await xm.tickers(market="perp")
             async with aiohttp.ClientSession() as session:
-                texts = {name: await _text(session, lab.url(PORTS[name]) + path) for name, path in TICKERS.items()}
+                texts = {path: await _text(session, lab.url(venue) + path) for path, venue in BODIES.items()}
             for client in clients.values():
                 _serve(client, texts)
-            await asyncio.gather(*(clients[name].fetch_tickers(**_swaps(name)) for name in TICKERS))
+            await _all_of_ccxt(clients)
             gc.collect()
             for _ in range(ROUNDS):
                 start = time.perf_counter()
                 market = await xm.tickers(market="perp")
                 took["xex"].append(1e3 * (time.perf_counter() - start))
                 start = time.perf_counter()
-                parts = [await clients[name].fetch_tickers(**_swaps(name)) for name in TICKERS]
+                parts = await _all_of_ccxt(clients)
                 frame = pd.DataFrame([row for part in parts for row in part.values()])
                 took["ccxt"].append(1e3 * (time.perf_counter() - start))
         finally:
             Transport.send = real  # type: ignore[method-assign]
         await asyncio.gather(*(client.close() for client in clients.values()))
-    assert len(frame) - len(market) == 1  # ccxt keeps the index row that Kraken lists among its instruments
+    # ccxt keeps the index row that Kraken lists among its instruments, and has Binance's quotes in rows of their own.
+    assert len(frame) == len(market) + 1 + (market["venue"] == "binance").sum()
     assert len(market) > 1800
     assert list(market.columns) == list(schema.SCHEMAS["tickers"])
     return took
@@ -83,15 +90,15 @@ async def _text(session: aiohttp.ClientSession, url: str) -> str:
         return await response.text()
 
 
-def _swaps(name: str) -> dict[str, Any]:
-    return {"params": {"type": "swap"}} if name == "okx" else {}
+async def _all_of_ccxt(clients: dict[str, Any]) -> list[dict[str, Any]]:
+    return [await getattr(clients[name], call)(**arguments) for name, call, arguments in CALLS]
 
 
 def _serve(client: Any, texts: dict[str, str]) -> None:
     """Answer from the same bytes, decoded as ccxt decodes them."""
 
-    async def fetch(*_: Any, **__: Any) -> Any:
-        return client.parse_json(texts[client.id])
+    async def fetch(url: str, *_: Any, **__: Any) -> Any:
+        return client.parse_json(next(text for path, text in texts.items() if path in url))
 
     client.fetch = fetch
 
