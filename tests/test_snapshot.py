@@ -190,3 +190,15 @@ async def test_instruments_in_base_units(name: str) -> None:
         await xm.connect_all()
         connector = xm._entries[name].connector
         assert_listings(name, connector.known_listings(), truth)  # type: ignore[attr-defined]
+
+
+async def test_the_volume_of_an_old_ticker_does_not_count_although_the_book_is_fresh() -> None:
+    truth = default_truth()
+    async with venues(truth) as (lab, xm):
+        lab.fault("okx", "stale", path="/api/v5/market/tickers", seconds=600)
+        snap = await xm.get_cross_exchange_ticker("BTCUSDT")
+    assert "okx" not in snap.dropped
+    assert snap.volume_partial == ["okx"]
+    others = [truth.market(row, "BTC", "linear").base_volume for name, row in ROWS.items() if name != "okx"]
+    assert_close(snap.volume_total, sum(others), "volume")
+    assert rows(snap)["okx"]["flags"] == "old_ticker:600s"

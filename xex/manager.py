@@ -62,6 +62,8 @@ T = TypeVar("T")
 SKEW_FRESH_S = 300.0
 SKEW_GRACE_S = 0.25
 """How much longer than for the quotes a question waits for the venues' clocks."""
+RATE_GRACE_S = 0.5
+"""How much longer than for the quotes a question waits for rates at least."""
 RATE_PATIENCE_S = 0.2
 """How long a rate waits for a request budget before the last legs, with their age, must do."""
 
@@ -434,7 +436,11 @@ class ExchangeManager:
         ]
         started = clock.monotonic()
         try:
-            await asyncio.wait([*tasks, *rates], timeout=remaining())
+            await asyncio.wait(tasks, timeout=remaining())
+            if rates:
+                # The votes of a rate are worth as long again as the quotes took, not the whole deadline.
+                patience = min(max(RATE_GRACE_S, clock.monotonic() - started), remaining())
+                await asyncio.wait(rates, timeout=patience)
             pending = [task for task in skews if not task.done()]
             if pending:
                 grace = min(0.05 + clock.monotonic() - started, SKEW_GRACE_S, remaining())
@@ -444,7 +450,7 @@ class ExchangeManager:
                 if not task.done():
                     task.cancel()
                     self._keep(task)
-        for task in tasks:
+        for task in [*tasks, *rates, *skews]:
             if task.done() and not task.cancelled():
                 task.result()
         for answer in tries:
@@ -461,7 +467,7 @@ class ExchangeManager:
             return []
         if target not in USD_LIKE:
             return []
-        quotes = dict.fromkeys((target, "USD", "USDT", instrument.quote))
+        quotes = dict.fromkeys((target, *USD_LIKE[:3], instrument.quote))
         return [
             Instrument(base, quote, instrument.kind, "" if instrument.kind == "spot" else quote)
             for base in currencies.RATIO_BASES
@@ -593,9 +599,10 @@ class ExchangeManager:
         are: stale ones do not vote.
         """
         pairs = currencies.needed([*USD_LIKE[:3], instrument.quote], target)
-        key = f"legs {pairs} {clock.epoch()}"
+        booked = currencies.needed([*USD_LIKE[:2], instrument.quote], target)
+        key = f"legs {pairs} {booked} {clock.epoch()}"
         try:
-            answer = await self._shared(entry, key, lambda: self._fetched_legs(entry, pairs))
+            answer = await self._shared(entry, key, lambda: self._fetched_legs(entry, pairs, booked))
         except ConnectorError:
             if key in entry.last_legs:
                 tries.append(entry.last_legs[key])
@@ -603,7 +610,9 @@ class ExchangeManager:
             entry.last_legs = {key: answer}
             tries.append(answer)
 
-    async def _fetched_legs(self, entry: _Entry, pairs: Sequence[tuple[str, str]]) -> VenueAnswer:
+    async def _fetched_legs(
+        self, entry: _Entry, pairs: Sequence[tuple[str, str]], booked: Sequence[tuple[str, str]]
+    ) -> VenueAnswer:
         connector = entry.connector
         assert isinstance(connector, ConvertsCurrencies)  # noqa: S101  chosen by ability
         answer = VenueAnswer(entry.id, entry.config.venue)
@@ -611,7 +620,7 @@ class ExchangeManager:
         with patient_for(RATE_PATIENCE_S):
             await self._guarded(entry, self._connected(entry))
             answer.legs, answer.leg_books = await self._guarded(
-                entry, connector.currency_legs(pairs, currencies.RATIO_BASES)
+                entry, connector.currency_legs(pairs, currencies.RATIO_BASES, booked)
             )
         return answer
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from xex.access.transport import Response
 from xex.analytics import arbitrage, currency, liquidity, pricing
-from xex.analytics.quality import MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
+from xex.analytics.quality import HARD_MAX_AGE_S, MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
 from xex.answer import CrossExchangeData, number_text
 from xex.errors import Drop, Dropped
 from xex.model.instruments import Instrument
@@ -85,6 +85,7 @@ def assemble(
     legs = _legs(answers, now_ms)
     skews = [answer.skew_ms for answer in came]
     rows["age_ms"] = ages(rows, skews, now_ms)
+    _forget_old_tickers(came, rows, now_ms)
     rates = {
         quote: currency.rate(legs, quote, target, asset=instrument.base, max_age_s=max_age_s)
         for quote in dict.fromkeys(texts(rows, "quote"))
@@ -148,6 +149,20 @@ def _row(answer: VenueAnswer) -> Columns:
         notes[0] = ",".join(filter(None, (notes[0], f"no_book:{answer.book_failure}")))
     row["flags"] = notes
     return row
+
+
+def _forget_old_tickers(came: Sequence[VenueAnswer], rows: Columns, now_ms: int) -> None:
+    """Blank what comes from a ticker that is old by its own time, even where a fresh book quotes in its place."""
+    for row, answer in enumerate(came):
+        age = ages(answer.ticker, [answer.skew_ms], now_ms)[0]
+        if length(answer.book) and age > 1e3 * HARD_MAX_AGE_S:
+            for name in ("last", "open", "high", "low", "mark", "index", "base_volume", "quote_volume"):
+                if name in rows:
+                    rows[name] = np.array(numbers(rows, name))
+                    rows[name][row] = nan
+            notes = list(texts(rows, "flags"))
+            notes[row] = ",".join(filter(None, (notes[row], f"old_ticker:{age / 1e3:.0f}s")))
+            rows["flags"] = notes
 
 
 def _top(book: Columns) -> Columns:

@@ -556,14 +556,17 @@ class SpotCurrencies(CcxtConnector):
 
     currency_pairs: ClassVar[Sequence[tuple[str, str]]] = ()
 
-    async def currency_legs(self, pairs: Sequence[tuple[str, str]], bases: Sequence[str]) -> tuple[Columns, Columns]:
+    async def currency_legs(
+        self, pairs: Sequence[tuple[str, str]], bases: Sequence[str], booked: Sequence[tuple[str, str]]
+    ) -> tuple[Columns, Columns]:
         """Return the spot tickers that rates need, in one request, and the books of the direct pairs."""
         wanted = [Instrument(base, quote, "spot") for base, quote in pairs if (base, quote) in self.currency_pairs]
         quotes = {currency for pair in pairs for currency in pair}
         ratios = [Instrument(base, quote, "spot") for base in bases for quote in sorted(quotes)]
         table = await self.listings(["spot"])
         direct = [instrument for instrument in wanted if table.find(instrument) is not None]
-        tickers, books = await settled([self.tickers([*direct, *ratios]), self.books(direct)])
+        books_of = [instrument for instrument in direct if (instrument.base, instrument.quote) in booked]
+        tickers, books = await settled([self.tickers([*direct, *ratios]), self.books(books_of)])
         if isinstance(tickers, ConnectorError):
             raise tickers
         return tickers, {} if isinstance(books, ConnectorError) else books

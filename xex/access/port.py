@@ -158,10 +158,12 @@ class AnswersStatus(Protocol):
 class ConvertsCurrencies(Protocol):
     """Trades currencies against one another directly, in spot books."""
 
-    async def currency_legs(self, pairs: Sequence[tuple[str, str]], bases: Sequence[str]) -> tuple[Columns, Columns]:
-        """Return what rates need: spot tickers of the pairs and of `bases` in either currency, and the pairs' books.
+    async def currency_legs(
+        self, pairs: Sequence[tuple[str, str]], bases: Sequence[str], booked: Sequence[tuple[str, str]]
+    ) -> tuple[Columns, Columns]:
+        """Return what rates need: spot tickers of the pairs and of `bases` in their currencies, and books.
 
-        One request for all tickers and one per pair for its book.
+        One request for all tickers and one for the book of each pair in `booked`.
         """
         ...
 
