@@ -1,0 +1,88 @@
+"""What the adapter leans on in ccxt: if a release changes it, this fails and not a user's numbers."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.test_snapshot import CONNECTORS
+from xex_connectors.ccxt_adapter import _seamed, import_ccxt
+
+ccxt = import_ccxt()
+CLASSES = [
+    (name, kind, ccxt_name) for name, connector in CONNECTORS.items() for kind, ccxt_name in connector.classes.items()
+]
+
+
+def calls(connector: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return every implicit method that a venue file names for a market, with parameters as they are sent."""
+    maps = [connector.instrument_maps[kind], *connector.ticker_maps[kind], connector.book_maps[kind]]
+    return [(spec.call, dict(spec.params)) for spec in maps]
+
+
+@pytest.mark.parametrize("name", [name for _, _, name in CLASSES])
+def test_only_fetch_and_close_are_ours(name: str) -> None:
+    theirs, ours = getattr(ccxt, name), _seamed(name)
+    assert set(vars(ours)) - {"__module__", "__qualname__", "__doc__"} == {"fetch", "close"}
+    assert ours.sign is theirs.sign
+    assert ours.handle_errors is theirs.handle_errors
+    parameters = list(inspect.signature(theirs.fetch).parameters)
+    assert parameters == ["self", "url", "method", "headers", "body"]
+    assert list(inspect.signature(ours.fetch).parameters) == parameters
+
+
+@pytest.mark.parametrize(("venue", "kind", "name"), CLASSES)
+def test_each_implicit_method_is_one_unsigned_request_to_a_host_with_a_budget(venue: str, kind: str, name: str) -> None:
+    connector = CONNECTORS[venue]
+    client = getattr(ccxt, name)()
+    for call, params in calls(connector, kind):
+        path, api, method, config = _entry(client, call)
+        request = client.sign(path, api, method, params)
+        assert request["method"] == "GET"
+        assert not request["headers"]
+        assert request["body"] is None
+        assert "signature" not in request["url"].lower()
+        parts = urlsplit(request["url"])
+        limits = [limit for limit in connector.limits if limit.host == parts.hostname]
+        assert any(limit.cost(parts.path, {}) is not None for limit in limits), f"{parts.hostname}{parts.path}"
+        del config
+
+
+def _entry(client: Any, call: str) -> tuple[str, Any, str, dict[str, Any]]:
+    """Return what the implicit method `call` would ask for."""
+    asked: list[tuple[str, Any, str]] = []
+
+    def request(path: str, api: Any = "public", method: str = "GET", params: Any = None, *_: Any, **__: Any) -> Any:
+        del params
+        asked.append((path, api, method))
+
+        async def nothing() -> dict[str, Any]:
+            return {}
+
+        return nothing()
+
+    client.request = request
+    getattr(client, call)({}).close()
+    return (*asked[0], {})
+
+
+@pytest.mark.parametrize("venue", CONNECTORS)
+def test_time_and_status_methods_exist_on_one_of_the_classes(venue: str) -> None:
+    connector = CONNECTORS[venue]
+    clients = [getattr(ccxt, each)() for each in connector.classes.values()]
+    for spec in (connector.time_map, connector.status_map):
+        assert spec is None or any(hasattr(client, spec.call) for client in clients)
+
+
+def test_ccxts_own_debug_lines_never_run() -> None:
+    assert logging.getLogger("ccxt.base.exchange").level >= logging.INFO
+
+
+def test_the_known_exceptions_exist() -> None:
+    for name in ("BadSymbol", "RestrictedLocation", "AuthenticationError", "OnMaintenance", "RateLimitExceeded",
+                 "DDoSProtection", "RequestTimeout", "BadResponse", "NetworkError", "BaseError"):  # fmt: skip
+        assert issubclass(getattr(ccxt, name), ccxt.BaseError)
