@@ -206,8 +206,8 @@ class HttpError(ConnectorError):
 
     reason = Dropped.HTTP
 
-    def __init__(self, message: str, *, venue: str = "", status: int = 0) -> None:
-        super().__init__(message, venue=venue)
+    def __init__(self, message: str, *, venue: str = "", status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message, venue=venue, retry_after=retry_after)
         self.status = status
 
 

@@ -23,6 +23,8 @@ from xex.model.clock import monotonic
 
 # What an answer may travel longer than the one before it; beyond the window, so that jitter cannot breach it.
 MARGIN_S = 0.1
+# What sums of fractions may be off by.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,12 @@ class Ledger:
     def wait(self, weight: float) -> float:
         """Return the seconds until `weight` can be taken, 0 when it can be now; infinity if only an answer helps."""
         free = self.weight - self.used
-        if weight <= free:
+        if weight <= free + _ROUNDING:
             return 0.0
         now = self.clock()
         for due, returned in self._returns:
             free += returned
-            if weight <= free:
+            if weight <= free + _ROUNDING:
                 return max(due - now, 0.0)
         return float("inf")
 
@@ -90,6 +92,7 @@ class Ledger:
         try:
             while self._waiting[0] is not ticket or (wait := self.wait(weight)) > 0:
                 if self._waiting[0] is not ticket:
+                    # Those in front may live in other event loops, so they are looked for and not awaited.
                     wait = 0.005
                 if wait > patience():
                     raise RateLimited(

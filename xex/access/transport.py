@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.stop import stop_any, stop_base
+from tenacity.wait import wait_base
 
 from xex.access.budgets import PROCESS, Budgets, Charge, Limit
 from xex.access.deadline import remaining
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("xex.access")
 
 MAX_BODY = 64 * 1024 * 1024
+LONGEST_PAUSE_S = 3 * 86_400.0
+"""The longest ban that a venue announces; a header that asks for more is a fault."""
 ATTEMPTS = 3
 _RETRIED_STATUS = frozenset({408, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530})
 _ids = count(1)
@@ -101,6 +106,17 @@ heard: ContextVar[list[Response] | None] = ContextVar("xex_heard", default=None)
 """Where the answers to one question are kept, so that a number can be checked against its payload."""
 
 
+class _Wait(wait_base):
+    """Waits with full jitter, and at least as long as the venue asked for."""
+
+    _jitter = wait_random_exponential(multiplier=0.05, max=1.0)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        asked = error.retry_after if isinstance(error, ConnectorError) else None
+        return max(self._jitter(retry_state), asked or 0.0)
+
+
 class _OutOfTime(stop_base):
     """Stops where the next wait would end after the caller's deadline."""
 
@@ -136,7 +152,7 @@ class Transport:
         attempts = 1 if method != "GET" or clock.is_recorded() else ATTEMPTS
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
-            wait=wait_random_exponential(multiplier=0.05, max=1.0),
+            wait=_Wait(),
             stop=stop_any(stop_after_attempt(attempts), _OutOfTime()),
             reraise=True,
         )
@@ -179,6 +195,8 @@ class Transport:
                     for charge in self.budgets.charges(route.limits, url, origin, route.rate_share):
                         await charge.ledger.take(charge.weight, route.venue)
                         charged.append(charge)
+                    # The door may have been closed while we waited for our turn.
+                    self.budgets.check_pause(origin, route.venue)
                 response = await self._exchange(route, method, target, headers, body, exchange)
             for charge in charged:
                 used = response.headers.get(charge.limit.used_header.lower(), "")
@@ -234,7 +252,9 @@ class Transport:
         except TimeoutError:
             raise TimedOut(f"no answer within {seconds:.3g} s", venue=route.venue) from None
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as exc:
-            raise BadPayload(_scrubbed(f"the answer broke off: {exc}", route), venue=route.venue) from None
+            # The exception's own text repeats the address.
+            what = " ".join(str(getattr(exc, "message", "") or type(exc).__name__).split())[:160]
+            raise BadPayload(_scrubbed(f"the answer broke off: {what}", route), venue=route.venue) from None
         except (aiohttp.ClientError, OSError) as exc:
             raise Unreachable(_scrubbed(_why(exc), route), venue=route.venue) from None
         except ValueError as exc:
@@ -273,7 +293,8 @@ class Transport:
             error = Banned if banned else RateLimited
             raise error(f"HTTP {status}; asked to wait {wait:.0f} s", venue=route.venue, retry_after=wait)
         if status >= 500 or status == 408:
-            raise HttpError(f"HTTP {status}", venue=route.venue, status=status)
+            asked = _retry_after(response.headers.get("retry-after"), 0.0)
+            raise HttpError(f"HTTP {status}", venue=route.venue, status=status, retry_after=asked or None)
         if 300 <= status < 400:
             raise HttpError(f"HTTP {status}: redirects are not followed", venue=route.venue, status=status)
         if status == 451 or (status == 403 and response.body.lstrip()[:1] != b"{"):
@@ -304,6 +325,8 @@ class Transport:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "xex", "Accept-Encoding": "gzip, deflate"},
             )
+            # aiohttp would send a request again by itself, uncharged; retries are ours.
+            self._session._retry_connection = False  # noqa: SLF001
         return self._session
 
     async def close(self) -> None:
@@ -365,24 +388,25 @@ def _origin(target: str, public_url: str) -> str:
 
 
 def _retry_after(text: str | None, default: float) -> float:
-    """Return the seconds that a Retry-After header, in seconds or as a date, asks for."""
+    """Return the seconds that a Retry-After header, in seconds or as a date, asks for; three days at most."""
     if not text:
         return default
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return default
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return default
+    return min(max(0.0, seconds), LONGEST_PAUSE_S) if math.isfinite(seconds) else default
 
 
 def _why(error: BaseException) -> str:
     """Say what broke in a few words, without the address: it may hold a key."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     inner = getattr(error, "os_error", None) or error
-    text = getattr(inner, "strerror", None) or ""
+    number = getattr(inner, "errno", None)
+    text = os.strerror(number) if isinstance(number, int) and number > 0 else getattr(inner, "strerror", None) or ""
     return f"{name} ({text})" if text else name
 
 
