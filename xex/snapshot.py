@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,8 @@ class VenueAnswer:
         """Return a trading rule of the instrument, 0 where the venue has none."""
         if self.listings is None or self.listed is None:
             return 0.0
-        return float(np.nan_to_num(self.listings.columns[name][self.listed.row]))
+        value = float(self.listings.columns[name][self.listed.row])
+        return 0.0 if isnan(value) else value
 
 
 def assemble(
@@ -411,12 +412,14 @@ def _arbitrage(
         for buying in (True, False)
     }
     pairs = [(low, high) for low in range(len(came)) for high in range(len(came)) if low != high]
+    aged = ages_ms(rows)
+    cuts = arbitrage.haircut_bps(drift, aged[[low for low, _ in pairs]], aged[[high for _, high in pairs]])
     found = [
         _opportunity(
-            instrument, target, came, rows, reasons, (low, high), (sides[low, True], sides[high, False]),
-            drift, max_age_s,
+            instrument, target, came, reasons, pair, (sides[pair[0], True], sides[pair[1], False]),
+            (aged[pair[0]], aged[pair[1]]), float(cut), max_age_s,
         )
-        for low, high in pairs
+        for pair, cut in zip(pairs, cuts, strict=True)
     ]  # fmt: skip
     good = [row for row in found if row["executable"]]
     rest = [row for row in found if not row["executable"]]
@@ -484,11 +487,11 @@ def _opportunity(
     instrument: Instrument,
     target: str,
     came: Sequence[VenueAnswer],
-    rows: Columns,
     reasons: Sequence[str],
     pair: tuple[int, int],
     sides: Sequence[_Side],
-    sigma_bps: float,
+    pair_ages: tuple[float, float],
+    haircut: float,
     max_age_s: float,
 ) -> dict[str, Any]:
     low, high = pair
@@ -497,17 +500,15 @@ def _opportunity(
     ask = float(buy.price[0]) if len(buy.price) else nan
     bid = float(sell.price[0]) if len(sell.price) else nan
     net = bid * (1 - times * sell.fee) - ask * (1 + times * buy.fee)
-    priced = np.isfinite(ask) and np.isfinite(bid) and np.isfinite(buy.fee) and np.isfinite(sell.fee)
+    priced = all(map(isfinite, (ask, bid, buy.fee, sell.fee)))
     best = arbitrage.pair(buy, sell, times) if priced else arbitrage.Optimum(0.0, 0.0, 0.0, 0.0, "depth")
-    pair_ages = ages_ms(rows)[[low, high]]
     given = {Dropped(reasons[row]) for row in pair if reasons[row]}
-    haircut = float(arbitrage.haircut_bps(sigma_bps, *pair_ages))
     mean_edge = 1e4 * best.net_profit / best.notional if best.notional > 0 else nan
     stopped = {
         "identity": bool(given & _IDENTITY) or abs(bid / ask - 1) > arbitrage.SUSPECT_EDGE,
-        "market_state": bool(given & _UNUSABLE) or bool(flags(rows, "halted")[[low, high]].any()),
-        "freshness": bool((pair_ages > 1e3 * max_age_s).any()),
-        "currency": not (np.isfinite(sides[0].factor) and np.isfinite(sides[1].factor)),
+        "market_state": bool(given & _UNUSABLE),
+        "freshness": max(pair_ages) > 1e3 * max_age_s,
+        "currency": not (isfinite(sides[0].factor) and isfinite(sides[1].factor)),
         "fees": priced and net <= 0,
         "depth": best.gate == "depth",
         "lots": best.gate == "lots",
@@ -533,7 +534,7 @@ def _opportunity(
         "fees": best.gross_profit - best.net_profit,
         "currency": target,
         "fx_rate": rate,
-        "age_ms": float(pair_ages.max()),
+        "age_ms": float(max(pair_ages)),
         "haircut_bps": haircut,
         "mode": "inventory",
         "transfer": "unknown",

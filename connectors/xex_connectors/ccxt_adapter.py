@@ -199,6 +199,7 @@ class CcxtConnector(ExchangeConnector):
         self._loaded_at: dict[Kind, float] = {}
         self._touched: dict[Kind, set[str]] = {kind: set() for kind in self.kinds}
         self._epoch = clock.epoch()
+        self._last_legs: tuple[Listings, tuple[Instrument, ...], list[Listed]] | None = None
         # Per endpoint: the listings and the ids of the last whole market, and which rows of both are the same.
         self._orders: dict[str, tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
 
@@ -329,12 +330,20 @@ class CcxtConnector(ExchangeConnector):
     async def _tickers_of(self, kind: Kind, instruments: list[Instrument], legs: list[Instrument]) -> Columns:
         table = await self.listings([kind])
         listed = [found for found in (self._listed(table, i) for i in instruments) if found is not None]
-        extra = [found for found in (self._listed(table, i) for i in legs) if found is not None]
+        extra = self._leg_rows(table, tuple(legs))
         self._touched[kind].update(found.id for found in (*listed, *extra))
         asked = {found.id for found in listed}
         extra = [found for found in extra if found.id not in asked]
         wanted = [(spec, [*listed, *extra] if spec.quotes else listed) for spec in self.ticker_maps[kind]]
         return await self._merged(kind, table, [(spec, group) for spec, group in wanted if group])
+
+    def _leg_rows(self, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
+        """Return which of the legs are listed; the same legs are asked for again and again."""
+        last = self._last_legs
+        if last is None or last[0] is not table or last[1] != legs:
+            found = [listed for listed in (self._listed(table, leg) for leg in legs) if listed is not None]
+            last = self._last_legs = (table, legs, found)
+        return last[2]
 
     async def market(self, kinds: Sequence[Kind]) -> Columns:
         """Return every active instrument's ticker, the whole market in one request per endpoint."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -175,4 +176,9 @@ FEATURE_PROTOCOLS: Mapping[str, type] = {"ticker": ExchangeConnector, "order_boo
 def answers(connector: ExchangeConnector, feature: str) -> bool:
     """Say whether a connector can answer a feature."""
     protocol = FEATURE_PROTOCOLS.get(feature)
-    return protocol is not None and isinstance(connector, protocol)
+    return protocol is not None and _is_able(type(connector), protocol)
+
+
+@lru_cache(maxsize=256)
+def _is_able(connector: type, protocol: type) -> bool:
+    return issubclass(connector, protocol)

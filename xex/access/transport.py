@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -149,25 +150,25 @@ class Transport:
         A GET is tried again after a failure that may pass, within the deadline. `trim` cuts a body down to what
         was asked for, in case it is recorded. Raises `ConnectorError`.
         """
-        attempts = 1 if method != "GET" or clock.is_recorded() else ATTEMPTS
+        once = partial(self._once, route, method, url, headers, body, signed=signed, trim=trim)
+        try:
+            return await once(attempt=1)
+        except ConnectorError as exc:
+            if method != "GET" or clock.is_recorded() or not _may_pass(exc):
+                raise
+            first = exc
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
             wait=_Wait(),
-            stop=stop_any(stop_after_attempt(attempts), _OutOfTime()),
+            stop=stop_any(stop_after_attempt(ATTEMPTS), _OutOfTime()),
             reraise=True,
         )
         async for attempt in retrying:
             with attempt:
-                return await self._once(
-                    route,
-                    method,
-                    url,
-                    headers,
-                    body,
-                    signed=signed,
-                    trim=trim,
-                    attempt=attempt.retry_state.attempt_number,
-                )
+                number = attempt.retry_state.attempt_number
+                if number == 1:
+                    raise first  # the try above; only failures pay for the machinery
+                return await once(attempt=number)
         raise AssertionError("unreachable: tenacity re-raises")
 
     async def _once(
