@@ -202,3 +202,12 @@ async def test_the_volume_of_an_old_ticker_does_not_count_although_the_book_is_f
     others = [truth.market(row, "BTC", "linear").base_volume for name, row in ROWS.items() if name != "okx"]
     assert_close(snap.volume_total, sum(others), "volume")
     assert rows(snap)["okx"]["flags"] == "old_ticker:600s"
+
+
+async def test_a_venue_that_was_not_asked_still_votes_on_the_rate() -> None:
+    truth = default_truth()
+    snap = await ask(truth, venues=["okx"], currency="USD")
+    assert snap.asked == ["okx"]
+    assert rows(snap)["okx"]["fx_source"] == "direct+ratio:spot"
+    market = truth.market("okx", "BTC", "linear")
+    assert snap.aggregated_price == pytest.approx(float(market.mid) * float(usd_per_usdt(truth, "BTC")), rel=1e-5)

@@ -361,7 +361,7 @@ class ExchangeManager:
             instrument = ask.instrument or await self._resolved(ask, groups)
             target = _checked_currency(currency, instrument)
             answered = await self._asked_all(groups, instrument, target, books=books)
-        asked = list(dict.fromkeys(answer.exchange for answer in answered))
+        asked = list(dict.fromkeys(answer.exchange for answer in answered if answer.instrument is not None))
         if not any(length(answer.ticker) for answer in answered):
             raise self._nobody(ask, instrument, answered)
         return assemble(symbol, instrument, target, asked, answered, now_ms=_now(answered), with_books=books)
@@ -426,8 +426,9 @@ class ExchangeManager:
         ]
         rates = [
             asyncio.create_task(self._asked_rates(entry, instrument, target, tries))
-            for entry in {group[0].id: group[0] for group in groups}.values()
-            if legs and isinstance(entry.connector, ConvertsCurrencies)
+            for entry in self._entries.values()
+            # Whoever trades currencies votes on the rate, also where other venues were asked for the instrument.
+            if legs and isinstance(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
         ]
         skews = [
             asyncio.create_task(self._skew_measured(group[0]))

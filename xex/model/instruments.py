@@ -160,12 +160,12 @@ def _instrument(base: str, quote: str, kind: Kind, expiry: str = "") -> Instrume
 def _without_quote(clean: str, upper: str) -> SymbolError:
     import difflib
 
-    near = difflib.get_close_matches(upper[-4:], QUOTES, n=1, cutoff=0.7) if len(upper) > 5 else []
-    if near:
-        return UnknownSymbol(
-            f"{clean!r} ends in no known quote currency; {upper[:-4]}{near[0]} was meant?",
-            nearest=[f"{upper[:-4]}{near[0]}"],
-        )
+    for size in (4, 3):
+        same_size = [quote for quote in QUOTES if len(quote) == size]
+        near = difflib.get_close_matches(upper[-size:], same_size, n=1, cutoff=0.6) if len(upper) > size + 1 else []
+        if near:
+            meant = f"{upper[:-size]}{near[0]}"
+            return UnknownSymbol(f"{clean!r} ends in no known quote currency; {meant} was meant?", nearest=[meant])
     return SymbolError(
         f"{clean!r} names no quote currency; write {upper}USDT for the perpetual or {upper}/USDT for spot"
     )
