@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import json
+import random
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import aiohttp
 import pytest
 
-from tests.conftest import VENUES, ManagerFor
+from tests.conftest import VENUES, ManagerFor, configured
 from tests.lab import FAULTS, Lab, default_truth, running_lab
 from xex.access import budgets
 from xex.answer import CrossExchangeData
@@ -20,6 +26,7 @@ SYMBOL = "BTCUSDT"
 DEADLINE_S = 0.4
 GRACE_S = 0.15
 TRUTH = default_truth()
+BTC_MID = TRUTH.market("binance", "BTC").mid
 
 # Kraken lists perpetuals in USD only, so its futures make the row and its spot books only the rate.
 PLACES = ("binance", "okx", "kraken", "krakenfutures")
@@ -597,3 +604,145 @@ async def test_state_follows_the_faults(lab: Lab, manager_for: ManagerFor) -> No
     await asked(xm, deadline=2.0)
     assert xm.get_exchange_status()["okx"]["status"] == "up"
     assert budgets.PROCESS._pauses == {}
+
+
+# --- odd bodies ------------------------------------------------------------------------------------------------
+
+# What a field may hold that it should not. Integers beyond any float are legal JSON.
+ODD: list[Any] = [
+    None, "", "abc", [], {}, -1, 0, True, False, "NaN", "inf", "1e999", "-5", 1e308, -1e308, 10**400, [[]], [None],
+    {"a": 1}, "0", "  ", "١٢٣", 1e-320, "0x10", [1, 2, 3, 4], "null", "2026-13-45T99:00:00Z", 10**20, -(10**14),
+]  # fmt: skip
+
+
+def places(body: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of every value of a body."""
+    cells = body.items() if isinstance(body, dict) else enumerate(body[:30]) if isinstance(body, list) else ()
+    for key, value in cells:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+def everywhere(body: Any, key: str, odd: Any) -> None:
+    """Set every field of this name."""
+    for name, value in list(body.items()) if isinstance(body, dict) else list(enumerate(body)):
+        if name == key:
+            body[name] = copy.deepcopy(odd)
+        elif isinstance(value, dict | list):
+            everywhere(value, key, odd)
+
+
+def distorted(body: Any, dice: random.Random) -> Any:
+    """Return a body with some fields missing or holding something odd."""
+    made, paths = copy.deepcopy(body), list(places(body))
+    for _ in range(dice.choice([1, 1, 1, 2, 5, 40])):
+        *above, last = dice.choice(paths)
+        holder, odd, way = made, dice.choice(ODD), dice.random()
+        with suppress(KeyError, IndexError, TypeError):
+            for key in above:
+                holder = holder[key]
+            if not isinstance(holder, dict | list):
+                continue
+            if way < 0.25:
+                del holder[last]
+            elif way < 0.35 and isinstance(last, str):
+                everywhere(made, last, odd)
+            else:
+                holder[last] = copy.deepcopy(odd)
+    return made
+
+
+async def bodies_of(lab: Lab) -> dict[tuple[str, str], Any]:
+    """Return what a question hears, by venue and path."""
+    async with ExchangeManager(cache=False) as xm:
+        for venue in VENUES:
+            assert xm.add_exchange(configured(lab, venue))
+        await xm.get_cross_exchange_ticker(SYMBOL)
+    found = {}
+    async with aiohttp.ClientSession() as session:
+        for seen in list(lab.seen):
+            async with session.get(lab.url(seen.venue) + seen.path_qs) as answer:
+                found[seen.venue, seen.path_qs.partition("?")[0]] = await answer.json()
+    return found
+
+
+@pytest.mark.parametrize("batch", range(8))
+async def test_odd_bodies_cost_their_venue_at_most(batch: int, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever an endpoint holds, nothing raises, nobody else is dropped, the price stays."""
+    bodies = await bodies_of(lab)
+    right = float(BTC_MID)
+    for seed in range(25 * batch, 25 * batch + 25):
+        dice = random.Random(seed)
+        venue, path = dice.choice(sorted(bodies))
+        text = json.dumps(distorted(bodies[venue, path], dice))
+        budgets.PROCESS._ledgers.clear()
+        budgets.PROCESS._pauses.clear()
+        lab._weights.clear()
+        lab.heal()
+        lab.fault(venue, "status", path=path, code=200, body=text)
+        async with ExchangeManager(cache=False) as xm:
+            for name in VENUES:
+                assert xm.add_exchange(configured(lab, name))
+            snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=2)
+        where = f"seed {seed}: {venue} {path}"
+        assert set(snap.dropped) <= {venue}, f"{where}: {snap.dropped}"
+        assert "internal" not in map(str, snap.dropped.values()), f"{where}: {snap.dropped[venue].text}"
+        assert snap.aggregated_price == pytest.approx(right, rel=5e-4), where
+        assert snap.arbitrage_opportunities == [], where
+        json.dumps(snap.as_dict(), allow_nan=False)
+        assert len(snap.frame) == len(snap.answered)
+        tracebacks = [record.getMessage() for record in caplog.records if record.exc_info]
+        assert tracebacks == [], where
+        caplog.clear()
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:24])
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("/api/v5/market/tickers", "ts"),
+        ("/api/v5/market/tickers", "bidPx"),
+        ("/api/v5/market/tickers", "volCcy24h"),
+        ("/api/v5/market/books", "bids"),
+        ("/api/v5/public/instruments", "ctVal"),
+        ("/api/v5/public/time", "ts"),
+    ],
+)
+async def test_an_odd_field_in_every_row_is_the_venue_s_own_loss(
+    path: str, key: str, odd: Any, lab: Lab, manager_for: ManagerFor
+) -> None:
+    async with aiohttp.ClientSession() as session:
+        query = {"instType": "SWAP", "instId": "BTC-USDT-SWAP"}
+        async with session.get(lab.url("okx") + path, params=query) as answer:
+            body = await answer.json()
+    everywhere(body, key, odd)
+    lab.fault("okx", "status", path=path, code=200, body=json.dumps(body))
+    snap, _ = await asked(manager_for(lab), deadline=2)
+    assert set(snap.dropped) <= {"okx"}
+    assert "internal" not in map(str, snap.dropped.values()), snap.dropped["okx"].text
+    assert snap.aggregated_price == pytest.approx(float(BTC_MID), rel=5e-4)
+
+
+@pytest.mark.parametrize("rule", ["PRICE_FILTER", "LOT_SIZE", "MIN_NOTIONAL"])
+async def test_one_instrument_without_a_rule_costs_nobody_else(rule: str, lab: Lab, manager_for: ManagerFor) -> None:
+    """Binance keeps trading rules in a list; not every symbol has every rule."""
+    path = INSTRUMENTS["binance"]
+    async with aiohttp.ClientSession() as session, session.get(lab.url("binance") + path) as answer:
+        body = await answer.json()
+    odd = next(row for row in body["symbols"] if row["symbol"] == "ADAUSDT")
+    odd["filters"] = [one for one in odd["filters"] if one["filterType"] != rule]
+    lab.fault("binance", "status", path=path, code=200, body=json.dumps(body))
+    xm = manager_for(lab)
+    assert (await asked(xm, deadline=2))[0].dropped == {}
+    ada = await xm.get_cross_exchange_ticker("ADAUSDT", deadline=2)
+    assert "internal" not in map(str, ada.dropped.values())
+    assert set(ada.answered) >= {"okx", "kraken"}
+
+
+async def test_without_a_single_pair_for_rates_there_is_no_rate_and_no_noise(
+    lab: Lab, manager_for: ManagerFor, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.truth = TRUTH.without("kraken")
+    snap, _ = await asked(manager_for(lab), deadline=2)
+    assert snap.aggregated_price == snap.aggregated_price
+    assert not [record for record in caplog.records if record.exc_info]

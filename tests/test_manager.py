@@ -544,7 +544,7 @@ async def test_another_live_loop_is_refused_with_the_way_out(lab: Lab, manager_f
     def elsewhere() -> None:
         for call in (xm.get_cross_exchange_ticker(SYMBOL), xm.health_check(), xm.connect_all(), xm.tickers()):
             try:
-                asyncio.run(call)  # type: ignore[arg-type]
+                asyncio.run(call)
             except LoopError as exc:
                 caught.append(exc)
 

@@ -23,7 +23,7 @@ from xex.errors import ConfigError, ConnectorError, NoVenueAnswered
 from xex.manager import ExchangeManager
 from xex.testing import StaticConnector
 
-CANARIES = {
+CANARIES: dict[str, Any] = {
     "api_key": "CANARY-api-7f3a91",
     "secret_key": "CANARY+secret/5b20==",
     "passphrase": "CANARY pass phrase 88",
