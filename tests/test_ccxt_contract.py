@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.test_snapshot import CONNECTORS
+from xex_connectors import ccxt_adapter
 from xex_connectors.ccxt_adapter import _seamed, import_ccxt
 
 ccxt = import_ccxt()
@@ -27,7 +28,9 @@ def calls(connector: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
 @pytest.mark.parametrize("name", [name for _, _, name in CLASSES])
 def test_only_fetch_and_close_are_ours(name: str) -> None:
     theirs, ours = getattr(ccxt, name), _seamed(name)
-    assert set(vars(ours)) - {"__module__", "__qualname__", "__doc__"} == {"fetch", "close"}
+    # ccxt adds its own second spellings to a class when it is first used, so only what we wrote is compared.
+    written = {key for key, value in vars(ours).items() if getattr(value, "__module__", "") == ccxt_adapter.__name__}
+    assert written == {"fetch", "close"}
     assert ours.sign is theirs.sign
     assert ours.handle_errors is theirs.handle_errors
     parameters = list(inspect.signature(theirs.fetch).parameters)

@@ -793,3 +793,22 @@ async def test_the_market_of_every_venue_in_one_frame(lab: Lab, manager_for: Man
         lab.fault(venue, "hang")
     with pytest.raises(NoVenueAnswered):
         await xm.tickers(deadline=0.1)
+
+
+async def test_a_hanging_venue_does_not_let_the_others_quotes_grow_stale(
+    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for the last venue ends long before the limit of ages; here both are scaled down."""
+    import xex.manager
+
+    monkeypatch.setattr(xex.manager, "STRAGGLER_S", 0.3)
+    xm = manager_for(lab)
+    await xm.connect_all()
+    lab.fault("okx", "hang")
+    started = time.perf_counter()
+    snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=20)
+    assert time.perf_counter() - started < 1.5
+    assert set(snap.dropped) == {"okx"}
+    assert snap.dropped["okx"] == "late"
+    assert snap.aggregated_price == snap.aggregated_price
+    assert max(data["age_ms"] for data in snap.exchanges_data.values()) < 1500

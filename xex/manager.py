@@ -29,6 +29,7 @@ from xex.access.port import (
 from xex.access.state import VenueState
 from xex.access.transport import Route, Transport, heard, scrub
 from xex.analytics import currency as currencies
+from xex.analytics.quality import MAX_AGE_S
 from xex.answer import CrossExchangeData
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
 from xex.errors import (
@@ -62,6 +63,8 @@ T = TypeVar("T")
 SKEW_FRESH_S = 300.0
 SKEW_GRACE_S = 0.25
 """How much longer than for the quotes a question waits for the venues' clocks."""
+STRAGGLER_S = MAX_AGE_S / 2
+"""How long after the first venue the last is worth waiting for: the quotes that came grow old meanwhile."""
 RATE_GRACE_S = 0.5
 """How much longer than for the quotes a question waits for rates at least."""
 RATE_PATIENCE_S = 0.2
@@ -437,7 +440,7 @@ class ExchangeManager:
         ]
         started = clock.monotonic()
         try:
-            await asyncio.wait(tasks, timeout=remaining())
+            await self._all_or_stale(tasks, tries)
             if rates:
                 # The votes of a rate are worth as long again as the quotes took, not the whole deadline.
                 patience = min(max(RATE_GRACE_S, clock.monotonic() - started), remaining())
@@ -457,8 +460,20 @@ class ExchangeManager:
         for answer in tries:
             answer.skew_ms = self._entries[answer.exchange].state.skew_ms if answer.exchange in self._entries else 0.0
             if not length(answer.ticker) and answer.failure is None and answer.instrument is not None:
-                answer.failure = Drop(Dropped.LATE, "no answer before the deadline")
+                answer.failure = Drop(Dropped.LATE, "no answer while the others' quotes were fresh, or by the deadline")
         return tries
+
+    @staticmethod
+    async def _all_or_stale(tasks: Sequence[asyncio.Task[None]], tries: Sequence[VenueAnswer]) -> None:
+        """Wait for the venues, but not until the quotes that came are too old to be compared with a late one."""
+        pending, worth_waiting = set(tasks), float("inf")
+        while pending:
+            seconds = min(remaining(), worth_waiting - clock.monotonic())
+            done, pending = await asyncio.wait(pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                return
+            if worth_waiting == float("inf") and any(length(answer.ticker) for answer in tries):
+                worth_waiting = clock.monotonic() + STRAGGLER_S
 
     def _legs(self, groups: Sequence[Sequence[_Entry]], instrument: Instrument, target: str) -> list[Instrument]:
         """Return the instruments that rates may need; none where every venue is known to list the asked quote."""
