@@ -15,7 +15,7 @@ def _filter(kind: str, name: str) -> Any:
     """Read a trading rule: Binance keeps them in a list of objects, not in fields."""
 
     def read(row: Mapping[str, Any]) -> Any:
-        return next(rule[name] for rule in row["filters"] if rule["filterType"] == kind)
+        return next((rule[name] for rule in row["filters"] if rule["filterType"] == kind), None)
 
     return read
 

@@ -141,7 +141,7 @@ def translated(venue: str, secrets: Sequence[str] = ()) -> Iterator[None]:
     except ConnectorError as exc:
         exc.venue = exc.venue or venue
         raise
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as exc:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
         raise BadPayload(f"the answer does not have the expected form ({type(exc).__name__})", venue=venue) from exc
     except Exception as exc:
         ours = _ours(exc)

@@ -26,6 +26,9 @@ from xex.model.units import Units, factor
 KEY = "<key>"
 """The id is the key of the row, not a field of it."""
 
+LARGEST, SMALLEST = 1e30, 1e-30
+"""What lies beyond is no market's number, and would overflow where numbers meet."""
+
 _PRICES = frozenset({"bid", "ask", "last", "open", "high", "low", "mark", "index", "vwap"})
 
 
@@ -136,9 +139,9 @@ def number(cell: Any) -> float:
         return float("nan")
     try:
         value = float(cell)
-    except ValueError:
-        return float("nan")
-    return value if abs(value) < float("inf") else float("nan")
+    except (OverflowError, ValueError):
+        return nan
+    return value if abs(value) <= LARGEST else nan
 
 
 def decode(body: bytes) -> Any:
@@ -300,11 +303,19 @@ def _numbers(rows: Sequence[Any], path: str) -> np.ndarray[Any, np.dtype[np.floa
             return np.fromiter(map(attrgetter(_attribute(path)), rows), dtype=np.float64, count=len(rows))
         except TypeError:  # a null among the numbers
             pass
-    return np.array(_cells(rows, path), dtype=np.float64)
+    cells = _cells(rows, path)
+    try:
+        values = np.array(cells, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        values = np.empty(0)
+    if values.shape != (len(cells),):
+        # Cells that are lists would become a table of their own.
+        values = np.array([number(cell) for cell in cells], dtype=np.float64)
+    return values
 
 
 def _cleaned(values: np.ndarray[Any, np.dtype[np.float64]], *, positive: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
-    bad = ~(np.isfinite(values) & (values > 0 if positive else values >= 0))
+    bad = ~((values <= LARGEST) & (values >= (SMALLEST if positive else 0.0)))
     if bad.any():
         values[bad] = np.nan
     return values
@@ -316,9 +327,15 @@ def _times(cells: Sequence[Any], *, text: bool) -> np.ndarray[Any, np.dtype[np.f
             stamps = np.array([cell[:-1] if cell else "NaT" for cell in cells], dtype="datetime64[ms]")
             return np.where(np.isnat(stamps), np.nan, stamps.astype("int64"))
         stamps_ms = np.array(cells, dtype=np.float64)
-    except (TypeError, ValueError):
-        return np.array([milliseconds(cell) for cell in cells], dtype=np.float64)
-    return np.where(stamps_ms > 0, stamps_ms, np.nan)
+    except (TypeError, ValueError, OverflowError):
+        stamps_ms = np.empty(0)
+    if stamps_ms.shape != (len(cells),):
+        stamps_ms = np.array([milliseconds(cell) for cell in cells], dtype=np.float64)
+    return np.where((stamps_ms > 0) & (stamps_ms < LATEST_MS), stamps_ms, np.nan)
+
+
+LATEST_MS = 4_102_444_800_000.0
+"""The year 2100: what is dated later is not in milliseconds."""
 
 
 def milliseconds(cell: Any) -> float:
@@ -329,11 +346,12 @@ def milliseconds(cell: Any) -> float:
     """
     value = number(cell)
     if value == value or not isinstance(cell, str):
-        return value if value > 0 else float("nan")
+        return value if 0 < value < LATEST_MS else nan
     try:
-        return float(np.datetime64(cell.rstrip("Z"), "ms").astype("int64"))
+        stamp = np.datetime64(cell.rstrip("Z"), "ms")
     except ValueError:
-        return float("nan")
+        return nan
+    return nan if np.isnat(stamp) else float(stamp.astype("int64"))
 
 
 # --- books -------------------------------------------------------------------------------------------------
@@ -368,9 +386,9 @@ def _levels(levels: Any, path: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         raise BadPayload(f"no list of levels at {path}")
     try:
         pairs = np.array([(level[0], level[1]) for level in levels], dtype=np.float64).reshape(-1, 2)
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, OverflowError, TypeError, ValueError):
         raise BadPayload(f"a level at {path} is not a price and a size") from None
-    return pairs[np.isfinite(pairs).all(axis=1) & (pairs > 0).all(axis=1)]
+    return pairs[((pairs >= SMALLEST) & (pairs <= LARGEST)).all(axis=1)]
 
 
 # --- instruments -------------------------------------------------------------------------------------------
@@ -416,7 +434,7 @@ def _entry(
             return default
         try:
             return source(row) if callable(source) else dig(row, source)
-        except (KeyError, IndexError, TypeError, ValueError):
+        except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
             return default
 
     def code(name: str) -> str:

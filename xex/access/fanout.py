@@ -21,6 +21,8 @@ async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | Conne
 
     Exceptions that are no venue's failure are raised.
     """
+    if not questions:
+        return []
     tasks = [asyncio.create_task(question) for question in questions]
     left = remaining()
     try:
