@@ -680,7 +680,7 @@ class ExchangeManager:
             raise
         except TimeoutError as exc:
             raise TimedOut("the connector gave up waiting", venue=entry.config.venue) from exc
-        except (ArithmeticError, LookupError, TypeError, ValueError) as exc:
+        except (LookupError, OverflowError, TypeError, ValueError) as exc:
             self._scrub(entry, exc)
             access_log.exception("%s: an answer of an unexpected form", entry.id)
             raise BadPayload(f"an unexpected form ({type(exc).__name__}: {exc})", venue=entry.config.venue) from exc

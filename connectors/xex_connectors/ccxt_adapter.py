@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
@@ -234,8 +234,9 @@ class CcxtConnector(ExchangeConnector):
         `refresh` asks the venue again unless it did so within the last minute.
         """
         mine = [kind for kind in kinds if kind in self.classes]
-        parts = await asyncio.gather(*(self._listings_of(kind, refresh=refresh) for kind in mine))
-        return parts[0] if len(parts) == 1 else Listings.joined(parts)
+        if len(mine) == 1:
+            return await self._listings_of(mine[0], refresh=refresh)
+        return Listings.joined(await asyncio.gather(*(self._listings_of(kind, refresh=refresh) for kind in mine)))
 
     def known_listings(self, kind: Kind | None = None) -> Listings | None:
         """Return what is in memory already, of one market or of all; None where nothing is."""
@@ -317,15 +318,15 @@ class CcxtConnector(ExchangeConnector):
 
     async def tickers(self, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> Columns:
         """Return tickers, one request per endpoint whatever the number of instruments."""
-        kinds = list(dict.fromkeys(instrument.kind for instrument in instruments))
-        parts = await asyncio.gather(
-            *(
-                self._tickers_of(kind, [i for i in instruments if i.kind == kind], [i for i in legs if i.kind == kind])
-                for kind in kinds
-                if kind in self.classes
-            )
-        )
-        return concat(parts, "tickers")
+        kinds = [kind for kind in dict.fromkeys(i.kind for i in instruments) if kind in self.classes]
+
+        def of(kind: Kind) -> Coroutine[Any, Any, Columns]:
+            mine, extra = ([i for i in some if i.kind == kind] for some in (instruments, legs))
+            return self._tickers_of(kind, mine, extra)
+
+        if len(kinds) == 1:
+            return await of(kinds[0])
+        return concat(await asyncio.gather(*map(of, kinds)), "tickers")
 
     async def _tickers_of(self, kind: Kind, instruments: list[Instrument], legs: list[Instrument]) -> Columns:
         table = await self.listings([kind])
@@ -440,8 +441,9 @@ class CcxtConnector(ExchangeConnector):
 
     async def books(self, instruments: Sequence[Instrument]) -> Columns:
         """Return both sides of each instrument's book."""
-        parts = await asyncio.gather(*(self._book(instrument) for instrument in instruments))
-        return concat(parts, "books")
+        if len(instruments) == 1:
+            return await self._book(instruments[0])
+        return concat(await asyncio.gather(*(self._book(instrument) for instrument in instruments)), "books")
 
     async def _book(self, instrument: Instrument) -> Columns:
         kind = instrument.kind

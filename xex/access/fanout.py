@@ -23,6 +23,12 @@ async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | Conne
     """
     if not questions:
         return []
+    if len(questions) == 1:
+        # Nothing else could be kept, so nothing is gained by a task and a limit of its own.
+        try:
+            return [await questions[0]]
+        except ConnectorError as exc:
+            return [exc]
     tasks = [asyncio.create_task(question) for question in questions]
     left = remaining()
     try:
