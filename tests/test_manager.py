@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.conftest import VENUES, ManagerFor, configured
@@ -747,6 +748,38 @@ async def test_a_connector_that_cannot_connect_is_named(
     assert (await xm.connect_all())["odd"] is False if connect is not forever else True
     connector.connecting = None
     assert "odd" in (await xm.get_cross_exchange_ticker(SYMBOL, deadline=2)).answered
+
+
+ROW = {"instrument": [UNIFIED], "base": ["BTC"], "quote": ["USDT"], "kind": ["linear"]}
+COLUMNS: dict[str, Any] = {
+    "none": None,
+    "a list": [1, 2],
+    "empty": {},
+    "no instrument": {"bid": [1.0], "ask": [2.0]},
+    "unequal": {**ROW, "bid": [96_500.0, 1.0], "ask": [96_510.0]},
+    "a table": {**ROW, "bid": np.array([[96_500.0, 1.0]]), "ask": [96_510.0]},
+    "a number": {**ROW, "bid": 96_500.0, "ask": 96_510.0},
+    "words": {**ROW, "bid": ["much"], "ask": ["more"]},
+    "another": {**ROW, "instrument": ["ETH/USDT:USDT"], "bid": [1.0], "ask": [2.0]},
+    "no text": {**ROW, "instrument": [7], "bid": [96_500.0], "ask": [96_510.0]},
+    "odd times": {**ROW, "bid": [96_500.0], "ask": [96_510.0], "exchange_time": ["now"], "time_source": ["quote"]},
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+async def test_columns_of_a_wrong_form_are_their_connector_s_loss(name: str, lab: Lab, manager_for: ManagerFor) -> None:
+    """A connector that answers whole columns may get them wrong in more ways than one that answers a dict."""
+
+    class Columnar(Odd):
+        async def tickers(self, instruments: Any, legs: Any = ()) -> Any:  # noqa: ARG002
+            return COLUMNS[name]
+
+    xm = manager_for(lab)
+    own(xm, "odd", Columnar())
+    snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=2)
+    assert set(snap.dropped) == {"odd"}
+    assert str(snap.dropped["odd"]) in {"bad_payload", "not_listed"}, snap.dropped["odd"].text
+    assert set(snap.answered) == set(VENUES)
 
 
 async def test_a_failure_of_a_foreign_connector_is_logged_with_its_traceback(caplog: pytest.LogCaptureFixture) -> None:

@@ -386,7 +386,7 @@ class ExchangeManager:
                 if not isinstance(entry.connector, AnswersMarket):
                     raise NotListed("the connector knows single tickers only")
                 await self._guarded(entry, self._connected(entry))
-                columns = await self._guarded(entry, entry.connector.market(kinds))
+                columns = await self._columns(entry, entry.connector.market(kinds), "tickers")
                 await self._measure_skew_if_old(entry)
             except ConnectorError as exc:
                 failures[entry.id] = exc.drop
@@ -553,7 +553,7 @@ class ExchangeManager:
         book = asyncio.create_task(self._asked_book(entry, answer, mine)) if wants_book else None
         try:
             started = clock.monotonic()
-            columns = await self._guarded(entry, connector.tickers([mine], legs))
+            columns = await self._columns(entry, connector.tickers([mine], legs), "tickers")
             names = texts(columns, "instrument")
             if mine.symbol not in names:
                 if not isinstance(connector, ListsInstruments) and not names:
@@ -579,7 +579,7 @@ class ExchangeManager:
         connector = entry.connector
         assert isinstance(connector, AnswersBooks)  # noqa: S101  chosen by ability
         try:
-            answer.book = await self._guarded(entry, connector.books([instrument]))
+            answer.book = await self._columns(entry, connector.books([instrument]), "books")
             answer.book_failure = None
         except ConnectorError as exc:
             answer.book_failure = exc.drop
@@ -635,9 +635,8 @@ class ExchangeManager:
         heard.set(answer.responses)
         with patient_for(RATE_PATIENCE_S):
             await self._guarded(entry, self._connected(entry))
-            answer.legs, answer.leg_books = await self._guarded(
-                entry, connector.currency_legs(pairs, currencies.RATIO_BASES, booked)
-            )
+            legs, books = await self._guarded(entry, connector.currency_legs(pairs, currencies.RATIO_BASES, booked))
+            answer.legs, answer.leg_books = schema.checked(legs, "tickers"), schema.checked(books, "books")
         return answer
 
     async def _shared(self, entry: _Entry, key: str, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -655,6 +654,14 @@ class ExchangeManager:
             if await entry.connector.connect() is False:
                 raise Unreachable("connect() returned False", venue=entry.config.venue)
             entry.connected = True
+
+    async def _columns(self, entry: _Entry, question: Awaitable[Columns], kind: str) -> Columns:
+        """Await columns and see that they are: what is assembled later is outside any guard."""
+
+        async def checked() -> Columns:
+            return schema.checked(await question, kind)
+
+        return await self._guarded(entry, checked())
 
     async def _guarded(self, entry: _Entry, question: Awaitable[T]) -> T:
         """Await a connector; whatever comes out of it but an answer is this venue's failure."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 VERSION = 1
 BUNDLED = "snapshot-btcusdt-synthetic.json"
 _RECEIVED, _LATENCY = "x-xex-received-ms", "x-xex-latency-ms"
-_KEPT_HEADERS = frozenset({"content-type", "retry-after", "x-mbx-used-weight-1m", _RECEIVED, _LATENCY})
+_KEPT_HEADERS = frozenset({"content-type", "retry-after", _RECEIVED, _LATENCY})
 _OTHER_LIBRARIES = (
     "httplib", "requests", "boto3", "urllib3", "httplib2", "tornado", "httpx", "httpx2",
 )  # fmt: skip

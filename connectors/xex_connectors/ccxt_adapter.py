@@ -359,6 +359,8 @@ class CcxtConnector(ExchangeConnector):
         self, kind: Kind, table: Listings, wanted: Sequence[tuple[TickerMap, Sequence[Listed] | None]]
     ) -> Columns:
         """Ask the endpoints at once and join their rows by id; one that fails costs its own columns only."""
+        if not wanted:
+            return {}
         answers = await settled([self._ticker_rows(kind, table, spec, group) for spec, group in wanted])
         failed = [answer for answer in answers if isinstance(answer, ConnectorError)]
         parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]

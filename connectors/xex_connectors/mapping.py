@@ -324,9 +324,11 @@ def _cleaned(values: np.ndarray[Any, np.dtype[np.float64]], *, positive: bool) -
 def _times(cells: Sequence[Any], *, text: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
     try:
         if text:
-            stamps = np.array([cell[:-1] if cell else "NaT" for cell in cells], dtype="datetime64[ms]")
-            return np.where(np.isnat(stamps), np.nan, stamps.astype("int64"))
-        stamps_ms = np.array(cells, dtype=np.float64)
+            known = [cell[:-1] if cell else "NaT" for cell in cells]
+            stamps = np.array(known, dtype="datetime64[ms]")
+            stamps_ms = np.where(np.isnat(stamps), np.nan, stamps.astype("int64"))
+        else:
+            stamps_ms = np.array(cells, dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         stamps_ms = np.empty(0)
     if stamps_ms.shape != (len(cells),):

@@ -165,6 +165,27 @@ def length(columns: Columns) -> int:
     return len(next(iter(columns.values()))) if columns else 0
 
 
+def checked(columns: object, kind: str) -> Columns:
+    """Return what a connector answered if it is columns of the schema, numbers as arrays, all of one length.
+
+    Raises `SchemaError`, or a ValueError for a number that is none.
+    """
+    if not isinstance(columns, dict):
+        raise SchemaError(f"{kind} are a dict of columns, not {type(columns).__name__}")
+    if unknown := [str(name) for name in columns if name not in SCHEMAS[kind]]:
+        raise SchemaError(f"{', '.join(unknown)}: no column of {kind}")
+    rows = length(columns)
+    if rows and "instrument" not in columns:
+        raise SchemaError(f"{kind} lack the column instrument")
+    for name, values in columns.items():
+        if len(values) != rows or (isinstance(values, np.ndarray) and values.ndim != 1):
+            raise SchemaError(f"{name} has not one value for each of {rows} rows")
+    return {
+        name: np.asarray(values, dtype=np.float64) if SCHEMAS[kind][name] in {NUMBER, TIME} else values
+        for name, values in columns.items()
+    }
+
+
 def numbers(columns: Columns, name: str, absent: float = np.nan) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return a number column as float64; absent columns are filled with `absent`."""
     values = columns.get(name)
