@@ -301,8 +301,8 @@ def _funnel(
     quantity = np.where(sizes > 0, sizes, np.nan)
     ranked = np.lexsort((-net_bps, gates != "", ~same))
     found: Columns = {
-        "symbol": [texts(columns, "instrument")[row] or texts(columns, "group")[row] for row in low],
-        "group": [texts(columns, "group")[row] for row in low] if len(low) < 64 else _picked(columns, "group", low),
+        "symbol": _picked(columns, "instrument" if "instrument" in columns else "group", low),
+        "group": _picked(columns, "group", low),
         "trade": np.where(kinds[low] == "spot", "arbitrage", "spread").tolist(),
         "exchange_low": _picked(columns, "exchange", low), "exchange_high": _picked(columns, "exchange", high),
         "price_low": ask, "price_high": bid, "price_difference": np.where(same, bid - ask, np.nan),
