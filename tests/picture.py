@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 import xex
+from xex.cli import notice
 
 TARGET = Path(__file__).parent.parent / "docs" / "snapshot.svg"
 COMMAND = "xex snapshot BTCUSDT --replay"
@@ -24,9 +25,9 @@ def main() -> None:
     """Write the picture."""
     console = Console(record=True, width=104, file=io.StringIO(), force_terminal=True)
     with xex.replay() as recording:
-        console.print(f"$ {COMMAND}\n", style="bold")
+        console.print(f"$ {COMMAND}", style="bold")
+        console.print(notice(recording), style="bold yellow")
         console.print(asyncio.run(snapshot()))
-        console.print(f"replayed from a recording that is {recording.made_from}", style="bold yellow")
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(console.export_svg(title="xex"), encoding="utf-8")
 

@@ -260,3 +260,20 @@ def test_two_sources_that_disagree_are_no_rate_and_stale_ones_do_not_vote() -> N
 def test_older_quotes_than_half_a_minute_cannot_be_asked_for() -> None:
     with pytest.raises(xex.ConfigError, match="30"):
         quality.verdicts({"bid": [1.0], "ask": [2.0]}, max_age_s=31)
+
+
+@pytest.mark.parametrize("reference", [0, -5, math.nan, math.inf])
+def test_a_reference_that_is_no_price_is_refused(reference: float) -> None:
+    frame = long_frame({"a": ([(99.9, 50.0)], [(100.1, 50.0)])})
+    with pytest.raises(xex.ConfigError, match="reference"):
+        xex.liquidity.score(frame, reference)
+
+
+def test_bad_arguments_are_named() -> None:
+    frame = long_frame({"a": ([(99.9, 50.0)], [(100.1, 50.0)])})
+    with pytest.raises(SchemaError, match="buy"):
+        xex.liquidity.score(frame.replace({"side": {"bid": "buy"}}), 100.0)
+    with pytest.raises(SchemaError, match="taker_bps"):
+        xex.arbitrage.depth(frame, taker_bps="10")
+    with pytest.raises(xex.ConfigError, match="max_disagree"):
+        xex.pricing.aggregate(pd.DataFrame(quotes(random.Random(1))), max_disagree=-1)

@@ -211,3 +211,69 @@ async def test_a_venue_that_was_not_asked_still_votes_on_the_rate() -> None:
     assert rows(snap)["okx"]["fx_source"] == "direct+ratio:spot"
     market = truth.market("okx", "BTC", "linear")
     assert snap.aggregated_price == pytest.approx(float(market.mid) * float(usd_per_usdt(truth, "BTC")), rel=1e-4)
+
+
+async def test_the_market_of_one_kind_is_asked_of_those_who_offer_it() -> None:
+    truth = default_truth()
+    async with venues(truth) as (_, xm):
+        market = await xm.tickers(market="spot")
+        assert set(market["exchange"]) == {"kraken"}
+        assert market.attrs["dropped"].keys() == {"binance", "okx"}
+        with pytest.raises(xex.NoVenueAnswered, match="inverse markets are not offered"):
+            await xm.tickers(market="inverse")
+
+
+async def test_one_market_that_fails_costs_itself_and_not_the_venue() -> None:
+    truth = default_truth()
+    async with venues(truth) as (lab, xm):
+        await xm.connect_all()
+        lab.fault("kraken", "html", path="/0/public/Ticker")
+        market = await xm.tickers()
+    kraken = market[market["exchange"] == "kraken"]
+    assert set(kraken["kind"]) == {"linear"}
+    assert market.attrs["dropped"]["kraken"].startswith("bad_payload: spot:")
+
+
+async def test_a_whole_market_can_be_aggregated_as_it_is() -> None:
+    truth = default_truth()
+    async with venues(truth) as (_, xm):
+        market = await xm.tickers(market="perp")
+    totals = xex.pricing.aggregate(market).set_index(["group", "currency"])["price"].to_dict()
+    okx, binance = (truth.market(name, "BTC", "linear") for name in ("okx", "binance"))
+    assert totals["BTC:linear", "USDT"] == pytest.approx(float(okx.mid + binance.mid) / 2, rel=1e-12)
+
+
+async def test_an_unknown_fee_is_stopped_by_fees_and_says_so() -> None:
+    from xex.testing import StaticConnector
+
+    async with xex.ExchangeManager(cache=False) as xm:
+        for name, bid, ask_ in (("a", 99.9, 100.0), ("b", 100.6, 100.7)):
+            own = {"bid": bid, "ask": ask_, "bid_size": 1.0, "ask_size": 1.0}
+            xm.add_exchange(xex.ExchangeConfig(name, name), StaticConnector({"BTC/USDT": own}))
+        snap = await xm.get_cross_exchange_ticker("BTC/USDT")
+        assert {row["gate"] for row in snap.rejected} == {"fees"}
+        assert all(row["fees"] != row["fees"] for row in snap.rejected)
+        for name in ("a", "b"):
+            connector = xm._entries[name].connector
+            connector.tickers_by_symbol["BTC/USDT"]["taker_bps"] = 10  # type: ignore[attr-defined]
+        found = (await xm.get_cross_exchange_ticker("BTC/USDT")).arbitrage_opportunities
+    assert len(found) == 1
+    assert found[0]["net_profit"] == pytest.approx(100.6 * 0.999 - 100 * 1.001)
+
+
+async def test_milliseconds_taken_for_seconds_are_refused() -> None:
+    from xex.testing import StaticConnector
+
+    async with xex.ExchangeManager(cache=False) as xm:
+        quote = {"bid": 1.0, "ask": 1.01, "timestamp": 1_795_000_000_000}
+        xm.add_exchange(xex.ExchangeConfig("a", "a"), StaticConnector({"BTC/USDT": quote}))
+        with pytest.raises(xex.NoVenueAnswered, match="milliseconds"):
+            await xm.get_cross_exchange_ticker("BTC/USDT")
+
+
+async def test_a_replay_says_that_it_is_one_wherever_it_is_shown() -> None:
+    with xex.replay():
+        async with xex.ExchangeManager.from_env(cache=False) as xm:
+            snap = await xm.get_cross_exchange_ticker("BTCUSDT")
+    for text in (repr(snap), snap.explain(), snap._repr_html_()):
+        assert "synthetic" in text

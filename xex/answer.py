@@ -58,6 +58,7 @@ class CrossExchangeData:
     flags: list[str]
     books: list[Columns] = field(default_factory=list)
     responses: Mapping[str, tuple[Response, ...]] = field(default_factory=dict)
+    recording: str = ""
 
     @property
     def price_std(self) -> float:
@@ -109,6 +110,7 @@ class CrossExchangeData:
         return (
             f"<{self.instrument.description}: {number_text(self.aggregated_price)} {self.currency} from "
             f"{len(self.answered) - len(set(self.answered) & set(self.dropped))} of {len(self.asked)} venues"
+            f"{', replayed: ' + self.recording if self.recording else ''}"
             f"{', dropped ' + ', '.join(f'{k} ({v})' for k, v in self.dropped.items()) if self.dropped else ''}>"
         )
 
@@ -151,7 +153,8 @@ def number_text(value: float, digits: int = 7) -> str:
 
 def _explained(snap: CrossExchangeData) -> list[str]:
     price, currency = number_text(snap.aggregated_price), snap.currency
-    lines = [f"{snap.symbol} was taken to mean {snap.instrument.description}; prices are in {currency}."]
+    lines = [f"This is no market's now but a replay: {snap.recording}."] if snap.recording else []
+    lines += [f"{snap.symbol} was taken to mean {snap.instrument.description}; prices are in {currency}."]
     if "no_data" in snap.flags:
         lines.append("No price: no venue has a usable quote.")
     elif "disagree" in snap.flags:

@@ -30,8 +30,14 @@ def main() -> None:
         gc.freeze()
 
 
+_WITH_VALUE = ("--venues", "--currency", "--parquet", "--timeout")
+
+
 def _arguments(given: list[str]) -> list[str]:
-    """Give a bare --replay its value: the file that follows where one does, else nothing, for the bundled one."""
+    """Give a bare --replay its value: the file that follows where one does, else nothing, for the bundled one.
+
+    What follows is a file where it looks like one, and where the symbol has been given before.
+    """
     done: list[str] = []
     words = iter(given)
     for word in words:
@@ -39,10 +45,13 @@ def _arguments(given: list[str]) -> list[str]:
             done.append(word)
             continue
         following = next(words, None)
-        is_file = following is not None and (following.endswith(".json") or Path(following).is_file())
+        plain = [w for place, w in enumerate(done) if not w.startswith("-") and done[place - 1] not in _WITH_VALUE]
+        is_file = following is not None and not following.startswith("-") and (
+            len(plain) >= 2 or following.endswith(".json") or Path(following).is_file()
+        )  # fmt: skip
         done.append(f"--replay={following if is_file else ''}")
         if following is not None and not is_file:
-            done += _arguments([following, *words])
+            done += _arguments([following, *words]) if len(plain) < 2 else [following, *words]
     return done
 
 
@@ -139,7 +148,7 @@ def _show(
     parquet: Path | None,
     explain: bool,
 ) -> None:
-    notice = _notice(recording)
+    banner = notice(recording)
     if as_json:
         import json
 
@@ -147,8 +156,8 @@ def _show(
         typer.echo(json.dumps({**snap.as_dict(), "recording": about}, indent=2, allow_nan=False))
         return
     if as_csv or parquet is not None:
-        if notice:
-            typer.echo(notice, err=True)
+        if banner:
+            typer.echo(banner, err=True)
         if parquet is not None:
             _write_parquet(snap, parquet)
         else:
@@ -157,14 +166,15 @@ def _show(
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 120)
-    if notice:
-        console.print(notice, style="bold yellow")
+    if banner:
+        console.print(banner, style="bold yellow")
     console.print(snap)
     if explain:
         console.print(snap.explain())
 
 
-def _notice(recording: Recording | None) -> str:
+def notice(recording: Recording | None) -> str:
+    """Say that numbers are replayed, and whether they are any market's."""
     if recording is None:
         return ""
     what = "SYNTHETIC recording, no market's numbers" if recording.synthetic else "recording"

@@ -51,6 +51,7 @@ from xex.model import clock, schema
 from xex.model.instruments import KINDS, USD_LIKE, Ask, Instrument, Kind, parse_symbol
 from xex.model.listings import Listings, nearest
 from xex.model.schema import Columns, concat, length, numbers, take, texts
+from xex.recording import in_use
 from xex.snapshot import VenueAnswer, ages, assemble
 
 if TYPE_CHECKING:
@@ -314,7 +315,8 @@ class ExchangeManager:
 
     def _chosen(self, feature: str, venues: Iterable[str] | None) -> list[list[_Entry]]:
         """Return who is asked: per venue its configurations, the best first, the others as backups."""
-        wanted = None if venues is None else [venues] if isinstance(venues, str) else list(venues)
+        given = None if venues is None else [venues] if isinstance(venues, str) else list(venues)
+        wanted = None if given is None else [name if name in self._entries else str(name).lower() for name in given]
         if wanted is not None and not wanted:
             raise ConfigError(f"venues names none; leave it out, or name some of: {', '.join(self._entries)}")
         if wanted is not None:
@@ -367,51 +369,58 @@ class ExchangeManager:
         asked = list(dict.fromkeys(answer.exchange for answer in answered if answer.instrument is not None))
         if not any(length(answer.ticker) for answer in answered):
             raise self._nobody(ask, instrument, answered)
-        return assemble(symbol, instrument, target, asked, answered, now_ms=_now(answered), with_books=books)
+        return assemble(
+            symbol, instrument, target, asked, answered, now_ms=_now(answered), with_books=books, recording=in_use()
+        )
 
     async def tickers(
         self, *, market: str | None = None, venues: Iterable[str] | None = None, deadline: float | None = None
     ) -> pd.DataFrame:
         """Return every active instrument of every venue in one frame, in native currencies and base units.
 
-        What failed stands in ``frame.attrs["dropped"]`` by exchange.
+        What failed stands in ``frame.attrs["dropped"]`` by exchange; the markets of an exchange fail one by one.
         """
         self._enter()
         kinds: Sequence[Kind] = KINDS if market is None else (_kind(market),)
         groups = self._chosen("ticker", venues)
         failures: dict[str, Drop] = {}
 
-        async def whole(entry: _Entry) -> Columns:
+        async def whole(entry: _Entry, kind: Kind) -> Columns:
             try:
                 if not isinstance(entry.connector, AnswersMarket):
                     raise NotListed("the connector knows single tickers only")
                 await self._guarded(entry, self._connected(entry))
-                columns = await self._columns(entry, entry.connector.market(kinds), "tickers")
+                columns = await self._columns(entry, entry.connector.market([kind]), "tickers")
                 await self._measure_skew_if_old(entry)
             except ConnectorError as exc:
-                failures[entry.id] = exc.drop
+                failures[entry.id] = Drop(exc.reason, f"{kind}: {exc}")
                 return {}
             count = length(columns)
+            if not count:
+                return {}
             columns["exchange"] = schema.Text.same(entry.id, count)
             columns["venue"] = schema.Text.same(entry.config.venue, count)
             columns["currency"] = columns["quote"]
+            columns["fx_rate"], columns["fx_source"] = np.ones(count), schema.Text.same("identity", count)
             await asyncio.sleep(0)
             return columns
 
-        chosen = [group[0] for group in groups]
+        asked = [(group[0], kind) for group in groups for kind in kinds if kind in group[0].connector.kinds]
+        for entry in (group[0] for group in groups):
+            if not any(entry is one for one, _ in asked):
+                failures[entry.id] = Drop(Dropped.NOT_LISTED, f"{market} markets are not offered here")
         with until(self.deadline if deadline is None else _checked_deadline(deadline)):
-            parts = await _gathered({entry.id: whole(entry) for entry in chosen}, self._keep)
-        for entry in chosen:
-            if entry.id not in parts:
-                failures[entry.id] = Drop(Dropped.LATE, "no answer before the deadline")
-        came = [part for part in parts.values() if length(part)]
+            parts = await _gathered({f"{entry.id} {kind}": whole(entry, kind) for entry, kind in asked}, self._keep)
+        now_ms, came = clock.now_ms(), []
+        for entry, kind in asked:
+            part = parts.get(f"{entry.id} {kind}")
+            if part is None:
+                failures[entry.id] = Drop(Dropped.LATE, f"{kind}: no answer before the deadline")
+            elif length(part):
+                part["age_ms"] = ages(part, [entry.state.skew_ms] * length(part), now_ms)
+                came.append(part)
         if not came:
-            raise NoVenueAnswered("no venue answered", failures)
-        now_ms = clock.now_ms()
-        for entry_id, part in parts.items():
-            if length(part):
-                skew = self._entries[entry_id].state.skew_ms
-                part["age_ms"] = ages(part, [skew] * length(part), now_ms)
+            raise NoVenueAnswered(f"no venue answered:{_lines(failures)}", failures)
         frame = schema.frame(concat(came, "tickers"), "tickers")
         frame.attrs["dropped"] = {name: drop.text for name, drop in failures.items()}
         return frame
@@ -755,8 +764,7 @@ class ExchangeManager:
         ]
         if known and all(drop == Dropped.NOT_LISTED.value for drop in failures.values()):
             return _unknown(ask, instrument, known)
-        lines = "".join(f"\n  {name}: {drop.text}" for name, drop in failures.items())
-        return NoVenueAnswered(f"no venue answered for {instrument.description}:{lines}", failures)
+        return NoVenueAnswered(f"no venue answered for {instrument.description}:{_lines(failures)}", failures)
 
 
 def _unknown(ask: Ask, instrument: Instrument, known: Sequence[Listings]) -> SymbolError:
@@ -774,6 +782,10 @@ def _unknown(ask: Ask, instrument: Instrument, known: Sequence[Listings]) -> Sym
 
 def _recorded_only() -> str:
     return "; the recording in use holds only what was asked for when it was made" if clock.is_replayed() else ""
+
+
+def _lines(failures: Mapping[str, Drop]) -> str:
+    return "".join(f"\n  {name}: {drop.text}" for name, drop in failures.items())
 
 
 def _latency(answer: VenueAnswer, ticker: Columns, elapsed_ms: float) -> float:

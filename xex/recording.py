@@ -61,6 +61,9 @@ def bundled() -> Path:
     raise RecordingError(f"the bundled recording {BUNDLED} is missing from this installation")
 
 
+_current: Recording | None = None
+
+
 @contextmanager
 def record(path: str | Path, *, now_ms: Callable[[], int] | None = None) -> Iterator[Recording]:
     """Keep what venues send inside the block in `path`, replacing the file when the block ends without an error.
@@ -69,7 +72,7 @@ def record(path: str | Path, *, now_ms: Callable[[], int] | None = None) -> Iter
     for recordings of a test server. Raises `RecordingError` when recordings are nested or nothing was received.
     """
     _not_nested()
-    target = Path(path)
+    target = _writable(path)
     wall = now_ms or (lambda: time.time_ns() // 1_000_000)
     recording = Recording(target, made_at=datetime.fromtimestamp(wall() / 1e3, UTC).isoformat(timespec="seconds"))
     with _playing(recording, wall) as tape:
@@ -90,8 +93,30 @@ def replay(path: str | Path | None = None) -> Iterator[Recording]:
     target = bundled() if path is None else Path(path)
     recording = Recording(target)
     interactions = _read(target, recording)
+    # Until the first answer is played it is as late as when that one came.
+    received = [int(entry["response"]["headers"][_RECEIVED][0]) for entry in interactions]
+    recording.latest_ms = min(received, default=0)
     with _playing(recording, None, interactions):
         yield recording
+
+
+def _writable(path: str | Path) -> Path:
+    """Return where a recording can be written, found out before the venues are asked."""
+    target = Path(path)
+    if not str(path) or target.is_dir():
+        raise RecordingError(f"{str(path)!r} is no name for a recording")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise RecordingError(f"{target} cannot be written: {exc.strerror or exc}") from None
+    return target
+
+
+def in_use() -> str:
+    """Say what answers come from: "" from the venues, else what the recording in use was made from, and when."""
+    if _current is None or not clock.is_replayed():
+        return ""
+    return f"{_current.made_from}, recorded {_current.made_at}"
 
 
 def _not_nested() -> None:
@@ -216,8 +241,13 @@ def _playing(
     def now() -> int:
         return recording.latest_ms or (wall() if wall is not None else 0)
 
+    global _current  # noqa: PLW0603  one recording a process, as vcrpy patches the process
     with context as tape, clock.recorded(now, replayed=wall is None):
-        yield tape
+        _current = recording
+        try:
+            yield tape
+        finally:
+            _current = None
 
 
 def _stamp(exchange: InFlight, response: dict[str, Any], received: int, recording: Recording, place: int) -> None:

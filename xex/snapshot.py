@@ -78,6 +78,7 @@ def assemble(
     *,
     now_ms: int,
     with_books: bool,
+    recording: str = "",
     max_age_s: float = MAX_AGE_S,
 ) -> CrossExchangeData:
     """Make the answer from what came."""
@@ -133,6 +134,7 @@ def assemble(
         + ([] if with_books else ["no_books"]),
         books=[_book(answer, rates, target) for answer in came],
         responses=_responses(answers),
+        recording=recording,
     )
 
 
@@ -509,8 +511,8 @@ def _opportunity(
         "market_state": bool(given & _UNUSABLE),
         "freshness": max(pair_ages) > 1e3 * max_age_s,
         "currency": not (isfinite(sides[0].factor) and isfinite(sides[1].factor)),
-        "fees": priced and net <= 0,
-        "depth": best.gate == "depth",
+        "fees": not (isfinite(buy.fee) and isfinite(sell.fee)) or (priced and net <= 0),
+        "depth": not (isfinite(ask) and isfinite(bid)) or (best.gate == "depth" and priced),
         "lots": best.gate == "lots",
         "haircut": best.net_profit > 0 and mean_edge <= haircut,
     }
@@ -531,7 +533,7 @@ def _opportunity(
         "net_profit_pct": 100 * best.net_profit / best.notional if best.notional > 0 else nan,
         "quantity": best.quantity,
         "notional": best.notional,
-        "fees": best.gross_profit - best.net_profit,
+        "fees": best.gross_profit - best.net_profit if isfinite(buy.fee) and isfinite(sell.fee) else nan,
         "currency": target,
         "fx_rate": rate,
         "age_ms": float(max(pair_ages)),

@@ -55,8 +55,9 @@ class ExchangeConnector(ABC):
         """Return the ticker of a unified symbol, None where it is not listed.
 
         Keys: ``last``, or ``bid`` and ``ask``; optionally ``bid_size``, ``ask_size``, ``base_volume``,
-        ``quote_volume``, ``high``, ``low`` and ``timestamp`` (seconds of the quote). Prices are quote
-        currency per one base unit, sizes and volumes base units.
+        ``quote_volume``, ``high``, ``low``, ``timestamp`` (seconds of the quote) and ``taker_bps``, the fee in
+        basis points, without which no arbitrage is found. Prices are quote currency per one base unit, sizes and
+        volumes base units.
         """
 
     async def tickers(self, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> Columns:
@@ -79,6 +80,7 @@ class ExchangeConnector(ABC):
 
 
 _TICKER_KEYS = (
+    "taker_bps",
     "bid",
     "ask",
     "last",
@@ -105,7 +107,9 @@ def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
         value = ticker.get(name)
         row[name] = nan if value is None else float(value)
     stamp = ticker.get("timestamp")
-    if stamp is not None:
+    if stamp is not None and float(stamp) == float(stamp):
+        if not 0 <= float(stamp) < 1e11:
+            raise BadPayload(f"timestamp {stamp!r} is not in seconds since 1970; were milliseconds given?")
         row["exchange_time"], row["time_source"] = 1e3 * float(stamp), "quote"
     return row
 

@@ -264,7 +264,7 @@ class Transport:
             if type(exc).__name__ == "CannotOverwriteExistingCassetteException":
                 path = urlsplit(exchange.public_url)
                 raise NotRecorded(
-                    f"the recording has no {path.hostname}{path.path}?{path.query}", venue=route.venue
+                    f"the recording has no {path.hostname}{path.path} for this question", venue=route.venue
                 ) from None
             raise
         received = exchange.received_at if exchange.received_at is not None else clock.now_ms()

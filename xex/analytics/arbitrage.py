@@ -191,6 +191,8 @@ def taker_fees(columns: Columns, taker_bps: TakerBps) -> Floats:
         if "taker_bps" not in columns:
             raise SchemaError("taker_bps is needed: an argument, or a column of the frame")
         fees = numbers(columns, "taker_bps")
+    elif isinstance(taker_bps, str) or not (isinstance(taker_bps, (int, float)) or hasattr(taker_bps, "items")):
+        raise SchemaError(f"taker_bps is a number, a dict or a Series of basis points, not {taker_bps!r}")
     elif isinstance(taker_bps, (int, float)):
         fees = np.full(schema.length(columns), float(taker_bps))
     else:
@@ -238,8 +240,8 @@ def scan(
     `tickers` needs `exchange`, `bid` and `ask`, `group` or `base` and `kind`; `bid_size` and `ask_size` bound the
     quantity, `age_ms`, `halted`, `high` and `low` count where present. Rows of one group in different currencies
     are rejected, not compared. Returns one row per ordered pair, best net edge first: prices, `net_bps` after the
-    taker fees of both legs (twice for derivatives), quantity at the touch, profits, and in `gate` the first gate
-    that stops it ("" when none does), in `reasons` all of them.
+    taker fees of both legs (twice for derivatives), quantity at the touch, profits. `executable` is True where no
+    gate stops it, else `gate` is the first that does and `reasons` are all; both are absent (NA) where none does.
     """
     schema.check(tickers, ("exchange", "bid", "ask"), "arbitrage.scan")
     if "group" not in tickers.columns:

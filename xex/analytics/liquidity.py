@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.errors import ConfigError
+from xex.errors import ConfigError, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, flags, numbers, texts
 
@@ -38,6 +38,8 @@ def curve(books: pd.DataFrame, reference: float | Mapping[str, float]) -> pd.Dat
     """
     schema.check(books, ("exchange", "side", "price", "size"), "liquidity.curve")
     columns = schema.columns_of(books)
+    if unknown := set(texts(columns, "side")) - {"bid", "ask"}:
+        raise SchemaError(f"a side is 'bid' or 'ask', not {', '.join(map(repr, sorted(unknown)))}")
     rows = [
         {"group": group, "exchange": exchange, **cell}
         for group, exchange, picked in _parts(columns)
@@ -61,12 +63,13 @@ def score(books: pd.DataFrame, reference: float | Mapping[str, float]) -> pd.Dat
 
 
 def _reference(reference: float | Mapping[str, float], group: str) -> float:
-    if isinstance(reference, (int, float)):
-        return float(reference)
     try:
-        return float(reference[group])
+        price = float(reference) if isinstance(reference, (int, float)) else float(reference[group])
     except KeyError:
         raise ConfigError(f"no reference price for the group {group!r}") from None
+    if not 0 < price < math.inf:
+        raise ConfigError(f"a reference price is a positive number, not {price!r}")
+    return price
 
 
 def _parts(columns: Columns) -> list[tuple[str, str, Depth]]:

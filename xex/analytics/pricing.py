@@ -3,7 +3,11 @@
 The default method, `robust`, centres on the median (equal weights, so that claimed volume buys no influence
 over what counts as an outlier), drops what is far from it, and weighs the rest by the square root of volume and
 by age, no venue above 40 %. Sources: median centring and MAD rejection as in CoinGecko's aggregation, clamping
-and caps as in the Binance, OKX and Deribit index rules; see the README of the project for the formula.
+and caps as in the Binance, OKX and Deribit index rules.
+
+With p the mids of valid quotes and m their median: kept is |p − m| ≤ max(3.5 · 1.4826 · median|p − m|, 10 bps · m); the
+price is Σ w·p over the kept, w ∝ √(24 h quote volume) · e^(−age / 5 s), each w ≤ 40 %, equal for one or two; the
+dispersion is √(Σ w·(p − price)²). NaN where no strict majority lies within `max_disagree` of one another.
 """
 
 from __future__ import annotations
@@ -102,6 +106,8 @@ def evaluate(
     """Aggregate columns; `reasons` are the rows' verdicts where the caller has them already."""
     if method not in METHODS:
         raise ConfigError(f"unknown method {method!r}; methods are: {', '.join(METHODS)}")
+    if not 0 < max_disagree < 1:
+        raise ConfigError(f"max_disagree is a fraction between 0 and 1, not {max_disagree!r}")
     verdict = verdicts(columns, max_age_s=max_age_s) if reasons is None else reasons.copy()
     keys = list(zip(texts(columns, "group"), texts(columns, "currency"), strict=True))
     order = {key: place for place, key in enumerate(dict.fromkeys(keys))}

@@ -40,8 +40,8 @@ def ages_ms(columns: Columns) -> Floats:
 def verdicts(columns: Columns, *, max_age_s: float = MAX_AGE_S) -> np.ndarray[Any, Any]:
     """Return each row's reason to be left out as text, empty for the kept ones; the first that applies wins.
 
-    Rows need `bid` and `ask`; `last`, `age_ms`, `halted` and `fx_rate` count where they are there (an `fx_rate`
-    that is NaN while `currency` is another than asked means that no rate was found).
+    Rows need `bid` and `ask`; `last`, `age_ms` and `halted` count where they are there, and an `fx_rate` of NaN
+    where `currency` is not `quote` means that no rate was found.
     """
     check_max_age(max_age_s)
     bid, ask = _positive(numbers(columns, "bid")), _positive(numbers(columns, "ask"))
@@ -52,8 +52,12 @@ def verdicts(columns: Columns, *, max_age_s: float = MAX_AGE_S) -> np.ndarray[An
         crossed = bid >= ask
     reasons = np.full(length(columns), "", dtype=object)
     # From the last gate to the first, so that the first one that applies is what remains.
-    if "fx_rate" in columns:
-        reasons[np.isnan(numbers(columns, "fx_rate"))] = Dropped.NO_RATE.value
+    if "fx_rate" in columns and "quote" in columns:
+        converted = np.array(
+            [quote != own for quote, own in zip(texts(columns, "quote"), texts(columns, "currency"), strict=True)],
+            dtype=bool,
+        )
+        reasons[converted & np.isnan(numbers(columns, "fx_rate"))] = Dropped.NO_RATE.value
     reasons[ages_ms(columns) > 1e3 * max_age_s] = Dropped.STALE.value
     reasons[quoted & wide] = Dropped.WIDE.value
     reasons[quoted & crossed] = Dropped.CROSSED.value
