@@ -845,3 +845,26 @@ async def test_a_hanging_venue_does_not_let_the_others_quotes_grow_stale(
     assert snap.dropped["okx"] == "late"
     assert snap.aggregated_price == snap.aggregated_price
     assert max(data["age_ms"] for data in snap.exchanges_data.values()) < 1500
+
+
+async def test_books_that_hang_everywhere_do_not_let_the_tickers_grow_stale(
+    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tickers are there although no venue is done: they must be used while they are fresh."""
+    import xex.manager
+
+    monkeypatch.setattr(xex.manager, "STRAGGLER_S", 0.3)
+    xm = manager_for(lab)
+    await xm.connect_all()
+    for venue, path in (
+        ("binance", "/fapi/v1/depth"),
+        ("okx", "/api/v5/market/books"),
+        ("kraken", "/derivatives/api/v3/orderbook"),
+    ):
+        lab.fault(venue, "hang", path=path)
+    started = time.perf_counter()
+    snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=20)
+    assert time.perf_counter() - started < 1.5
+    assert snap.dropped == {}
+    assert snap.aggregated_price == snap.aggregated_price
+    assert max(data["age_ms"] for data in snap.exchanges_data.values()) < 1500

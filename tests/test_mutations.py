@@ -77,19 +77,27 @@ async def test_a_doubled_unit_rule_is_noticed(
         await numbers_are_right()
 
 
-@pytest.mark.parametrize("name", ["okx", "binance", "kraken"])
 @pytest.mark.parametrize("field", ["size", "base_volume"])
-async def test_the_wrong_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str, field: str) -> None:
-    """Coins taken for contracts or contracts for coins; where one contract is one coin both read the same."""
-    connector = CONNECTORS[name]
-    rule = connector.units["linear"]
-    other = Amount.BASE if getattr(rule, field) is Amount.CONTRACTS else Amount.CONTRACTS
-    monkeypatch.setitem(connector.units, "linear", dataclasses.replace(rule, **{field: other}))
-    if name == "okx":
-        with pytest.raises(AssertionError):
-            await numbers_are_right()
-    else:
+async def test_coins_taken_for_contracts_are_noticed(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    misread(monkeypatch, "okx", field)
+    with pytest.raises(AssertionError):
         await numbers_are_right()
+
+
+@pytest.mark.parametrize("name", ["binance", "kraken"])
+@pytest.mark.parametrize("field", ["size", "base_volume"])
+async def test_where_one_contract_is_one_coin_both_readings_agree(
+    monkeypatch: pytest.MonkeyPatch, name: str, field: str
+) -> None:
+    misread(monkeypatch, name, field)
+    await numbers_are_right()
+
+
+def misread(monkeypatch: pytest.MonkeyPatch, name: str, field: str) -> None:
+    """Take coins for contracts, or contracts for coins, in one rule."""
+    rule = CONNECTORS[name].units["linear"]
+    other = Amount.BASE if getattr(rule, field) is Amount.CONTRACTS else Amount.CONTRACTS
+    monkeypatch.setitem(CONNECTORS[name].units, "linear", dataclasses.replace(rule, **{field: other}))
 
 
 async def test_a_rule_is_never_applied_twice() -> None:

@@ -476,18 +476,15 @@ class ExchangeManager:
     async def _all_or_stale(tasks: Sequence[asyncio.Task[None]], tries: Sequence[VenueAnswer]) -> None:
         """Wait for the venues, but not until the quotes that came are too old to be compared with a late one."""
         pending, worth_waiting = set(tasks), float("inf")
-        while pending:
-            seconds = min(remaining(), worth_waiting - clock.monotonic())
-            done, pending = await asyncio.wait(pending, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if not done:
-                return
+        while pending and (left := min(remaining(), worth_waiting - clock.monotonic())) > 0:
+            # In steps, since a ticker may be there although its venue is not done: its book may hang.
+            step = min(left, STRAGGLER_S / 10)
+            _, pending = await asyncio.wait(pending, timeout=step, return_when=asyncio.FIRST_COMPLETED)
             if worth_waiting == float("inf") and any(length(answer.ticker) for answer in tries):
                 worth_waiting = clock.monotonic() + STRAGGLER_S
 
     def _legs(self, groups: Sequence[Sequence[_Entry]], instrument: Instrument, target: str) -> list[Instrument]:
         """Return the instruments that rates may need; none where every venue is known to list the asked quote."""
-        if len(groups) == 1 and target == instrument.quote and self._lists(groups[0][0], instrument):
-            return []
         if target == instrument.quote and all(self._lists(group[0], instrument) for group in groups):
             return []
         if target not in USD_LIKE:
