@@ -11,11 +11,12 @@ from typing import Any, Protocol
 import pytest
 
 from tests.lab import Lab, default_truth
+from xex import manager as managers
 from xex.access import budgets
 from xex.config import ExchangeConfig
 from xex.manager import ExchangeManager
 
-VENUES = ("binance", "okx", "kraken")
+VENUES = ("binance", "okx", "kraken", "bybit", "htx")
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost", ""})
 
 
@@ -78,6 +79,7 @@ def fresh_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     """Forget budgets and pauses, and keep the user's own settings and cache folder out."""
     budgets.PROCESS._ledgers.clear()
     budgets.PROCESS._pauses.clear()
+    managers._managers.clear()
     folder = str(tmp_path_factory.getbasetemp() / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", folder)
     for name in ("EXCHANGE_TIMEOUT", "EXCHANGE_RATE_LIMIT"):
@@ -91,7 +93,7 @@ def loaded() -> None:
 
     from xex_connectors import ccxt_adapter
 
-    for name in ("binanceusdm", "okx", "kraken", "krakenfutures"):
+    for name in ("binance", "binanceusdm", "bybit", "htx", "kraken", "krakenfutures", "okx"):
         ccxt_adapter._seamed(name)({"enableRateLimit": False})
     assert pd.DataFrame({"a": [1.0]}).shape == (1, 1)
     gc.collect()

@@ -11,15 +11,35 @@ from typing import Any
 from tests import oracle
 from tests.lab import Market, Truth
 
-# The lab's rows that answer a question about a linear perpetual in USDT, by the exchange that answers.
-ROWS = {"binance": "binance", "okx": "okx", "kraken": "krakenfutures"}
-TAKER = Fraction(5, 10_000)  # every one of the three publishes 0.05 % for its lowest tier
+EXCHANGES = ("binance", "bybit", "htx", "kraken", "okx")
+# The lab's venues that speak for an exchange where its own name does not.
+_SPEAKS = {("kraken", "linear"): "krakenfutures"}
+# Published fees of the lowest tiers, in basis points of notional.
+TAKER_BPS = {
+    ("binance", "linear"): "5", ("bybit", "linear"): "5.5", ("htx", "linear"): "5", ("kraken", "linear"): "5",
+    ("okx", "linear"): "5", ("binance", "spot"): "10", ("bybit", "spot"): "10", ("htx", "spot"): "20",
+    ("kraken", "spot"): "40", ("okx", "spot"): "10",
+}  # fmt: skip
+# What dates a book: the venue's quote time, the server's clock, or nothing but our own.
+BOOK_TIME = {("binance", "spot"): "received", ("kraken", "spot"): "received", ("kraken", "linear"): "server"}
 RATIO_BASES = ("ETH", "BTC", "SOL", "XRP", "DOGE", "LTC", "ADA")
 # OKX sends no quote volume of swaps, so it is the base volume at the last price.
-NO_QUOTE_VOLUME = {"okx"}
+NO_QUOTE_VOLUME = {("okx", "linear")}
+# Kraken's `open` is since midnight, so it is left out.
+NO_OPEN = {("kraken", "spot")}
 COLUMNS = (
     "bid", "ask", "last", "bid_size", "ask_size", "high", "low", "open", "base_volume", "quote_volume", "fx_rate",
 )  # fmt: skip
+
+
+def row_of(exchange: str, kind: str) -> str:
+    """Return the lab's venue that answers for an exchange's market of a kind."""
+    return _SPEAKS.get((exchange, kind), exchange)
+
+
+def taker(exchange: str, kind: str) -> Fraction:
+    """Return the taker fee as a fraction of notional."""
+    return Fraction(TAKER_BPS[exchange, kind]) / 10_000
 
 
 def legs(truth: Truth, venues: tuple[str, ...], kind: Any, quote: str, base: str) -> list[dict[str, Any]]:
@@ -41,7 +61,7 @@ def usd_per_usdt(truth: Truth, base: str) -> Fraction:
     )
     linear = oracle.pooled_ratio(
         legs(truth, ("krakenfutures",), "linear", "USD", base),
-        legs(truth, ("binance", "okx"), "linear", "USDT", base),
+        legs(truth, ("binance", "okx", "htx", "bybit"), "linear", "USDT", base),
         exclude=(base,),
     )
     rate, sources = oracle.usdt_usd_rate(direct, spot, linear)
@@ -64,10 +84,16 @@ class Expected:
     books: dict[str, tuple[list[tuple[Fraction, Fraction]], list[tuple[Fraction, Fraction]]]]
 
 
-def expected(truth: Truth, ages_s: Mapping[str, float], base: str = "BTC") -> Expected:
-    """Compute a snapshot of `base`'s perpetual over the three venues; `ages_s` are the ages that weigh the rows."""
-    fx = 1 / usd_per_usdt(truth, base)
-    markets = {name: truth.market(row, base, "linear") for name, row in ROWS.items()}
+def expected(
+    truth: Truth, ages_s: Mapping[str, float], base: str = "BTC", kind: str = "linear", exchanges: Any = EXCHANGES
+) -> Expected:
+    """Compute a snapshot of `base` in USDT over the exchanges; `ages_s` are the ages that weigh the rows."""
+    markets = {
+        name: truth.market(row_of(name, kind), base, kind, None if kind == "linear" else "USDT")  # type: ignore[arg-type]
+        for name in exchanges
+    }
+    foreign = any(market.quote == "USD" for market in markets.values())
+    fx = 1 / usd_per_usdt(truth, base) if foreign else Fraction(1)
     factors = {name: fx if market.quote == "USD" else Fraction(1) for name, market in markets.items()}
     rows = {name: _row(name, market, factors[name], ages_s[name]) for name, market in markets.items()}
     price = oracle.robust([{**row, "exchange": name} for name, row in rows.items()])
@@ -89,9 +115,7 @@ def expected(truth: Truth, ages_s: Mapping[str, float], base: str = "BTC") -> Ex
             name: oracle.liquidity_score(bids, asks, price.price) if finite else math.nan
             for name, (bids, asks) in books.items()
         },
-        pairs={
-            (low, high): pair(truth, markets[low], markets[high]) for low in markets for high in markets if low != high
-        },
+        pairs={(low, high): pair(truth, low, high, markets) for low in markets for high in markets if low != high},
         books=books,
     )
 
@@ -104,7 +128,8 @@ def _row(name: str, market: Market, fx: Fraction, age_s: float) -> dict[str, Any
     top = market.top
     assert top.bid is not None
     assert top.ask is not None
-    quote_volume = market.base_volume * market.last if name in NO_QUOTE_VOLUME else market.quote_volume
+    kind = (name, market.kind)
+    quote_volume = market.base_volume * market.last if kind in NO_QUOTE_VOLUME else market.quote_volume
     return {
         "bid": Fraction(top.bid) * fx,
         "ask": Fraction(top.ask) * fx,
@@ -113,24 +138,25 @@ def _row(name: str, market: Market, fx: Fraction, age_s: float) -> dict[str, Any
         "ask_size": Fraction(top.ask_size or 0),
         "high": Fraction(market.high) * fx,
         "low": Fraction(market.low) * fx,
-        "open": Fraction(market.open) * fx,
+        "open": math.nan if kind in NO_OPEN else Fraction(market.open) * fx,
         "base_volume": Fraction(market.base_volume),
         "quote_volume": Fraction(quote_volume) * fx,
         "fx_rate": fx,
         "age_s": age_s,
-        "time_source": "quote",
+        "time_source": BOOK_TIME.get(kind, "quote"),
     }
 
 
-def pair(truth: Truth, low: Market, high: Market) -> oracle.Optimum:
-    """Return the best spread trade that buys on `low` and sells on `high`, by the oracle's merge."""
+def pair(truth: Truth, low_name: str, high_name: str, markets: Mapping[str, Market]) -> oracle.Optimum:
+    """Return the best trade that buys on `low_name` and sells on `high_name`, by the oracle's merge."""
+    low, high = markets[low_name], markets[high_name]
     asks, bids = _executable(truth, low, "asks"), _executable(truth, high, "bids")
     return oracle.pair_optimum(
         asks,
         bids,
-        fee_buy=TAKER,
-        fee_sell=TAKER,
-        sides=2,
+        fee_buy=taker(low_name, low.kind),
+        fee_sell=taker(high_name, high.kind),
+        sides=1 if low.kind == "spot" else 2,
         lot=(low.lot, high.lot),
         min_amount_buy=low.min_amount,
         min_amount_sell=high.min_amount,
@@ -170,11 +196,13 @@ def assert_close(found: float, wanted: Any, what: str, rel: float = 1e-9) -> Non
     assert math.isclose(found, want, rel_tol=rel, abs_tol=1e-12), f"{what}: {found!r}, expected {want!r}"
 
 
-def assert_snapshot(snap: Any, truth: Truth, base: str = "BTC") -> Expected:
+def assert_snapshot(snap: Any, truth: Truth, base: str = "BTC", kind: str = "linear") -> Expected:
     """Compare every number of a snapshot with the oracle's, to 1e-9."""
-    want = expected(truth, weight_ages(snap.frame), base)
+    want = expected(truth, weight_ages(snap.frame), base, kind, snap.asked)
     for name, row in want.rows.items():
         found = snap.frame.set_index("exchange").loc[name]
+        assert found["time_source"] == row["time_source"], name
+        assert found["kind"] == kind
         for column in COLUMNS:
             assert_close(found[column], row[column], f"{name} {column}")
         data = snap.exchanges_data[name]
@@ -209,8 +237,7 @@ def assert_pair(row: Mapping[str, Any], best: oracle.Optimum, what: str) -> None
 
 def source(truth: Truth, exchange: str, kind: Any, base: str, quote: str) -> Market:
     """Return the truth behind a row."""
-    venue = "krakenfutures" if exchange == "kraken" and kind != "spot" else exchange
-    return truth.market(venue, base, kind, quote)
+    return truth.market(row_of(exchange, kind), base, kind, quote)
 
 
 def assert_market(frame: Any, truth: Truth) -> None:
@@ -224,7 +251,8 @@ def assert_market(frame: Any, truth: Truth) -> None:
             assert_close(row[f"{side}_size"], getattr(market.top, f"{side}_size"), f"{what} {side} size")
         for name in ("last", "high", "low", "base_volume"):
             assert_close(row[name], getattr(market, name), f"{what} {name}")
-        turnover = market.base_volume * market.last if row["exchange"] in NO_QUOTE_VOLUME else market.quote_volume
+        derived = (row["exchange"], row["kind"]) in NO_QUOTE_VOLUME
+        turnover = market.base_volume * market.last if derived else market.quote_volume
         assert_close(row["quote_volume"], turnover, f"{what} quote volume")
 
 

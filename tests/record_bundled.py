@@ -16,8 +16,8 @@ from tests.lab import Lab, default_truth
 from xex.recording import BUNDLED
 
 CASSETTES = Path(__file__).parent.parent / "cassettes"
-VENUES = ("binance", "okx", "kraken")
-SYMBOL = "BTCUSDT"
+VENUES = ("binance", "bybit", "htx", "kraken", "okx")
+SYMBOLS = ("BTCUSDT", "BTC/USDT")
 # The lab's world stands still here; answers take this long there and as long back.
 NOW_MS = int(datetime(2026, 11, 22, 12, 0, tzinfo=UTC).timestamp() * 1000)
 TRAVEL_MS = 40
@@ -27,11 +27,14 @@ async def _ask(urls: dict[str, str]) -> None:
     async with xex.ExchangeManager(cache=False) as xm:
         for venue in VENUES:
             xm.add_exchange(xex.ExchangeConfig(venue, venue, base_url=urls.get(venue)))
-        await xm.get_cross_exchange_ticker(SYMBOL)
+        for symbol in SYMBOLS:
+            await xm.get_cross_exchange_ticker(symbol)
+            await xm.trades(symbol)
+        await xm.health_check()
 
 
 async def record_synthetic(path: Path) -> None:
-    """Record a snapshot of the lab's own world."""
+    """Record snapshots and tapes of the lab's own world."""
     async with Lab(default_truth(), now_ms=lambda: NOW_MS) as lab:
         lab.latency.update(dict.fromkeys(VENUES, 2e-3 * TRAVEL_MS))
         with xex.record(path, now_ms=lambda: NOW_MS + TRAVEL_MS):
@@ -39,7 +42,7 @@ async def record_synthetic(path: Path) -> None:
 
 
 async def record_live(path: Path) -> None:
-    """Record a snapshot of the venues."""
+    """Record snapshots and tapes of the venues."""
     with xex.record(path):
         await _ask({})
 

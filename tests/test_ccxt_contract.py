@@ -15,14 +15,18 @@ from xex_connectors.ccxt_adapter import _seamed, import_ccxt
 
 ccxt = import_ccxt()
 CLASSES = [
-    (name, kind, ccxt_name) for name, connector in CONNECTORS.items() for kind, ccxt_name in connector.classes.items()
+    (name, kind, market.client) for name, connector in CONNECTORS.items() for kind, market in connector.markets.items()
 ]
 
 
 def calls(connector: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """Return every implicit method that a venue file names for a market, with parameters as they are sent."""
-    maps = [connector.instrument_maps[kind], *connector.ticker_maps[kind], connector.book_maps[kind]]
-    return [(spec.call, dict(spec.params)) for spec in maps]
+    market = connector.markets[kind]
+    maps = [market.instruments, *market.tickers, market.book, market.trades]
+    others = [(spec.one_call, dict(spec.params)) for spec in market.tickers if spec.one_call]
+    if market.book.deep_call:
+        others.append((market.book.deep_call, dict(market.book.params)))
+    return [*((spec.call, dict(spec.params)) for spec in maps), *others]
 
 
 @pytest.mark.parametrize("name", [name for _, _, name in CLASSES])
@@ -76,7 +80,7 @@ def _entry(client: Any, call: str) -> tuple[str, Any, str, dict[str, Any]]:
 @pytest.mark.parametrize("venue", CONNECTORS)
 def test_time_and_status_methods_exist_on_one_of_the_classes(venue: str) -> None:
     connector = CONNECTORS[venue]
-    clients = [getattr(ccxt, each)() for each in connector.classes.values()]
+    clients = [getattr(ccxt, each)() for each in {market.client for market in connector.markets.values()}]
     for spec in (connector.time_map, connector.status_map):
         assert spec is None or any(hasattr(client, spec.call) for client in clients)
 

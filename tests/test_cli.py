@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -73,6 +74,12 @@ def strict(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Print as into a file, however wide the terminal is that the tests run in."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def lab(loaded: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:  # noqa: ARG001  imports are not its time
     """Give a lab in a thread, behind which the command finds its venues."""
@@ -101,7 +108,7 @@ def lab(loaded: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:  # noqa
         ("snapshot", "BTCUSDT", f"--replay={CASSETTE}"),
         ("snapshot", "btcusdt", "--replay", "--perp"),
         ("snapshot", "BTC/USDT:USDT", "--replay", "--explain"),
-        ("snapshot", "--replay", "--venues", "binance, okx ,kraken", "BTCUSDT"),
+        ("snapshot", "--replay", "--venues", "binance, okx ,kraken,bybit,htx", "BTCUSDT"),
     ],
 )
 def test_a_snapshot_shows_every_venue_and_that_it_is_a_recording(words: tuple[str, ...]) -> None:
@@ -132,7 +139,8 @@ def test_json_is_json_and_says_what_it_was_made_from() -> None:
 def test_json_of_an_answer_with_holes_is_json(lab: Lab) -> None:
     """A venue without numbers, one that is not there: null, never NaN."""
     lab.fault("binance", "null")
-    lab.fault("okx", "status")
+    for venue in ("okx", "bybit", "htx"):
+        lab.fault(venue, "status")
     data = strict(run("snapshot", "BTCUSDT", "--json").expect(0).out)
     assert data["exchanges_data"]["binance"]["price"] is None
     assert data["dropped"]["okx"]["reason"] == "http_error"
@@ -171,8 +179,16 @@ def test_currency_converts() -> None:
 def test_spot_is_another_market(lab: Lab) -> None:
     data = strict(run("snapshot", "BTCUSDT", "--spot", "--json").expect(0).out)
     assert "spot" in data["instrument"]
-    assert data["answered"] == ["kraken"]
+    assert data["instrument"] == "BTC/USDT (spot)"
+    assert set(data["answered"]) == set(VENUES)
     assert any("XBTUSDT" in seen.path_qs for seen in lab.seen)
+
+
+def test_the_bundled_recording_holds_spot_too() -> None:
+    data = strict(run("snapshot", "BTC/USDT", "--replay", "--json").expect(0).out)
+    mids = [float(TRUTH.market(venue, "BTC", "spot", "USDT").mid) for venue in VENUES]
+    assert set(data["answered"]) == set(VENUES)
+    assert min(mids) < data["aggregated_price"] < max(mids)
 
 
 def test_venues_are_a_choice(lab: Lab) -> None:
@@ -208,19 +224,315 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         process.stdout.close()
         err = process.stderr.read().decode()
         process.wait(timeout=30)
-    assert "Traceback" not in err
-    assert "Exception ignored" not in err
+    assert err == ""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("words", [("--json",), ()])
+def test_a_full_disk_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(OFFLINE)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "xex", "snapshot", "BTCUSDT", "--replay", *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if "SYNTHETIC" not in line]
+    assert lines == ["xex: the output cannot be written: No space left on device"]
 
 
 def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"xex \d+\.\d+\.\d+\S*\n", run("--version").expect(0).out)
-    assert "snapshot" in run("--help").expect(0).out
+    overview = run("--help").expect(0).out
+    for command in ("snapshot", "books", "trades", "instruments", "venues", "record"):
+        assert re.search(rf"^ *{command}  ", overview, re.MULTILINE)
     text = run("snapshot", "--help").expect(0).out
     for option in ("--spot", "--perp", "--venues", "--json", "--csv", "--parquet", "--replay", "--timeout"):
         assert option in text
     bare = child(tmp_path)
     assert bare.code in {0, 2}
     assert "snapshot" in bare.out + bare.err
+
+
+# --- books, trades and instruments -------------------------------------------------------------------------------
+
+QUESTIONS = {"books": ("BTCUSDT",), "trades": ("BTCUSDT",), "instruments": ("BTC",), "snapshot": ("BTCUSDT",)}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_each_question_takes_a_bare_replay_anywhere(question: str) -> None:
+    symbol = QUESTIONS[question]
+    first = run(question, "--replay", *symbol).expect(0).out
+    assert run(question, *symbol, "--replay").expect(0).out == first
+    assert run(question, *symbol, "--replay", str(CASSETTE)).expect(0).out == first
+    assert run(question, "--replay", str(CASSETTE), *symbol).expect(0).out == first
+    assert all(venue in first for venue in VENUES)
+    assert "SYNTHETIC" in first
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("question", [*QUESTIONS, "venues"])
+def test_every_table_fits_and_cuts_nothing_off(question: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    replay = () if question == "venues" else (*QUESTIONS[question], "--replay")
+    lines = run(question, *replay).expect(0).out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert not re.search(r"\bnan\b", "\n".join(lines), re.IGNORECASE)
+    if width >= 80:
+        assert not any(line.endswith("…") for line in lines)
+
+
+@pytest.mark.parametrize("question", ["books", "trades", "instruments"])
+def test_json_csv_and_parquet_hold_the_same_rows(question: str, tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    words = (question, *QUESTIONS[question], "--replay")
+    data = strict(run(*words, "--json").expect(0).out)
+    done = run(*words, "--csv").expect(0)
+    rows = list(csv.DictReader(io.StringIO(done.out)))
+    assert "SYNTHETIC" in done.err
+    assert run(*words, "--parquet", str(tmp_path / "x.parquet")).expect(0).out == ""
+    frame = pd.read_parquet(tmp_path / "x.parquet")
+    assert set(data["asked"]) == set(data["answered"]) == {row["exchange"] for row in rows} == set(VENUES)
+    assert "synthetic" in data["recording"]["made_from"]
+    assert len(rows) == len(frame) == len(data["rows"])
+    assert list(rows[0]) == list(frame.columns) == list(data["rows"][0])
+    number = {"books": "size", "trades": "notional", "instruments": "taker_bps"}[question]
+    for row, plain, value in zip(rows, data["rows"], frame[number], strict=True):
+        assert float(row[number]) == plain[number] == value
+
+
+def test_the_books_are_those_of_the_venues(lab: Lab) -> None:
+    """Sums up to a distance from the price, which is the only venue's mid here, by hand."""
+    market = lab.truth.market("okx", "ADA", "linear")
+    data = strict(run("books", "ADAUSDT", "--venues", "okx", "--json").expect(0).out)
+    for side, levels in (("bid", market.bids), ("ask", market.asks)):
+        rows = [row for row in data["rows"] if row["side"] == side]
+        assert [row["price"] for row in rows] == [float(price) for price, _ in levels]
+        assert [row["size"] for row in rows] == pytest.approx([float(size) for _, size in levels], rel=1e-12)
+        for away, worth in data["venues"][0][side].items():
+            near = [price * size for price, size in levels if abs(price / market.mid - 1) * 10_000 <= int(away)]
+            assert worth == pytest.approx(float(sum(near)), rel=1e-9)
+    assert data["venues"][0]["bid"]["10"] < data["venues"][0]["bid"]["50"] < data["venues"][0]["bid"]["100"]
+    assert data["venues"][0]["spread_bps"] == pytest.approx(float(market.tick / market.mid) * 1e4)
+    assert data["venues"][0]["censored"] is False
+    assert data["venues"][0]["bid_reach_bps"] is None
+
+
+def test_the_ladder_is_the_best_of_all_venues() -> None:
+    lines = run("books", "BTCUSDT", "--replay", "--levels", "3").expect(0).out.splitlines()
+    top = next(place for place, line in enumerate(lines) if line.startswith("─")) + 1
+    assert [line.split()[0] for line in lines[top : top + 3]] == ["okx", "okx", "okx"]
+    for shown in ("96,526.8", "4.82", "96,502.6", "kraken"):
+        assert shown in lines[top]
+    assert lines[top + 3] == "the books cross by 2.51 bps before fees: okx bids 96,526.8, kraken asks 96,502.6"
+
+
+def test_books_in_another_currency() -> None:
+    usd = strict(run("books", "BTCUSDT", "--replay", "--json", "--currency", "USD").expect(0).out)
+    assert {row["currency"] for row in usd["rows"]} == {"USD"}
+    best = next(row["price"] for row in usd["rows"] if row["exchange"] == "okx" and row["side"] == "bid")
+    assert best == pytest.approx(96526.8 * float(TRUTH.usdt_usd), rel=3e-4)
+
+
+def test_a_venue_without_a_book_and_none_with_one(lab: Lab) -> None:
+    lab.fault("okx", "status", path="/api/v5/market/books")
+    done = run("books", "BTCUSDT", "--venues", "okx,bybit").expect(0)
+    assert "no book (http_error)" in done.out
+    alone = run("books", "BTCUSDT", "--venues", "okx").expect(1)
+    assert "okx: http_error" in alone.err
+    assert alone.out == ""
+
+
+def test_the_tape_is_the_venues_trades_newest_last(lab: Lab) -> None:
+    data = strict(run("trades", "BTCUSDT", "--json").expect(0).out)
+    for venue in VENUES:
+        rows = [row for row in data["rows"] if row["exchange"] == venue]
+        known = reversed(lab.truth.market("krakenfutures" if venue == "kraken" else venue, "BTC", "linear").trades)
+        assert [(row["price"], row["side"]) for row in rows] == [(float(one.price), one.side) for one in known]
+    times = [row["exchange_time"] for row in data["rows"]]
+    assert times == sorted(times)
+
+
+def test_only_the_last_trades() -> None:
+    every = list(csv.DictReader(io.StringIO(run("trades", "BTCUSDT", "--replay", "--csv").expect(0).out)))
+    last = list(csv.DictReader(io.StringIO(run("trades", "BTCUSDT", "--replay", "--csv", "--last", "7").out)))
+    assert len(every) == 60
+    assert [(row["exchange"], row["trade_id"]) for row in last] == [
+        (row["exchange"], row["trade_id"]) for row in every[-7:]
+    ]
+    shown = run("trades", "BTCUSDT", "--replay", "--last", "7").expect(0).out
+    assert "BTCUSDT: the last 7 of 60 trades, 2026-11-22" in shown
+    assert len([line for line in shown.splitlines() if line.startswith("11:59:")]) == 7
+    assert "11:59:59.800  okx      sell   96,526.8" in shown
+    assert "the last 20 of 60 trades" in run("trades", "BTCUSDT", "--replay").expect(0).out
+
+
+@pytest.mark.parametrize(
+    ("text", "venue", "ids"),
+    [
+        ("BTC", "okx", {"BTC-USDT", "BTC-USDT-SWAP"}),
+        ("btcusdt", "htx", {"btcusdt", "BTC-USDT"}),
+        ("BTC/USDT", "kraken", {"XBTUSDT"}),
+        ("BTC/USDT:USDT", "bybit", {"BTCUSDT"}),
+        ("xbt", "kraken", {"XXBTZUSD", "XBTUSDT", "PF_XBTUSD"}),
+        ("PF_XBTUSD", "kraken", {"PF_XBTUSD"}),
+        ("okx:BTC-USDT-SWAP", "okx", {"BTC-USDT-SWAP"}),
+        ("kraken:", "kraken", set()),
+    ],
+)
+def test_instruments_are_found_by_what_people_type(text: str, venue: str, ids: set[str]) -> None:
+    rows = strict(run("instruments", text, "--replay", "--json").expect(0).out)["rows"]
+    found = {row["id"] for row in rows if row["exchange"] == venue}
+    assert found == ids if ids else len(found) == 22
+    if ":" in text and not text.startswith("BTC"):
+        assert {row["exchange"] for row in rows} == {venue}
+
+
+def test_the_rules_of_an_instrument_are_the_venues() -> None:
+    market = TRUTH.market("okx", "DOGE", "linear")
+    (row,) = strict(run("instruments", "DOGE-USDT-SWAP", "--replay", "--perp", "--json").expect(0).out)["rows"]
+    assert (row["tick"], row["lot"], row["contract_size"]) == (0.00001, 10, 1000)
+    assert (row["tick"], row["lot"], row["contract_size"]) == tuple(
+        map(float, (market.tick, market.lot, market.contract_size))
+    )
+    assert row["active"] is True
+    shown = run("instruments", "DOGE-USDT-SWAP", "--replay").expect(0).out
+    for text in ("0.00001", "1,000", "perp", "5.00", "fees published"):
+        assert text in shown
+
+
+def test_a_long_list_is_cut_in_the_table_alone() -> None:
+    shown = run("instruments", "--replay").expect(0).out
+    assert "78 instruments" in shown
+    assert "and 38 more" in shown
+    assert len(list(csv.DictReader(io.StringIO(run("instruments", "--replay", "--csv").out)))) == 78
+    assert "more:" not in run("instruments", "--replay", "--spot", "--venues", "okx").expect(0).out
+
+
+@pytest.mark.parametrize("question", ["books", "trades", "instruments"])
+def test_a_venue_that_fails_is_named_whatever_the_output(question: str, lab: Lab) -> None:
+    lab.fault("htx", "status")
+    words = (question, *QUESTIONS[question])
+    for shown in (run(*words).expect(0).out, run(*words, "--csv").expect(0).err):
+        assert "htx is left out, http_error" in shown.replace("\n", " ")
+    data = strict(run(*words, "--json").expect(0).out)
+    assert data["dropped"]["htx"]["reason"] == "http_error"
+    assert "htx" not in {row["exchange"] for row in data["rows"]}
+
+
+@pytest.mark.parametrize("question", ["books", "trades", "instruments"])
+def test_when_nobody_answers_each_question_says_so(question: str, lab: Lab) -> None:
+    for venue in VENUES:
+        lab.fault(venue, "status")
+    done = run(question, *QUESTIONS[question], "--csv").expect(1)
+    for venue in VENUES:
+        assert f"  {venue}: " in done.err
+    assert done.out == ""
+
+
+def test_json_can_hold_the_explanation() -> None:
+    told = strict(run("snapshot", "BTCUSDT", "--replay", "--json", "--explain").expect(0).out)["explanation"]
+    assert "BTCUSDT was taken to mean BTC/USDT:USDT (linear perpetual)" in told
+    assert "explanation" not in strict(run("snapshot", "BTCUSDT", "--replay", "--json").expect(0).out)
+    assert "BTCUSDT was taken to mean" in run("snapshot", "BTCUSDT", "--replay", "--csv", "--explain").expect(0).err
+
+
+# --- venues ------------------------------------------------------------------------------------------------------
+
+
+def test_venues_are_the_installed_ones_and_nobody_is_asked(tmp_path: Path) -> None:
+    done = child(tmp_path, "venues", "--json").expect(0)
+    data = strict(done.out)
+    pairs = [(row["venue"], row["market"]) for row in data["rows"]]
+    assert sorted(pairs) == sorted((venue, market) for venue in VENUES for market in ("perp", "spot"))
+    assert all(row["ticker"] and row["order_book"] and row["trades"] for row in data["rows"])
+    assert {row["package"].split()[0] for row in data["rows"]} == {"xex"}
+    assert not list((tmp_path / "cache").rglob("*"))
+
+
+def test_venues_say_whether_a_key_is_set_and_never_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OKX_API_KEY", "very-secret")
+    monkeypatch.setenv("EXCHANGE_PRIORITY_HTX", "7")
+    path = tmp_path / "venues.parquet"
+    written = [run("venues", *words).expect(0).out for words in ((), ("--json",), ("--csv",))]
+    run("venues", "--parquet", str(path)).expect(0)
+    assert not any("very-secret" in text for text in written)
+    assert b"very-secret" not in path.read_bytes()
+    rows = strict(written[1])["rows"]
+    assert {row["venue"] for row in rows if row["key"]} == {"okx"}
+    assert {row["priority"] for row in rows if row["venue"] == "htx"} == {7}
+    assert re.search(r"^okx +perp +yes +yes +yes +yes +1 ", written[0], re.MULTILINE)
+    assert len(list(csv.DictReader(io.StringIO(written[2])))) == len(rows)
+
+
+def test_a_connector_that_cannot_be_loaded_is_named_beside_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import EntryPoint
+
+    from xex.access import registry
+
+    points = {**registry.installed(), "acme": EntryPoint("acme", "acme_connector:Acme", registry.GROUP)}
+    monkeypatch.setattr(registry, "installed", lambda: points)
+    done = run("venues").expect(0)
+    assert "the connector 'acme' (acme_connector:Acme) cannot be imported" in done.out.replace("\n", " ")
+    assert all(venue in done.out for venue in VENUES)
+
+
+# --- recording ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_recorded_can_be_replayed(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "my run.json"
+    done = run("record", "ADAUSDT", "BTC/USDT", "ADAUSDT", "--out", str(path)).expect(0)
+    count = len(json.loads(path.read_text())["interactions"])
+    assert f"{path}: {count} requests, " in done.out
+    assert f"  xex snapshot ADAUSDT --replay '{path}'" in done.out.splitlines()
+    assert len(lab.seen) == count
+    lab.seen.clear()
+    for symbol in ("ADAUSDT", "BTC/USDT"):
+        for question in ("snapshot", "books", "trades"):
+            data = strict(run(question, symbol, "--json", "--replay", str(path)).expect(0).out)
+            assert set(data["answered"]) == set(VENUES)
+    assert not lab.seen
+
+
+def test_a_recording_is_not_overwritten_unless_asked(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_text("mine")
+    assert "--force" in run("record", "BTCUSDT", "--out", str(path)).expect(2).err
+    assert path.read_text() == "mine"
+    assert not lab.seen
+    lab.fault("htx", "status")
+    done = run("record", "BTCUSDT", "--spot", "--force", "--out", str(path)).expect(0)
+    assert "BTCUSDT: htx is left out, http_error: HTTP 500" in done.out
+    assert f"  xex snapshot BTCUSDT --spot --replay {path}" in done.out
+    assert strict(run("snapshot", "BTCUSDT", "--spot", "--json", "--replay", str(path)).out)["recording"]
+
+
+def test_where_nobody_answers_no_recording_is_left(lab: Lab, tmp_path: Path) -> None:
+    for venue in VENUES:
+        lab.fault(venue, "status")
+    done = run("record", "BTCUSDT", "--out", str(tmp_path / "run.json")).expect(1)
+    assert "okx: http_error" in done.err
+    assert "run.json was not written" in done.err
+    run("record", "NOSUCHUSDT", "--out", str(tmp_path / "run.json"), "--venues", "nowhere").expect(2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_recording_that_cannot_be_written_is_named(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    done = run("record", "BTCUSDT", "--venues", "okx", "--out", str(tmp_path / "run.json")).expect(2)
+    assert "run.json cannot be written: No space left on device" in done.err
+    assert lab.seen
+    assert not list(tmp_path.iterdir())
 
 
 # --- bad usage: exit 2, one line that helps ------------------------------------------------------------------------
@@ -237,7 +549,7 @@ def test_version_and_help(tmp_path: Path) -> None:
         (("snapshot", "BTCUSDT", "--replay", "--timeout", "nan"), "nan"),
         (("snapshot", "BTCUSDT", "--replay", "--timeout", "inf"), "inf"),
         (("snapshot", "BTCUSDT", "--replay", "--timeout", "soon"), "--timeout"),
-        (("snapshot", "BTCUSDT", "--replay", "--venues", "binance,nowhere"), "binance, kraken, okx"),
+        (("snapshot", "BTCUSDT", "--replay", "--venues", "binance,nowhere"), "binance, bybit, htx, kraken, okx"),
         (("snapshot", "BTCUSDT", "--replay", "--venues", ","), "venue"),
         (("snapshot", "BTCUSDT", "--replay", "--currency", "EUR"), "USDT"),
         (("snapshot", "BTCUSDT", "--replay", "absent.json"), "absent.json"),
@@ -247,6 +559,20 @@ def test_version_and_help(tmp_path: Path) -> None:
         (("snapshot", "BTC/USDT:USDT", "--spot", "--replay"), "BTC/USDT:USDT"),
         (("snapshot", "$$$", "--replay"), "$$$"),
         (("snapshot", "nowhere:BTCUSDT", "--replay"), "nowhere"),
+        (("books", "BTCUSDT", "--replay", "--levels", "0"), "--levels"),
+        (("books", "BTCUSDT", "--json", "--parquet", "x"), "--json, --csv and --parquet"),
+        (("trades", "BTCUSDT", "--replay", "--last", "-3"), "--last"),
+        (("trades", "BTCUSDT", "--spot", "--perp"), "--spot and --perp"),
+        (("trades", "BTC-USDT", "--replay"), "BTC-USDT"),
+        (("instruments", "--replay", "absent.json"), "absent.json"),
+        (("instruments", "BTX", "--replay"), "near: BTC"),
+        (("instruments", "ETH/USTD", "--replay"), "ETH/USDT"),
+        (("instruments", "???", "--replay"), "???"),
+        (("instruments", "--replay", "--venues", "nowhere"), "nowhere"),
+        (("venues", "--json", "--csv"), "--json, --csv and --parquet"),
+        (("record", "BTCUSDT"), "--out"),
+        (("record", "--out", "x.json"), "SYMBOL"),
+        (("record", "BTCUSDT", "--out", __file__), "--force"),
         (("snapshot",), "SYMBOL"),
         (("snapshot", "BTCUSDT", "--nonsense"), "--nonsense"),
         (("nonsense",), "nonsense"),

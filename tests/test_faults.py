@@ -1,35 +1,50 @@
-"""Every fault of every venue: the others answer in time, the faulty one is named with a reason that fits."""
+"""Every fault of every venue: the others answer in time, the faulty one is named with a reason that fits.
+
+Bodies made at random are tried by the twentieth part; ``XEX_FULL=1`` tries all of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import json
+import logging
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 import aiohttp
 import pytest
+from tenacity import wait_random_exponential
 
+from tests import oracle
 from tests.conftest import VENUES, ManagerFor, configured
+from tests.expected import row_of
 from tests.lab import FAULTS, Lab, default_truth, running_lab
-from xex.access import budgets
+from xex.access import budgets, registry, transport
 from xex.answer import CrossExchangeData
 from xex.config import ExchangeConfig
-from xex.errors import Dropped, NoVenueAnswered
+from xex.errors import Drop, Dropped, NoVenueAnswered
 from xex.manager import ExchangeManager
 
-SYMBOL = "BTCUSDT"
+SYMBOL, SPOT = "BTCUSDT", "BTC/USDT"
 DEADLINE_S = 0.4
+# Where everything was asked before, so that one request each is all it takes.
+WARM_S = 0.25
 GRACE_S = 0.15
 TRUTH = default_truth()
 BTC_MID = TRUTH.market("binance", "BTC").mid
+FULL = bool(os.environ.get("XEX_FULL"))
 
 # Kraken lists perpetuals in USD only, so its futures make the row and its spot books only the rate.
-PLACES = ("binance", "okx", "kraken", "krakenfutures")
+PLACES = ("binance", "okx", "kraken", "krakenfutures", "bybit", "htx")
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "stale": {"seconds": 600},
@@ -73,12 +88,42 @@ UNUSED: dict[str, dict[str, set[str]]] = {
     "stale": {"kraken": set(), "krakenfutures": set(), "": {"stale"}},
     "skew": {"": set()},
 }
+# In spot markets Binance and Kraken date no quote; HTX sends all tickers whatever is asked, the others one.
+SPOT_REASONS = {
+    "stale": {"binance": set(), "kraken": set(), "": {"stale"}},
+    "empty_book": {"": {"last_only"}},
+    "wrong_symbol": {"htx": {"suspect"}, "": {"bad_payload"}},
+    "missing_key": {"kraken": {"no_quote"}, "": {"bad_payload"}},
+    # Kraken's spot market locks out in words of its own.
+    "banned": {"binance": {"banned"}, "kraken": {"rate_limited", "banned"}, "": {"restricted", "banned"}},
+}
+# The venue answered, and these say why its row does not count.
+OF_A_ROW = {"crossed", "last_only", "no_rate", "no_quote", "suspect", "stale"}
+SPOT_KINDS = (
+    *("status", "html", "truncated", "no_rows", "missing_key", "reset", "hang", "rate_limited", "banned"),
+    *("venue_error", "crossed", "empty_book", "null", "negative", "wrong_symbol", "stale", "skew"),
+)
+KINDS = sorted(set(LOST) | set(UNUSED))
 ALONE = {"bomb"}  # decompressed and packed in one process; it has a test of its own
 
+_installed = cache(registry.installed)
 
-def allowed(kind: str, place: str) -> set[str]:
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Search for connectors once, hardly wait between tries, and spare the collector what the tests before left.
+
+    All this would be most of these tests' time: each of them collects garbage to see that nothing was forgotten.
+    """
+    gc.freeze()
+    monkeypatch.setattr(registry, "installed", _installed)
+    monkeypatch.setattr(transport._Wait, "_jitter", wait_random_exponential(multiplier=0.001, max=0.01))
+
+
+def allowed(kind: str, place: str, symbol: str = SYMBOL) -> set[str]:
     """Return the reasons that fit, none where the venue must stay."""
-    table = LOST.get(kind) or UNUSED[kind]
+    own = SPOT_REASONS.get(kind) if symbol == SPOT else None
+    table = own or LOST.get(kind) or UNUSED[kind]
     return table.get(place, table[""])
 
 
@@ -86,38 +131,73 @@ def venue_of(place: str) -> str:
     return "kraken" if place == "krakenfutures" else place
 
 
-def numbers(snap: CrossExchangeData) -> dict[str, float]:
-    """Return what a dropped venue may not move. Two venues weigh the same, so that ages do not matter."""
+@contextmanager
+def about(case: str) -> Iterator[None]:
+    """Name the case in which an assertion of a loop fails."""
+    try:
+        yield
+    except AssertionError as failure:
+        failure.add_note(case)
+        raise
+
+
+def beside(venue: str) -> tuple[str, str]:
+    """Return a venue and another one, where two are enough."""
+    return venue, "binance" if venue == "okx" else "okx"
+
+
+def heal(lab: Lab) -> None:
+    """Take back all faults, and what the venues have noted about us."""
+    lab.heal()
+    lab._weights.clear()
+    budgets.PROCESS._ledgers.clear()
+    budgets.PROCESS._pauses.clear()
+
+
+STEADY = ("bid", "ask", "last", "bid_size", "ask_size", "high", "low", "open", "base_volume", "quote_volume", "fx_rate")
+
+
+def steady(snap: CrossExchangeData, without: str) -> dict[str, Any]:
+    """Return what another venue's fault may not move and time does not."""
+    rows = snap.frame[snap.frame["exchange"] != without]
     return {
-        "price": snap.aggregated_price,
-        "price_variance": snap.price_variance,
-        "dispersion_bps": snap.dispersion_bps,
         "liquidity": snap.liquidity_score,
         "books": snap.liquidity_books[0],
+        **{f"{row['exchange']} {name}": row[name] for row in rows.to_dict("records") for name in STEADY},
     }
+
+
+def judged(snap: CrossExchangeData) -> oracle.RobustPrice:
+    """Return the oracle's price of the rows, at their ages."""
+    rows: list[dict[Any, Any]] = snap.frame.to_dict("records")
+    return oracle.robust(
+        [{**row, "age_s": row["age_ms"] / 1e3, "rate_missing": row["fx_rate"] != row["fx_rate"]} for row in rows]
+    )
 
 
 def volumes(snap: CrossExchangeData) -> dict[str, float]:
     return {"base": snap.volume_total, "quote": snap.volume_total_quote}
 
 
-_baselines: dict[str, CrossExchangeData] = {}
+_baselines: dict[tuple[str, ...], CrossExchangeData] = {}
 
 
-async def without(venue: str) -> CrossExchangeData:
+async def without(venue: str, symbol: str = SYMBOL, *, of: tuple[str, ...] = VENUES) -> CrossExchangeData:
     """Return the answer of the same world asked of the other venues only."""
-    if venue not in _baselines:
-        others = [name for name in VENUES if name != venue]
+    key = (symbol, *(name for name in of if name != venue))
+    if key not in _baselines:
         async with Lab(TRUTH) as lab, ExchangeManager(cache=False) as xm:
-            for name in others:
+            for name in key[1:]:
                 assert xm.add_exchange(ExchangeConfig(name, name, base_url=lab.url(name)))
-            _baselines[venue] = await xm.get_cross_exchange_ticker(SYMBOL)
-    return _baselines[venue]
+            _baselines[key] = await xm.get_cross_exchange_ticker(symbol)
+    return _baselines[key]
 
 
-async def asked(xm: ExchangeManager, *, deadline: float = DEADLINE_S) -> tuple[CrossExchangeData, float]:
+async def asked(
+    xm: ExchangeManager, symbol: str = SYMBOL, *, deadline: float = DEADLINE_S
+) -> tuple[CrossExchangeData, float]:
     started = time.perf_counter()
-    snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=deadline)
+    snap = await xm.get_cross_exchange_ticker(symbol, deadline=deadline)
     return snap, time.perf_counter() - started
 
 
@@ -126,29 +206,11 @@ def flags_of(snap: CrossExchangeData, exchange: str) -> list[str]:
     return str(snap.columns["flags"][row]).split(",")
 
 
-def test_the_tables_name_every_fault() -> None:
-    assert set(LOST) | set(UNUSED) | ALONE == set(FAULTS)
-    names = {str(reason) for reason in Dropped} - {"internal"}
-    assert all(reasons <= names for table in (LOST, UNUSED) for by in table.values() for reasons in by.values())
-
-
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("kind", sorted(set(LOST) | set(UNUSED)))
-async def test_one_faulty_venue_costs_itself_only(
-    kind: str, place: str, warm: bool, lab: Lab, manager_for: ManagerFor
-) -> None:
-    venue, expected = venue_of(place), await without(venue_of(place))
-    xm = manager_for(lab)
-    if warm:
-        await xm.get_cross_exchange_ticker(SYMBOL)
-    lab.fault(place, kind, **ARGUMENTS.get(kind, {}))
-    snap, seconds = await asked(xm)
-    reasons = allowed(kind, place)
-    assert seconds <= DEADLINE_S + GRACE_S
+def assert_alone(snap: CrossExchangeData, expected: CrossExchangeData, venue: str, reasons: set[str]) -> None:
+    """Fail unless a venue's fault cost that venue alone, and all is as if it had not been asked."""
     assert set(snap.dropped) == ({venue} if reasons else set())
     assert {"internal", ""}.isdisjoint(map(str, snap.dropped.values()))
-    assert set(VENUES) - {venue} <= set(snap.answered)
+    assert [name for name in snap.answered if name != venue] == expected.answered
     if not reasons:
         assert venue in snap.answered
         assert snap.exchanges_data[venue]["weight"] > 0
@@ -158,17 +220,103 @@ async def test_one_faulty_venue_costs_itself_only(
     assert drop.detail
     assert "Traceback" not in drop.detail
     assert "127.0.0.1" not in drop.detail
-    assert numbers(snap) == pytest.approx(numbers(expected), rel=1e-9)
-    if kind in LOST:
+    found, want = steady(snap, venue), steady(expected, venue)
+    # A score is what lies near the price, and the price moves with the ages.
+    assert found.pop("liquidity") == pytest.approx(want.pop("liquidity"), rel=1e-5)
+    assert found == pytest.approx(want, rel=1e-9, nan_ok=True)
+    oracle_s = judged(snap)
+    assert snap.aggregated_price == pytest.approx(oracle_s.price, rel=1e-9)
+    assert snap.price_variance == pytest.approx(oracle_s.price_variance, rel=1e-9)
+    assert snap.dispersion_bps == pytest.approx(oracle_s.dispersion_bps, rel=1e-9)
+    assert snap.aggregated_price == pytest.approx(expected.aggregated_price, rel=1e-6)
+    lost = str(drop) not in OF_A_ROW
+    if lost:
         assert venue not in snap.answered
         assert venue in snap.volume_partial
     else:
         assert snap.exchanges_data[venue]["weight"] == 0
-    if kind in LOST or str(drop) in {"stale", "suspect"}:
+    if lost or str(drop) in {"stale", "suspect"}:
         assert volumes(snap) == pytest.approx(volumes(expected), rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", sorted(set(LOST) | set(UNUSED)))
+def test_the_tables_name_every_fault() -> None:
+    assert set(LOST) | set(UNUSED) | ALONE == set(FAULTS)
+    assert set(SPOT_KINDS) <= set(KINDS)
+    names = {str(reason) for reason in Dropped} - {"internal"}
+    assert all(
+        reasons <= names for table in (LOST, UNUSED, SPOT_REASONS) for by in table.values() for reasons in by.values()
+    )
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_one_faulty_venue_costs_itself_only(kind: str, place: str, lab: Lab, manager_for: ManagerFor) -> None:
+    """Asked for the first time, instruments and clock included."""
+    venue = venue_of(place)
+    three = (*beside(venue), "binance" if venue == "kraken" else "kraken")
+    expected = await without(venue, of=three)
+    lab.fault(place, kind, **ARGUMENTS.get(kind, {}))
+    snap, seconds = await asked(manager_for(lab, venues=three))
+    assert seconds <= DEADLINE_S + GRACE_S
+    assert_alone(snap, expected, venue, allowed(kind, place))
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_venue_that_answered_may_fail_in_any_way_and_comes_back(
+    place: str, lab: Lab, manager_for: ManagerFor
+) -> None:
+    expected, xm = await without(venue_of(place)), manager_for(lab)
+    for kind in KINDS:
+        with about(f"before {kind}"):
+            assert (await asked(xm, deadline=2))[0].dropped == {}
+        lab.fault(place, kind, **ARGUMENTS.get(kind, {}))
+        snap, seconds = await asked(xm, deadline=WARM_S)
+        with about(kind):
+            assert seconds <= WARM_S + GRACE_S
+            assert_alone(snap, expected, venue_of(place), allowed(kind, place))
+        heal(lab)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_so_it_is_with_spot_markets(venue: str, lab: Lab, manager_for: ManagerFor) -> None:
+    expected, xm = await without(venue, SPOT), manager_for(lab)
+    for kind in SPOT_KINDS:
+        with about(f"before {kind}"):
+            assert (await asked(xm, SPOT, deadline=2))[0].dropped == {}
+        lab.fault(venue, kind, **ARGUMENTS.get(kind, {}))
+        snap, seconds = await asked(xm, SPOT, deadline=WARM_S)
+        with about(kind):
+            assert seconds <= WARM_S + GRACE_S
+            assert_alone(snap, expected, venue, allowed(kind, venue, SPOT))
+        heal(lab)
+
+
+ROW_KINDS = ("status", "hang", "no_rows", "venue_error", "rate_limited", "null")
+
+
+@pytest.mark.parametrize("question", ["books", "trades"])
+@pytest.mark.parametrize("symbol", [SYMBOL, SPOT])
+async def test_books_and_tapes_hold_the_other_venues_rows(
+    symbol: str, question: str, lab: Lab, manager_for: ManagerFor
+) -> None:
+    xm = manager_for(lab)
+    names = ["exchange", "side", "price", "size"]
+    whole = (await getattr(xm, question)(symbol, deadline=2))[names]
+    for venue in VENUES:
+        want = sorted(whole[whole["exchange"] != venue].itertuples(index=False, name=None))
+        for kind in ROW_KINDS:
+            lab.fault(venue, kind)
+            frame = await getattr(xm, question)(symbol, deadline=0.15)
+            with about(f"{venue} {kind}"):
+                assert frame.attrs["asked"] == list(VENUES)
+                assert set(frame.attrs["dropped"]) == {venue}
+                reason = frame.attrs["dropped"][venue].partition(":")[0]
+                assert reason in (allowed(kind, venue) if kind in LOST else {"bad_payload"})
+                assert sorted(frame[names].itertuples(index=False, name=None)) == want
+            heal(lab)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_faults_of_the_rate_source_cost_a_source(kind: str, lab: Lab, manager_for: ManagerFor) -> None:
     """Kraken's spot books only convert; the perpetuals of the others give the rate without them."""
     xm = manager_for(lab)
@@ -187,30 +335,36 @@ async def test_faults_of_the_rate_source_cost_a_source(kind: str, lab: Lab, mana
 
 ENDPOINT_FAULTS = ("hang", "slow_drip", "status", "html", "truncated", "no_rows", "venue_error", "reset", "nan_literal")
 BOOKS = {
-    "binance": "/fapi/v1/depth",
-    "okx": "/api/v5/market/books",
-    "kraken": "/derivatives/api/v3/orderbook",
-}
-CLOCKS = {"binance": "/fapi/v1/time", "okx": "/api/v5/public/time", "kraken": "/0/public/Time"}
+    "binance": "/fapi/v1/depth", "okx": "/api/v5/market/books", "kraken": "/derivatives/api/v3/orderbook",
+    "bybit": "/v5/market/orderbook", "htx": "/linear-swap-ex/market/depth",
+}  # fmt: skip
+CLOCKS = {
+    "binance": "/fapi/v1/time", "okx": "/api/v5/public/time", "kraken": "/0/public/Time", "bybit": "/v5/market/time",
+    "htx": "/v1/common/timestamp",
+}  # fmt: skip
 INSTRUMENTS = {
-    "binance": "/fapi/v1/exchangeInfo",
-    "okx": "/api/v5/public/instruments",
-    "kraken": "/derivatives/api/v3/instruments",
-}
+    "binance": "/fapi/v1/exchangeInfo", "okx": "/api/v5/public/instruments",
+    "kraken": "/derivatives/api/v3/instruments", "bybit": "/v5/market/instruments-info",
+    "htx": "/linear-swap-api/v1/swap_contract_info",
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ENDPOINT_FAULTS)
 @pytest.mark.parametrize("venue", VENUES)
-async def test_without_a_book_the_ticker_counts(venue: str, kind: str, lab: Lab, manager_for: ManagerFor) -> None:
+async def test_without_a_book_the_ticker_counts(venue: str, lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
-    lab.fault(venue, kind, path=BOOKS[venue])
-    snap, seconds = await asked(xm)
-    assert seconds <= DEADLINE_S + GRACE_S
-    assert snap.dropped == {}
-    assert snap.exchanges_data[venue]["weight"] > 0
-    assert any(flag.startswith("no_book:") for flag in flags_of(snap, venue))
-    assert "no_book:internal" not in flags_of(snap, venue)
-    assert snap.liquidity_books == (2, 3)
+    await asked(xm, deadline=2)
+    for kind in ENDPOINT_FAULTS:
+        fault = lab.fault(venue, kind, path=BOOKS[venue])
+        snap, seconds = await asked(xm, deadline=WARM_S)
+        with about(kind):
+            assert fault.hits
+            assert seconds <= WARM_S + GRACE_S
+            assert snap.dropped == {}
+            assert snap.exchanges_data[venue]["weight"] > 0
+            assert any(flag.startswith("no_book:") for flag in flags_of(snap, venue))
+            assert "no_book:internal" not in flags_of(snap, venue)
+            assert snap.liquidity_books == (4, 5)
+        heal(lab)
 
 
 @pytest.mark.parametrize("kind", ENDPOINT_FAULTS)
@@ -227,14 +381,15 @@ async def test_half_of_a_ticker_is_flagged(path: str, kind: str, lab: Lab, manag
     assert snap.volume_partial == (["binance"] if path.endswith("24hr") else [])
 
 
-@pytest.mark.parametrize("kind", ENDPOINT_FAULTS)
+@pytest.mark.parametrize("kind", [kind for kind in ENDPOINT_FAULTS if kind not in {"no_rows", "nan_literal"}])
 @pytest.mark.parametrize("venue", VENUES)
 async def test_a_clock_that_cannot_be_read_costs_nothing(
     venue: str, kind: str, lab: Lab, manager_for: ManagerFor
 ) -> None:
-    xm = manager_for(lab)
-    lab.fault(venue, kind, path=CLOCKS[venue])
+    xm = manager_for(lab, venues=beside(venue))
+    fault = lab.fault(venue, kind, path=CLOCKS[venue])
     snap, seconds = await asked(xm)
+    assert fault.hits
     assert seconds <= DEADLINE_S + GRACE_S
     assert snap.dropped == {}
     assert snap.aggregated_price == snap.aggregated_price
@@ -246,7 +401,7 @@ async def test_without_instruments_a_venue_is_named_and_later_recovers(
     venue: str, kind: str, lab: Lab, manager_for: ManagerFor
 ) -> None:
     """Also: once the instruments are known, their list may fail."""
-    xm = manager_for(lab, timeout_s=DEADLINE_S / 2)
+    xm = manager_for(lab, venues=beside(venue), timeout_s=WARM_S / 2)
     lab.fault(venue, kind, path=INSTRUMENTS[venue])
     snap, seconds = await asked(xm)
     assert seconds <= DEADLINE_S + GRACE_S
@@ -255,9 +410,10 @@ async def test_without_instruments_a_venue_is_named_and_later_recovers(
     lab.heal()
     healed, _ = await asked(xm, deadline=2.0)
     assert healed.dropped == {}
-    lab.fault(venue, kind, path=INSTRUMENTS[venue])
+    fault = lab.fault(venue, kind, path=INSTRUMENTS[venue])
     again, _ = await asked(xm)
     assert again.dropped == {}
+    assert not fault.hits
 
 
 @pytest.mark.parametrize("kind", ENDPOINT_FAULTS)
@@ -287,10 +443,13 @@ async def test_a_book_of_another_pair_is_no_rate(lab: Lab, manager_for: ManagerF
 # --- lies ----------------------------------------------------------------------------------------------------
 
 
+DATED = tuple(venue for venue in VENUES if venue != "kraken")
+
+
 @pytest.mark.parametrize("seconds", [-30, 30, 3600, -3600])
 @pytest.mark.parametrize("venue", VENUES)
 async def test_a_clock_that_is_off_is_corrected(venue: str, seconds: int, lab: Lab, manager_for: ManagerFor) -> None:
-    xm = manager_for(lab)
+    xm = manager_for(lab, venues=beside(venue))
     lab.fault(venue, "skew", seconds=seconds)
     for _ in range(2):
         snap, _ = await asked(xm, deadline=2.0)
@@ -300,7 +459,7 @@ async def test_a_clock_that_is_off_is_corrected(venue: str, seconds: int, lab: L
         assert snap.exchanges_data[venue]["weight"] > 0
 
 
-@pytest.mark.parametrize("venue", ["binance", "okx"])
+@pytest.mark.parametrize("venue", DATED)
 async def test_quotes_of_the_future_are_not_older_than_now(venue: str, lab: Lab, manager_for: ManagerFor) -> None:
     """The quote is dated a minute ahead, the venue's clock is right."""
     xm = manager_for(lab)
@@ -311,7 +470,7 @@ async def test_quotes_of_the_future_are_not_older_than_now(venue: str, lab: Lab,
     assert "internal" not in map(str, snap.dropped.values())
 
 
-@pytest.mark.parametrize("venue", ["binance", "okx"])
+@pytest.mark.parametrize("venue", DATED)
 @pytest.mark.parametrize(("seconds", "dropped"), [(9, False), (11, True), (600, True), (86_400, True)])
 async def test_old_quotes_and_their_volume_do_not_count(
     venue: str, seconds: int, dropped: bool, lab: Lab, manager_for: ManagerFor
@@ -321,29 +480,29 @@ async def test_old_quotes_and_their_volume_do_not_count(
     snap, _ = await asked(xm, deadline=2.0)
     assert snap.exchanges_data[venue]["age_ms"] == pytest.approx(1000 * seconds, abs=300)
     assert [str(reason) for reason in snap.dropped.values()] == (["stale"] if dropped else [])
-    volume = sum(TRUTH.market(name, "BTC").base_volume for name in ("binance", "okx"))
-    volume += TRUTH.market("krakenfutures", "BTC").base_volume
+    counted = [name for name in VENUES if not dropped or name != venue]
+    volume = sum(TRUTH.market(row_of(name, "linear"), "BTC", "linear").base_volume for name in counted)
     if dropped:
-        volume -= TRUTH.market(venue, "BTC").base_volume
         assert f"{seconds}" in snap.dropped[venue].detail
     assert snap.volume_total == pytest.approx(float(volume), rel=1e-9)
 
 
 async def test_a_stale_majority_is_no_price(lab: Lab, manager_for: ManagerFor) -> None:
-    """Both dated venues are frozen: what is left is one venue, and the answer says so."""
+    """All dated venues are frozen: what is left is one venue, and the answer says so."""
     xm = manager_for(lab)
-    lab.fault("binance", "stale", seconds=600)
-    lab.fault("okx", "stale", seconds=600)
+    for venue in DATED:
+        lab.fault(venue, "stale", seconds=600)
     snap, _ = await asked(xm)
-    assert {name: str(drop) for name, drop in snap.dropped.items()} == {"binance": "stale", "okx": "stale"}
+    assert {name: str(drop) for name, drop in snap.dropped.items()} == dict.fromkeys(DATED, "stale")
     assert "single_source" in snap.flags
     assert snap.exchanges_data["kraken"]["weight"] == 1
 
 
-async def test_two_liars_cannot_outvote_their_own_disagreement(lab: Lab, manager_for: ManagerFor) -> None:
-    """Three prices far apart have no majority: no price is better than any of them."""
+async def test_liars_cannot_outvote_their_own_disagreement(lab: Lab, manager_for: ManagerFor) -> None:
+    """Five prices far apart have no majority: no price is better than any of them."""
     xm = manager_for(lab)
     lab.truth = TRUTH.with_premium("binance", "BTC", 500).with_premium("okx", "BTC", -500)
+    lab.truth = lab.truth.with_premium("bybit", "BTC", 250).with_premium("htx", "BTC", -250)
     snap, _ = await asked(xm)
     assert "disagree" in snap.flags
     assert snap.aggregated_price != snap.aggregated_price
@@ -351,25 +510,40 @@ async def test_two_liars_cannot_outvote_their_own_disagreement(lab: Lab, manager
     assert snap.arbitrage_opportunities == []
 
 
+async def test_two_liars_are_outvoted(lab: Lab, manager_for: ManagerFor) -> None:
+    """Three of five agree, and nobody earns from the other two."""
+    xm = manager_for(lab)
+    lab.truth = TRUTH.with_premium("binance", "BTC", 500).with_premium("okx", "BTC", -500)
+    snap, _ = await asked(xm)
+    assert {name: str(drop) for name, drop in snap.dropped.items()} == {"binance": "suspect", "okx": "suspect"}
+    others = [float(TRUTH.market(name, "BTC").mid) for name in ("bybit", "htx")]
+    assert min(others) * 0.9995 < snap.aggregated_price < max(others)
+    assert snap.arbitrage_opportunities == []
+
+
 @pytest.mark.parametrize("kind", ["crossed", "wrong_symbol", "stale", "negative", "null"])
 async def test_lies_make_no_opportunity(kind: str, lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
-    lab.fault("okx", kind, **ARGUMENTS.get(kind, {}))
-    snap, _ = await asked(xm)
-    assert snap.arbitrage_opportunities == []
+    for venue in VENUES:
+        lab.fault(venue, kind, **ARGUMENTS.get(kind, {}))
+        snap, _ = await asked(xm)
+        with about(venue):
+            assert snap.arbitrage_opportunities == []
+        heal(lab)
 
 
 # --- more than one ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["hang", "status", "reset", "html", "null", "banned"])
-async def test_two_faulty_venues_leave_one_that_says_so(kind: str, lab: Lab, manager_for: ManagerFor) -> None:
+async def test_four_faulty_venues_leave_one_that_says_so(kind: str, lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
-    lab.fault("binance", kind)
-    lab.fault("kraken", kind)
+    others = [venue for venue in VENUES if venue != "okx"]
+    for venue in others:
+        lab.fault(venue, kind)
     snap, seconds = await asked(xm)
     assert seconds <= DEADLINE_S + GRACE_S
-    assert set(snap.dropped) == {"binance", "kraken"}
+    assert set(snap.dropped) == set(others)
     assert "single_source" in snap.flags
     assert snap.aggregated_price == pytest.approx(float(TRUTH.market("okx", "BTC").mid), rel=1e-12)
     assert snap.price_variance != snap.price_variance
@@ -405,18 +579,16 @@ async def test_answers_without_a_usable_quote_are_no_price(kind: str, lab: Lab, 
 
 async def test_last_prices_speak_only_when_nobody_quotes(lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
-    for venue in ("binance", "okx"):
+    others = [venue for venue in VENUES if venue != "kraken"]
+    for venue in others:
         lab.fault(venue, "empty_book")
     one_quotes, _ = await asked(xm)
-    assert {name: str(drop) for name, drop in one_quotes.dropped.items()} == {
-        "binance": "last_only",
-        "okx": "last_only",
-    }
+    assert {name: str(drop) for name, drop in one_quotes.dropped.items()} == dict.fromkeys(others, "last_only")
     lab.fault("kraken", "empty_book", path="/derivatives/")
     nobody, _ = await asked(xm)
     assert nobody.dropped == {}
     assert "last_only" in nobody.flags
-    lasts = [float(TRUTH.market(venue, "BTC").last) for venue in ("binance", "okx")]
+    lasts = [float(TRUTH.market(venue, "BTC").last) for venue in others]
     assert min(lasts) * 0.999 < nobody.aggregated_price < max(lasts) * 1.001
     assert nobody.arbitrage_opportunities == []
 
@@ -424,15 +596,18 @@ async def test_last_prices_speak_only_when_nobody_quotes(lab: Lab, manager_for: 
 # --- recovery, retries, pauses ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["status", "html", "truncated", "reset", "close", "empty", "short"])
 @pytest.mark.parametrize("venue", VENUES)
-async def test_one_hiccup_is_asked_again(venue: str, kind: str, lab: Lab, manager_for: ManagerFor) -> None:
+async def test_one_hiccup_is_asked_again(venue: str, lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
-    await xm.get_cross_exchange_ticker(SYMBOL)
-    lab.fault(venue, kind, times=1)
-    snap, _ = await asked(xm, deadline=2.0)
-    assert snap.dropped == {}
-    assert all(not flag.startswith(("no_book", "partial")) for flag in flags_of(snap, venue))
+    await asked(xm, deadline=2)
+    for kind in ("status", "html", "truncated", "reset", "close", "empty", "short"):
+        fault = lab.fault(venue, kind, times=1)
+        snap, _ = await asked(xm, deadline=2.0)
+        with about(kind):
+            assert fault.hits == 1
+            assert snap.dropped == {}
+            assert all(not flag.startswith(("no_book", "partial")) for flag in flags_of(snap, venue))
+        heal(lab)
 
 
 @pytest.mark.parametrize("kind", ["rate_limited", "banned"])
@@ -463,9 +638,9 @@ async def test_a_pause_ends_when_the_venue_said(lab: Lab, manager_for: ManagerFo
     assert healed.dropped == {}
 
 
-@pytest.mark.parametrize("venue", ["okx", "kraken"])
+@pytest.mark.parametrize("venue", [venue for venue in VENUES if venue != "binance"])
 async def test_a_limit_told_in_the_body_pauses_as_well(venue: str, lab: Lab, manager_for: ManagerFor) -> None:
-    """OKX answers 50011 and Kraken "Rate limit exceeded" with status 200."""
+    """OKX answers 50011, Kraken "Rate limit exceeded", Bybit 10006, HTX 1032, with status 200."""
     xm = manager_for(lab)
     await xm.get_cross_exchange_ticker(SYMBOL)
     lab.fault(venue, "rate_limited")
@@ -515,16 +690,24 @@ STATUSES = {
 }
 
 
-@pytest.mark.parametrize("body", ["<html>no</html>", '{"what": "no"}', "{}", "[]", ""])
+async def refused(xm: ExchangeManager, *, deadline: float = 2) -> dict[str, Drop]:
+    """Return why nobody answers."""
+    with pytest.raises(NoVenueAnswered) as caught:
+        await xm.get_cross_exchange_ticker(SYMBOL, deadline=deadline)
+    return caught.value.dropped
+
+
 @pytest.mark.parametrize("code", STATUSES)
 @pytest.mark.parametrize("venue", VENUES)
-async def test_every_status_has_its_reason(venue: str, code: int, body: str, lab: Lab, manager_for: ManagerFor) -> None:
-    xm = manager_for(lab)
-    lab.fault(venue, "status", code=code, body=body)
-    snap, _ = await asked(xm)
-    drop = snap.dropped[venue]
-    assert str(drop) in STATUSES[code], drop.text
-    assert str(code) in drop.detail, drop.text
+async def test_every_status_has_its_reason(venue: str, code: int, lab: Lab, manager_for: ManagerFor) -> None:
+    xm = manager_for(lab, venues=(venue,))
+    for body in ("<html>no</html>", '{"what": "no"}', "{}", "[]", ""):
+        lab.fault(venue, "status", code=code, body=body)
+        drop = (await refused(xm))[venue]
+        with about(body):
+            assert str(drop) in STATUSES[code], drop.text
+            assert str(code) in drop.detail, drop.text
+        heal(lab)
 
 
 WORDS: list[tuple[str, int, str, set[str]]] = [
@@ -541,37 +724,46 @@ WORDS: list[tuple[str, int, str, set[str]]] = [
     ("krakenfutures", 200, '{"result": "error", "error": "apiLimitExceeded"}', {"rate_limited"}),
     ("krakenfutures", 200, '{"result": "error", "error": "Unavailable"}', {"maintenance", "venue_error"}),
     ("krakenfutures", 200, '{"result": "error", "error": "authenticationError"}', {"auth"}),
-]
+    ("bybit", 200, '{"retCode": 10006, "retMsg": "Too many visits!"}', {"rate_limited"}),
+    ("bybit", 200, '{"retCode": 10016, "retMsg": "Server error."}', {"maintenance", "venue_error"}),
+    ("bybit", 200, '{"retCode": 10003, "retMsg": "API key is invalid."}', {"auth"}),
+    ("bybit", 403, "<html>The Amazon CloudFront distribution is configured to block access</html>", {"restricted"}),
+    ("htx", 200, '{"status": "error", "err_code": 1032, "err_msg": "The number of access exceeded the limit."}',
+     {"rate_limited"}),
+    ("htx", 200, '{"status": "error", "err-code": "gateway-internal-error", "err-msg": "Failed to load data."}',
+     {"maintenance", "venue_error"}),
+    ("htx", 200, '{"status": "error", "err-code": "api-signature-not-valid", "err-msg": "Incorrect key"}', {"auth"}),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("place", "code", "body", "reasons"), WORDS)
 async def test_the_venues_own_words_decide(
     place: str, code: int, body: str, reasons: set[str], lab: Lab, manager_for: ManagerFor
 ) -> None:
-    xm = manager_for(lab)
+    xm = manager_for(lab, venues=beside(venue_of(place)))
     await xm.get_cross_exchange_ticker(SYMBOL)
     lab.fault(place, "status", code=code, body=body)
-    snap, _ = await asked(xm)
-    drop = snap.dropped[venue_of(place)]
+    drop = (await asked(xm))[0].dropped[venue_of(place)]
     assert str(drop) in reasons, drop.text
     assert drop.detail
 
 
-@pytest.mark.parametrize(
-    "body", ["{}", "[]", '{"data": {}}', '{"code": "0"}', "[[]]", '{"result": null}', "[1, 2]", '"x"']
-)
+SHAPES = ("{}", "[]", '{"data": {}}', '{"code": "0"}', "[[]]", '{"result": null}', "[1, 2]", '"x"', '{"status": "ok"}',
+          '{"retCode": 0, "result": {"list": 1}}', '{"status": "ok", "tick": [], "ticks": {}}')  # fmt: skip
+
+
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-async def test_json_of_another_shape_is_no_answer(
-    warm: bool, venue: str, body: str, lab: Lab, manager_for: ManagerFor
-) -> None:
-    xm = manager_for(lab)
+async def test_json_of_another_shape_is_no_answer(warm: bool, venue: str, lab: Lab, manager_for: ManagerFor) -> None:
+    xm = manager_for(lab, venues=(venue,))
     if warm:
         await xm.get_cross_exchange_ticker(SYMBOL)
-    lab.fault(venue, "status", code=200, body=body)
-    snap, _ = await asked(xm)
-    assert set(snap.dropped) == {venue}
-    assert str(snap.dropped[venue]) in {"bad_payload", "venue_error"}, snap.dropped[venue].text
+    for body in SHAPES:
+        lab.fault(venue, "status", code=200, body=body)
+        dropped = await refused(xm)
+        with about(body):
+            assert str(dropped[venue]) in {"bad_payload", "venue_error"}, dropped[venue].text
+        heal(lab)
 
 
 @pytest.mark.usefixtures("loaded")
@@ -679,12 +871,18 @@ async def asked_of_odd(lab: Lab, venue: str, path: str, text: str) -> CrossExcha
         return await xm.get_cross_exchange_ticker(SYMBOL, deadline=2)
 
 
-@pytest.mark.parametrize("batch", range(8))
+def tracebacks(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what xex logged with a traceback; the lab may well stumble over what it is asked then."""
+    return [record.getMessage() for record in caplog.records if record.exc_info and record.name.startswith("xex")]
+
+
+@pytest.mark.parametrize("batch", range(16 if FULL else 4))
 async def test_odd_bodies_cost_their_venue_at_most(batch: int, lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever an endpoint holds, nothing raises, nobody else is dropped, the price stays."""
     bodies = await bodies_of(lab)
     right = float(BTC_MID)
-    for seed in range(25 * batch, 25 * batch + 25):
+    worlds = 25 if FULL else 5
+    for seed in range(worlds * batch, worlds * batch + worlds):
         dice = random.Random(seed)
         venue, path = dice.choice(sorted(bodies))
         text = json.dumps(distorted(bodies[venue, path], dice))
@@ -696,8 +894,7 @@ async def test_odd_bodies_cost_their_venue_at_most(batch: int, lab: Lab, caplog:
         assert snap.arbitrage_opportunities == [], where
         json.dumps(snap.as_dict(), allow_nan=False)
         assert len(snap.frame) == len(snap.answered)
-        tracebacks = [record.getMessage() for record in caplog.records if record.exc_info]
-        assert tracebacks == [], where
+        assert tracebacks(caplog) == [], where
         caplog.clear()
 
 
@@ -716,6 +913,20 @@ ODD_FIELDS = [
     ("kraken", "/derivatives/api/v3/orderbook", "serverTime"),
     ("kraken", "/0/public/Ticker", "b"),
     ("kraken", "/0/public/AssetPairs", "wsname"),
+    ("bybit", "/v5/market/tickers", "bid1Price"),
+    ("bybit", "/v5/market/tickers", "volume24h"),
+    ("bybit", "/v5/market/orderbook", "b"),
+    ("bybit", "/v5/market/orderbook", "ts"),
+    ("bybit", "/v5/market/instruments-info", "lotSizeFilter"),
+    ("bybit", "/v5/market/instruments-info", "nextPageCursor"),
+    ("bybit", "/v5/market/time", "time"),
+    ("htx", "/linear-swap-ex/market/detail/batch_merged", "bid"),
+    ("htx", "/linear-swap-ex/market/detail/batch_merged", "amount"),
+    ("htx", "/linear-swap-ex/market/depth", "tick"),
+    ("htx", "/linear-swap-ex/market/depth", "asks"),
+    ("htx", "/linear-swap-api/v1/swap_contract_info", "contract_size"),
+    ("htx", "/linear-swap-api/v1/swap_contract_info", "contract_code"),
+    ("htx", "/v1/common/timestamp", "data"),
 ]
 
 
@@ -724,7 +935,7 @@ async def test_an_odd_field_in_every_row_is_the_venue_s_own_loss(
     venue: str, path: str, key: str, lab: Lab, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = (await bodies_of(lab))[venue, path]
-    for odd in ODD:
+    for odd in ODD if FULL else random.Random(f"{path} {key}").sample(ODD, 3):
         made = copy.deepcopy(body)
         everywhere(made, key, odd)
         snap = await asked_of_odd(lab, venue, path, json.dumps(made))
@@ -732,7 +943,7 @@ async def test_an_odd_field_in_every_row_is_the_venue_s_own_loss(
         assert set(snap.dropped) <= {venue}, where
         assert "internal" not in map(str, snap.dropped.values()), f"{where}: {snap.dropped[venue].text}"
         assert snap.aggregated_price == pytest.approx(float(BTC_MID), rel=5e-4), where
-        assert [record.getMessage() for record in caplog.records if record.exc_info] == [], where
+        assert tracebacks(caplog) == [], where
 
 
 @pytest.mark.parametrize("rule", ["PRICE_FILTER", "LOT_SIZE", "MIN_NOTIONAL"])
@@ -748,7 +959,7 @@ async def test_one_instrument_without_a_rule_costs_nobody_else(rule: str, lab: L
     assert (await asked(xm, deadline=2))[0].dropped == {}
     ada = await xm.get_cross_exchange_ticker("ADAUSDT", deadline=2)
     assert "internal" not in map(str, ada.dropped.values())
-    assert set(ada.answered) >= {"okx", "kraken"}
+    assert set(ada.answered) >= set(VENUES) - {"binance"}
 
 
 async def test_without_a_single_pair_for_rates_there_is_no_rate_and_no_noise(
@@ -761,4 +972,47 @@ async def test_without_a_single_pair_for_rates_there_is_no_rate_and_no_noise(
     assert set(snap.dropped) <= {"kraken"}
     assert "internal" not in map(str, snap.dropped.values())
     assert snap.aggregated_price == pytest.approx(float(BTC_MID), rel=5e-4)
-    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+    assert tracebacks(caplog) == []
+
+
+# --- nothing is left behind ------------------------------------------------------------------------------------
+
+HANDFUL = ("status", "short", "reset", "hang", "null")
+
+
+async def _compact_matrix() -> None:
+    """Ask about every venue with a handful of faults; once somebody gives up in the middle."""
+    asyncio.get_running_loop().slow_callback_duration = 60
+    async with Lab(TRUTH) as lab, ExchangeManager(cache=False) as xm:
+        for name in VENUES:
+            assert xm.add_exchange(configured(lab, name))
+        for symbol in (SYMBOL, SPOT):
+            await xm.get_cross_exchange_ticker(symbol, deadline=10)
+        for symbol, venue, kind in [
+            (SPOT, "okx", "status"),
+            *((SYMBOL, one, two) for one in VENUES for two in HANDFUL),
+        ]:
+            fault = lab.fault(venue, kind)
+            snap = await xm.get_cross_exchange_ticker(symbol, deadline=WARM_S)
+            assert fault.hits, (venue, kind)
+            assert "internal" not in map(str, snap.dropped.values()), snap.dropped
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await xm.trades(symbol, deadline=1)
+            heal(lab)
+
+
+def test_nothing_is_left_behind_in_a_process_that_says_all() -> None:
+    """No exception that nobody retrieved, no session left open, no warning of any kind."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "dev", "-m", __name__],
+        capture_output=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.returncode == 0
+
+
+if __name__ == "__main__":
+    logging.getLogger("xex").addHandler(logging.NullHandler())
+    logging.getLogger("xex").propagate = False  # what venues did is meant to be logged
+    asyncio.run(_compact_matrix())

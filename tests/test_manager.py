@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import oracle
 from tests.conftest import VENUES, ManagerFor, configured
+from tests.expected import row_of, weight_ages
 from tests.lab import Lab, default_truth
 from xex.access.port import ExchangeConnector
+from xex.answer import CrossExchangeData
 from xex.config import FEATURES, ExchangeConfig, ExchangeType
 from xex.errors import (
     ConfigError,
@@ -32,7 +35,19 @@ from xex.testing import StaticConnector
 SYMBOL = "BTCUSDT"
 UNIFIED = "BTC/USDT:USDT"
 TRUTH = default_truth()
-BINANCE, OKX, KRAKEN = (TRUTH.market(venue, "BTC") for venue in ("binance", "okx", "krakenfutures"))
+MARKETS = {venue: TRUTH.market(row_of(venue, "linear"), "BTC", "linear") for venue in VENUES}
+BINANCE = MARKETS["binance"]
+BASE_VOLUME = float(sum(market.base_volume for market in MARKETS.values()))
+OTHERS = [venue for venue in VENUES if venue != "okx"]
+# What lists instruments, of the markets that these tests ask.
+METADATA = (
+    "/fapi/v1/exchangeInfo", "/api/v5/public/instruments", "/0/public/AssetPairs", "/derivatives/api/v3/instruments",
+    "/v5/market/instruments-info", "/linear-swap-api/v1/swap_contract_info",
+)  # fmt: skip
+BOOKS = {
+    "binance": "/fapi/v1/depth", "okx": "/api/v5/market/books", "kraken": "/derivatives/api/v3/orderbook",
+    "bybit": "/v5/market/orderbook", "htx": "/linear-swap-ex/market/depth",
+}  # fmt: skip
 DEADLINE_S = 0.3
 
 
@@ -81,10 +96,10 @@ async def test_an_exchange_can_be_removed_and_added_again(lab: Lab, manager_for:
     await xm.get_cross_exchange_ticker(SYMBOL)
     assert xm.remove_exchange("okx") is True
     assert xm.remove_exchange("okx") is False
-    assert set(xm.exchange_configs) == set(xm.exchange_info) == set(xm.get_exchange_status()) == {"binance", "kraken"}
+    assert set(xm.exchange_configs) == set(xm.exchange_info) == set(xm.get_exchange_status()) == set(OTHERS)
     lab.seen.clear()
     snap = await xm.get_cross_exchange_ticker(SYMBOL)
-    assert snap.asked == ["binance", "kraken"]
+    assert snap.asked == OTHERS
     assert asked_of(lab, "okx") == []
     assert xm.add_exchange(configured(lab, "okx"))
     assert "okx" in (await xm.get_cross_exchange_ticker(SYMBOL)).answered
@@ -98,7 +113,7 @@ async def test_removing_while_a_question_is_out_is_no_error(lab: Lab, manager_fo
     await asyncio.sleep(0.01)
     xm.remove_exchange("okx")
     snap = await question
-    assert {"binance", "kraken"} <= set(snap.answered)
+    assert set(OTHERS) <= set(snap.answered)
 
 
 async def test_adding_does_no_io(lab: Lab, manager_for: ManagerFor) -> None:
@@ -113,9 +128,9 @@ async def test_adding_does_no_io(lab: Lab, manager_for: ManagerFor) -> None:
 async def test_enabled_takes_effect_at_the_next_question(lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
     xm.exchange_configs["okx"].enabled = False
-    assert (await xm.get_cross_exchange_ticker(SYMBOL)).asked == ["binance", "kraken"]
+    assert (await xm.get_cross_exchange_ticker(SYMBOL)).asked == OTHERS
     assert asked_of(lab, "okx") == []
-    assert await xm.connect_all() == {"binance": True, "kraken": True}
+    assert await xm.connect_all() == dict.fromkeys(OTHERS, True)
     xm.exchange_configs["okx"].enabled = True
     assert "okx" in (await xm.get_cross_exchange_ticker(SYMBOL)).asked
     for config in xm.exchange_configs.values():
@@ -127,14 +142,14 @@ async def test_enabled_takes_effect_at_the_next_question(lab: Lab, manager_for: 
 async def test_features_take_effect_at_the_next_question(lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
     xm.exchange_configs["okx"].features.append("order_book")
-    assert (await xm.get_cross_exchange_ticker(SYMBOL)).asked == ["binance", "kraken"]
+    assert (await xm.get_cross_exchange_ticker(SYMBOL)).asked == OTHERS
     xm.exchange_configs["okx"].features.append("ticker")
-    assert (await xm.get_cross_exchange_ticker(SYMBOL)).liquidity_books == (3, 3)
+    assert (await xm.get_cross_exchange_ticker(SYMBOL)).liquidity_books == (5, 5)
     xm.exchange_configs["okx"].features = ["ticker"]
     lab.seen.clear()
     snap = await xm.get_cross_exchange_ticker(SYMBOL)
     assert "okx" in snap.answered
-    assert snap.liquidity_books == (2, 3)
+    assert snap.liquidity_books == (4, 5)
     assert not [path for path in asked_of(lab, "okx") if "/books" in path]
 
 
@@ -170,12 +185,18 @@ def with_backup(lab: Lab, manager_for: ManagerFor, **settings: Any) -> ExchangeM
     return xm
 
 
+def weights(snap: CrossExchangeData) -> dict[str, float]:
+    """Return what each row weighs by the oracle, given its volume and age."""
+    ages = weight_ages(snap.frame)
+    rows: list[Any] = [{**row, "age_s": ages[row["exchange"]]} for row in snap.frame.to_dict("records")]
+    return oracle.robust(rows).weights
+
+
 async def test_one_venue_is_asked_and_counted_once(lab: Lab, manager_for: ManagerFor) -> None:
     snap = await with_backup(lab, manager_for).get_cross_exchange_ticker(SYMBOL)
-    assert sorted(snap.answered) == ["binance", "kraken", "okx"]
+    assert sorted(snap.answered) == sorted(VENUES)
     assert "okx2" not in snap.asked
-    total = BINANCE.base_volume + OKX.base_volume + KRAKEN.base_volume
-    assert snap.volume_total == pytest.approx(float(total), rel=1e-9)
+    assert snap.volume_total == pytest.approx(BASE_VOLUME, rel=1e-9)
 
 
 async def test_the_better_priority_answers_and_may_change(lab: Lab, manager_for: ManagerFor) -> None:
@@ -198,12 +219,10 @@ async def test_the_backup_answers_for_one_that_fails(kind: str, lab: Lab, manage
         snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=1.0)
         # Half of the time is the first one's; nobody waits for the clock of who did not answer.
         assert time.perf_counter() - started < 0.8
-        assert set(snap.answered) == {"binance", "kraken", "okx2"}
+        assert set(snap.answered) == {*OTHERS, "okx2"}
         assert set(snap.dropped) == {"okx"}
-        assert snap.volume_total == pytest.approx(
-            float(BINANCE.base_volume + OKX.base_volume + KRAKEN.base_volume), rel=1e-9
-        )
-        assert snap.exchanges_data["okx2"]["weight"] == pytest.approx(0.4)
+        assert snap.volume_total == pytest.approx(BASE_VOLUME, rel=1e-9)
+        assert snap.exchanges_data["okx2"]["weight"] == pytest.approx(weights(snap)["okx2"], rel=1e-9)
         # One that just failed is asked last from now on.
         lab.heal()
         other.seen.clear()
@@ -218,7 +237,7 @@ async def test_when_both_fail_both_are_named(lab: Lab, manager_for: ManagerFor) 
     lab.fault("okx", "status")
     snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=1.0)
     assert {name: str(drop) for name, drop in snap.dropped.items()} == {"okx": "http_error", "okx2": "http_error"}
-    assert set(snap.answered) == {"binance", "kraken"}
+    assert set(snap.answered) == set(OTHERS)
 
 
 async def test_what_is_not_listed_is_not_asked_of_the_backup(lab: Lab, manager_for: ManagerFor) -> None:
@@ -244,7 +263,7 @@ async def test_a_disabled_backup_does_not_answer(lab: Lab, manager_for: ManagerF
         ("okx", ["okx"]),
         (("kraken", "binance"), ["binance", "kraken"]),
         ({"okx2"}, ["okx2"]),
-        (None, ["binance", "okx", "kraken"]),
+        (None, list(VENUES)),
     ],
 )
 async def test_venues_are_ids_or_exchanges(venues: Any, asked: list[str], lab: Lab, manager_for: ManagerFor) -> None:
@@ -256,7 +275,7 @@ async def test_an_unknown_venue_lists_the_known(lab: Lab, manager_for: ManagerFo
     xm = manager_for(lab)
     with pytest.raises(UnknownVenue) as caught:
         await xm.get_cross_exchange_ticker(SYMBOL, venues=["okx", "ftx"])
-    assert caught.value.known == ("binance", "kraken", "okx")
+    assert caught.value.known == tuple(sorted(VENUES))
     assert "'ftx'" in str(caught.value)
     with pytest.raises(UnknownVenue, match="ftx"):
         await xm.tickers(venues="ftx")
@@ -268,6 +287,8 @@ async def test_an_unknown_venue_lists_the_known(lab: Lab, manager_for: ManagerFo
 async def test_the_best_exchange_is_up_then_unknown_then_down(lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
     assert xm.get_best_exchange() in VENUES
+    for name in ("bybit", "htx"):
+        xm.exchange_configs[name].priority = 3
     await xm.get_cross_exchange_ticker(SYMBOL, venues=["kraken"])
     assert xm.get_best_exchange("ticker") == "kraken"
     lab.fault("kraken", "status")
@@ -278,6 +299,8 @@ async def test_the_best_exchange_is_up_then_unknown_then_down(lab: Lab, manager_
     xm.exchange_configs["okx"].enabled = False
     assert xm.get_best_exchange("ticker") == "binance"
     xm.exchange_configs["binance"].features = ["order_book"]
+    assert xm.get_best_exchange("ticker") == "bybit"
+    xm.exchange_configs["bybit"].enabled = xm.exchange_configs["htx"].enabled = False
     assert xm.get_best_exchange("ticker") == "kraken"
     assert xm.get_best_exchange("order_book") == "binance"
     assert xm.get_best_exchange("liquidations") is None
@@ -330,14 +353,14 @@ async def test_connecting_says_who_is_ready(lab: Lab, manager_for: ManagerFor) -
     lab.fault("okx", "hang")
     lab.fault("kraken", "html")
     started = time.perf_counter()
-    assert await xm.connect_all() == {"binance": True, "okx": False, "kraken": False}
+    assert await xm.connect_all() == {**dict.fromkeys(VENUES, True), "okx": False, "kraken": False}
     assert time.perf_counter() - started < DEADLINE_S + 0.1
     lab.heal()
     await xm.disconnect_all()
     assert await xm.connect_all() == dict.fromkeys(VENUES, True)
     lab.seen.clear()
     await xm.get_cross_exchange_ticker(SYMBOL)
-    assert not [seen for seen in lab.seen if "exchangeInfo" in seen.path_qs or "instruments" in seen.path_qs]
+    assert not [seen for seen in lab.seen if seen.path_qs.startswith(METADATA)]
 
 
 # --- currency and market ------------------------------------------------------------------------------------------
@@ -352,14 +375,14 @@ async def test_prices_are_brought_to_the_currency_asked(
     snap = await manager_for(lab).get_cross_exchange_ticker(SYMBOL, currency=currency)
     assert snap.currency == currency.upper()
     assert snap.dropped == {}
-    native = {"binance": BINANCE, "okx": OKX}
-    for venue, market in native.items():
+    for venue, market in MARKETS.items():
         data = snap.exchanges_data[venue]
+        if venue == "kraken":
+            assert data["fx_rate"] == pytest.approx(rate / float(TRUTH.usdt_usd), rel=3e-4)
+            continue
         assert data["fx_rate"] == pytest.approx(rate, rel=3e-4)
         assert data["price"] == pytest.approx(float(market.mid) * data["fx_rate"], rel=1e-9)
         assert data["base_volume"] == pytest.approx(float(market.base_volume), rel=1e-9)
-    kraken = snap.exchanges_data["kraken"]
-    assert kraken["fx_rate"] == pytest.approx(rate / float(TRUTH.usdt_usd), rel=3e-4)
 
 
 async def test_a_currency_without_a_source_leaves_the_row_out_with_its_reason(
@@ -371,9 +394,7 @@ async def test_a_currency_without_a_source_leaves_the_row_out_with_its_reason(
     assert all("USDC" in drop.detail for drop in snap.dropped.values())
     assert math.isnan(snap.aggregated_price)
     assert snap.exchanges_data["okx"]["currency"] == "USDT"
-    assert snap.volume_total == pytest.approx(
-        float(BINANCE.base_volume + OKX.base_volume + KRAKEN.base_volume), rel=1e-9
-    )
+    assert snap.volume_total == pytest.approx(BASE_VOLUME, rel=1e-9)
 
 
 @pytest.mark.parametrize("currency", ["EUR", "", "BTC", "US D", 7])
@@ -389,8 +410,12 @@ async def test_the_market_decides_where_the_text_does_not(lab: Lab, manager_for:
     xm = manager_for(lab)
     spot = await xm.get_cross_exchange_ticker(SYMBOL, market="spot")
     assert spot.instrument.symbol == "BTC/USDT"
-    assert spot.answered == ["kraken"]
-    assert {str(drop) for drop in spot.dropped.values()} == {"not_listed"}
+    assert spot.answered == list(VENUES)
+    assert spot.dropped == {}
+    lab.truth = TRUTH.without("okx", "BTC", "spot").without("htx", "BTC", "spot")
+    fewer = await manager_for(lab).get_cross_exchange_ticker(SYMBOL, market="spot")
+    assert fewer.answered == ["binance", "kraken", "bybit"]
+    assert {name: str(drop) for name, drop in fewer.dropped.items()} == {"okx": "not_listed", "htx": "not_listed"}
     with pytest.raises(SymbolError, match="perp"):
         await xm.get_cross_exchange_ticker(SYMBOL, market="futures market")
     with pytest.raises(UnknownSymbol) as caught:
@@ -430,7 +455,7 @@ async def test_a_hanging_venue_costs_the_deadline_and_no_more(
     snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=deadline)
     assert time.perf_counter() - started <= deadline + 0.1
     assert set(snap.dropped) == {"kraken"}
-    assert set(snap.answered) == {"binance", "okx"}
+    assert set(snap.answered) == set(VENUES) - {"kraken"}
 
 
 async def test_the_request_s_own_limit_is_named_apart_from_the_deadline(lab: Lab, manager_for: ManagerFor) -> None:
@@ -457,9 +482,9 @@ async def test_all_hanging_lists_each_in_time(lab: Lab, manager_for: ManagerFor)
 
 async def test_metadata_that_came_too_late_is_there_for_the_next_question(lab: Lab, manager_for: ManagerFor) -> None:
     """A caller that gives up does not take the load from the next."""
-    xm = manager_for(lab)
+    xm = manager_for(lab, venues=("binance", "okx"))
     lab.latency["okx", "/api/v5/public/instruments"] = 0.12
-    snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=0.08)
+    snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=0.09)
     assert str(snap.dropped["okx"]) == "late"
     snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=2)
     assert snap.dropped == {}
@@ -473,9 +498,8 @@ async def test_twenty_questions_at_once_share_one_load(lab: Lab, manager_for: Ma
     snaps = await asyncio.gather(*(xm.get_cross_exchange_ticker(symbol, deadline=5) for symbol in symbols))
     assert time.perf_counter() - started < 2.5
     assert all(snap.dropped == {} for snap in snaps)
-    for path in ("/fapi/v1/exchangeInfo", "/api/v5/public/instruments", "/0/public/AssetPairs"):
-        assert len([seen for seen in lab.seen if seen.path_qs.startswith(path)]) == 1
-    assert len([seen for seen in lab.seen if seen.path_qs == "/derivatives/api/v3/instruments"]) == 1
+    for path in METADATA:
+        assert len([seen for seen in lab.seen if seen.path_qs.startswith(path)]) == 1, path
 
 
 async def test_one_of_many_askers_that_leaves_takes_nothing_from_the_others(lab: Lab, manager_for: ManagerFor) -> None:
@@ -596,7 +620,7 @@ def test_a_manager_follows_from_one_closed_loop_to_the_next() -> None:
         second = asyncio.run(ask(close=True))
         assert first["dropped"] == second["dropped"] == {}
         assert first["aggregated_price"] == pytest.approx(second["aggregated_price"], rel=1e-6)
-        assert not [seen for seen in lab.seen if "exchangeInfo" in seen.path_qs], "instruments are kept"
+        assert not [seen for seen in lab.seen if seen.path_qs.startswith(METADATA)], "instruments are kept"
 
 
 async def test_a_manager_can_be_used_again_after_closing(lab: Lab, manager_for: ManagerFor) -> None:
@@ -643,9 +667,8 @@ async def test_a_connector_of_one_s_own_joins_the_aggregate(lab: Lab, manager_fo
     assert snap.dropped == {}
     assert snap.exchanges_data["dex"]["price"] == pytest.approx(float(BINANCE.mid))
     assert 0 < snap.exchanges_data["dex"]["weight"] < 0.4
-    total = BINANCE.base_volume + OKX.base_volume + KRAKEN.base_volume + 1000
-    assert snap.volume_total == pytest.approx(float(total), rel=1e-9)
-    assert snap.liquidity_books == (3, 4)
+    assert snap.volume_total == pytest.approx(BASE_VOLUME + 1000, rel=1e-9)
+    assert snap.liquidity_books == (5, 6)
     status = xm.get_exchange_status()["dex"]
     assert status["status"] == "up"
     assert status["success_count"] >= 1
@@ -810,7 +833,7 @@ async def test_the_market_of_every_venue_in_one_frame(lab: Lab, manager_for: Man
     own(xm, "single", StaticConnector({UNIFIED: quote()}))
     lab.fault("okx", "status")
     frame = await xm.tickers(deadline=2)
-    assert set(frame["exchange"]) == {"binance", "kraken"}
+    assert set(frame["exchange"]) == set(OTHERS)
     assert set(frame.attrs["dropped"]) == {"okx", "single"}
     rows = {(row.exchange, row.instrument): row for row in frame.itertuples()}
     row = rows["binance", UNIFIED]
@@ -856,11 +879,7 @@ async def test_books_that_hang_everywhere_do_not_let_the_tickers_grow_stale(
     monkeypatch.setattr(xex.manager, "STRAGGLER_S", 0.3)
     xm = manager_for(lab)
     await xm.connect_all()
-    for venue, path in (
-        ("binance", "/fapi/v1/depth"),
-        ("okx", "/api/v5/market/books"),
-        ("kraken", "/derivatives/api/v3/orderbook"),
-    ):
+    for venue, path in BOOKS.items():
         lab.fault(venue, "hang", path=path)
     started = time.perf_counter()
     snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=20)

@@ -3,107 +3,222 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import xex
-from tests.expected import assert_listings, assert_market, assert_snapshot
-from tests.lab import Lab, default_truth
+from tests.expected import assert_close, assert_listings, assert_market, source
+from tests.lab import Lab, Market, default_truth, extra_markets
 from tests.test_snapshot import CONNECTORS
 from xex.model import units
+from xex.model.instruments import unmultiplied
 from xex.model.listings import Listings
 from xex.model.units import Amount, Units
 from xex_connectors import ccxt_adapter, mapping
 
-
-async def numbers_are_right() -> None:
-    """Compare a snapshot, the whole market and the instruments with the truth."""
-    truth = default_truth().with_cross("BTC", buy="okx", sell="krakenfutures", bps=60)
-    async with Lab(truth) as lab, xex.ExchangeManager(cache=False) as xm:
-        for name, connector in CONNECTORS.items():
-            config = xex.ExchangeConfig(name, name, base_url=lab.url(name))
-            xm.add_exchange(config, connector(config))
-        await xm.connect_all()
-        for name in CONNECTORS:
-            assert_listings(name, xm._entries[name].connector.known_listings(), truth)  # type: ignore[attr-defined]
-        assert_market(await xm.tickers(), truth)
-        assert_snapshot(await xm.get_cross_exchange_ticker("BTCUSDT"), truth)
+# Coins of several contract sizes, and those that some venues list by the thousand.
+TRUTH = default_truth().adding(extra_markets()).only("BTC", "ETH", "DOGE", "PEPE", "SHIB", "USDT")
+MARKETS = [(name, kind) for name, connector in CONNECTORS.items() for kind in connector.markets]
+LINEAR = [name for name, kind in MARKETS if kind == "linear"]
+ALL = {"instruments", "tickers", "books", "trades"}
 
 
-async def test_unchanged_it_is_right() -> None:
-    await numbers_are_right()
+def assert_books(frame: Any, market: Market) -> None:
+    """Compare both sides of a book with the truth."""
+    for side, levels in (("bid", market.bids), ("ask", market.asks)):
+        mine = frame[frame["side"] == side]
+        assert len(mine) == len(levels)
+        for found, (price, size) in zip(mine.to_dict("records"), levels, strict=True):
+            assert_close(found["price"], price, f"{side} price")
+            assert_close(found["size"], size, f"{side} size")
 
 
-MARKETS = [(name, kind) for name, connector in CONNECTORS.items() for kind in connector.units]
-STATIC = ("contract_size", "multiplier", "tick", "lot", "min_amount")
-MOVING = {
-    "price": ("bid", "ask", "last", "price", "high", "low"), "size": ("size", "bid_size", "ask_size"),
-    "base_volume": ("base_volume",), "quote_volume": ("quote_volume",),
+def assert_trades(frame: Any, market: Market, now_ms: int) -> None:
+    """Compare a tape with the truth, which has the newest first."""
+    assert frame is not None
+    assert len(frame) == len(market.trades)
+    for found, trade in zip(frame.to_dict("records"), reversed(market.trades), strict=True):
+        assert found["side"] == trade.side
+        assert_close(found["price"], trade.price, "price")
+        assert_close(found["size"], trade.size, "size")
+        assert_close(found["notional"], trade.price * trade.size, "notional")
+        assert abs(1e3 * found["exchange_time"].timestamp() - trade.at_ms(now_ms)) < 5_000
+
+
+async def wrong(exchange: str, kind: str) -> set[str]:
+    """Return which answers of an exchange's market differ from the truth."""
+    quote = "USD" if (exchange, kind) == ("kraken", "linear") else "USDT"
+    market = source(TRUTH, exchange, kind, "BTC", quote)
+    symbol = f"BTC/{quote}" + (f":{quote}" if kind == "linear" else "")
+    async with Lab(TRUTH) as lab, xex.ExchangeManager(cache=False) as xm:
+        config = xex.ExchangeConfig(exchange, exchange, base_url=lab.url(exchange))
+        connector = CONNECTORS[exchange](config)
+        xm.add_exchange(config, connector)
+        whole = await xm.tickers(market="perp" if kind == "linear" else kind)
+        table, books, trades = connector.known_listings(kind), await xm.books(symbol), None
+        with suppress(xex.NoVenueAnswered):  # times that cannot be are no tape
+            trades = await xm.trades(symbol)
+        now_ms = lab.now_ms()
+    checks: dict[str, Callable[[], None]] = {
+        "instruments": lambda: assert_listings(exchange, table, TRUTH),
+        "tickers": lambda: assert_market(whole, TRUTH),
+        "books": lambda: assert_books(books, market),
+        "trades": lambda: assert_trades(trades, market, now_ms),
+    }
+    found = set()
+    for name, check in checks.items():
+        try:
+            check()
+        except AssertionError:
+            found.add(name)
+    return found
+
+
+def change(monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str, **fields: Any) -> None:
+    """Put something else in place of what a venue's file says of a market."""
+    market = dataclasses.replace(CONNECTORS[exchange].markets[kind], **fields)
+    monkeypatch.setitem(CONNECTORS[exchange].markets, kind, market)
+
+
+@pytest.mark.parametrize(("exchange", "kind"), MARKETS)
+async def test_unchanged_it_is_right(exchange: str, kind: str) -> None:
+    assert await wrong(exchange, kind) == set()
+
+
+# --- instruments -------------------------------------------------------------------------------------------------
+
+STATIC = {
+    "contract_size": {"instruments"}, "multiplier": {"tickers", "books", "trades"}, "tick": {"instruments"},
+    "lot": {"instruments"}, "min_amount": {"instruments"},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("column", STATIC)
-@pytest.mark.parametrize(("venue", "kind"), MARKETS)
+@pytest.mark.parametrize(("exchange", "kind"), MARKETS)
 async def test_a_doubled_instrument_number_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, venue: str, kind: str, column: str
+    monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str, column: str
 ) -> None:
     real = mapping.listings
 
-    def doubled(body: bytes, spec: Any, its_kind: Any, rule: Units, *rest: Any) -> Listings:
-        table = real(body, spec, its_kind, rule, *rest)
-        if rule.name == f"{venue}.{kind}":
-            table.columns[column] = [2 * cell for cell in table.columns[column]]
+    def doubled(*args: Any) -> Listings:
+        table = real(*args)
+        table.columns[column] = [2 * cell for cell in table.columns[column]]
         return table
 
     monkeypatch.setattr(ccxt_adapter, "listings", doubled)
-    with pytest.raises(AssertionError):
-        await numbers_are_right()
+    counted = CONNECTORS[exchange].markets[kind].units.size is Amount.CONTRACTS
+    sizes = {"tickers", "books", "trades"} if column == "contract_size" and counted else set()
+    assert await wrong(exchange, kind) == STATIC[column] | sizes
+
+
+@pytest.mark.parametrize("exchange", ["binance", "bybit"])
+async def test_a_thousand_coins_taken_for_one_are_noticed(monkeypatch: pytest.MonkeyPatch, exchange: str) -> None:
+    monkeypatch.setattr(mapping, "unmultiplied", lambda name: (unmultiplied(name)[0], 1))
+    assert await wrong(exchange, "linear") == {"instruments", "tickers"}
+
+
+# --- unit rules --------------------------------------------------------------------------------------------------
+
+MOVING = {
+    "price": (("bid", "ask", "last", "price", "high", "low"), {"tickers", "books"}),
+    "size": (("size", "bid_size", "ask_size"), {"tickers", "books"}),
+    "base_volume": (("base_volume",), {"tickers"}),
+    "quote_volume": (("quote_volume",), {"tickers"}),
+}
 
 
 @pytest.mark.parametrize("what", MOVING)
-@pytest.mark.parametrize(("venue", "kind"), MARKETS)
-async def test_a_doubled_unit_rule_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, venue: str, kind: str, what: str
+@pytest.mark.parametrize(("exchange", "kind"), MARKETS)
+async def test_a_doubled_number_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str, what: str
 ) -> None:
-    def doubled(raw: Any, rule: Units, *rest: Any) -> Any:
-        done = units.to_base(raw, rule, *rest)
-        if rule.name == f"{venue}.{kind}":
-            done |= {name: 2 * done[name] for name in MOVING[what] if name in done}
-        return done
+    names, noticed = MOVING[what]
+
+    def doubled(*args: Any) -> Any:
+        done = units.to_base(*args)
+        return done | {name: 2 * done[name] for name in names if name in done}
 
     monkeypatch.setattr(ccxt_adapter, "to_base", doubled)
-    with pytest.raises(AssertionError):
-        await numbers_are_right()
+    assert await wrong(exchange, kind) == noticed
 
 
-@pytest.mark.parametrize("field", ["size", "base_volume"])
-async def test_coins_taken_for_contracts_are_noticed(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
-    misread(monkeypatch, "okx", field)
-    with pytest.raises(AssertionError):
-        await numbers_are_right()
-
-
-@pytest.mark.parametrize("name", ["binance", "kraken"])
-@pytest.mark.parametrize("field", ["size", "base_volume"])
-async def test_where_one_contract_is_one_coin_both_readings_agree(
-    monkeypatch: pytest.MonkeyPatch, name: str, field: str
+@pytest.mark.parametrize("what", ["price", "size", "notional"])
+@pytest.mark.parametrize(("exchange", "kind"), MARKETS)
+async def test_a_doubled_number_of_trades_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str, what: str
 ) -> None:
-    misread(monkeypatch, name, field)
-    await numbers_are_right()
+    def doubled(*args: Any) -> Any:
+        done = units.trades_to_base(*args)
+        return done | {what: 2 * done[what]}
+
+    monkeypatch.setattr(ccxt_adapter, "trades_to_base", doubled)
+    assert await wrong(exchange, kind) == {"trades"}
 
 
-def misread(monkeypatch: pytest.MonkeyPatch, name: str, field: str) -> None:
-    """Take coins for contracts, or contracts for coins, in one rule."""
-    rule = CONNECTORS[name].units["linear"]
+@pytest.mark.parametrize(("exchange", "kind"), MARKETS)
+async def test_the_makers_side_taken_for_the_takers_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str
+) -> None:
+    trades = CONNECTORS[exchange].markets[kind].trades
+    change(monkeypatch, exchange, kind, trades=dataclasses.replace(trades, buys=trades.sells, sells=trades.buys))
+    assert await wrong(exchange, kind) == {"trades"}
+
+
+@pytest.mark.parametrize(("exchange", "kind"), MARKETS)
+async def test_seconds_taken_for_milliseconds_are_noticed(
+    monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str
+) -> None:
+    trades = CONNECTORS[exchange].markets[kind].trades
+    scale = 1.0 if trades.scale == 1000 else 1000.0
+    change(monkeypatch, exchange, kind, trades=dataclasses.replace(trades, scale=scale))
+    assert await wrong(exchange, kind) == {"trades"}
+
+
+# What a market with contracts of other sizes than one coin shows where coins are taken for contracts, or the reverse.
+MISREAD = {"size": {"tickers", "books", "trades"}, "base_volume": {"tickers"}, "lot": {"instruments"}}
+
+
+@pytest.mark.parametrize("field", MISREAD)
+@pytest.mark.parametrize("exchange", LINEAR)
+async def test_coins_taken_for_contracts_are_noticed_where_they_are_not_the_same(
+    monkeypatch: pytest.MonkeyPatch, exchange: str, field: str
+) -> None:
+    rule = CONNECTORS[exchange].markets["linear"].units
     other = Amount.BASE if getattr(rule, field) is Amount.CONTRACTS else Amount.CONTRACTS
-    monkeypatch.setitem(CONNECTORS[name].units, "linear", dataclasses.replace(rule, **{field: other}))
+    change(monkeypatch, exchange, "linear", units=dataclasses.replace(rule, **{field: other}))
+    # Binance, Bybit and Kraken count coins: one contract is one coin, so that both readings agree.
+    assert await wrong(exchange, "linear") == (MISREAD[field] if exchange in {"htx", "okx"} else set())
+
+
+@pytest.mark.parametrize(
+    ("kept", "noticed"), [((), {"tickers", "trades"}), (("volume",), {"trades"}), (("trades",), {"tickers"})]
+)
+async def test_a_two_sided_figure_that_is_not_halved_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, kept: tuple[str, ...], noticed: set[str]
+) -> None:
+    rule: Units = CONNECTORS["htx"].markets["linear"].units
+    assert set(rule.two_sided) == {"volume", "trades"}
+    change(monkeypatch, "htx", "linear", units=dataclasses.replace(rule, two_sided=kept))
+    assert await wrong("htx", "linear") == noticed
+
+
+@pytest.mark.parametrize(("exchange", "kind"), [pair for pair in MARKETS if pair != ("htx", "linear")])
+async def test_a_one_sided_figure_that_is_halved_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str
+) -> None:
+    rule: Units = CONNECTORS[exchange].markets[kind].units
+    assert rule.two_sided == ()
+    change(monkeypatch, exchange, kind, units=dataclasses.replace(rule, two_sided=("volume", "trades")))
+    assert await wrong(exchange, kind) == {"tickers", "trades"}
 
 
 async def test_a_rule_is_never_applied_twice() -> None:
     import numpy as np
 
-    rule = CONNECTORS["okx"].units["linear"]
+    rule = CONNECTORS["okx"].markets["linear"].units
     one = np.ones(1)
     rows = units.to_base({"bid": one, "bid_size": one}, rule, one / 100, one)
     assert rows["bid_size"][0] == 0.01

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import xex
-from tests.conftest import ManagerFor
-from tests.lab import Lab, default_truth
+from tests.conftest import VENUES, ManagerFor
+from tests.lab import Lab, Truth, default_truth
 from xex import plot
 from xex.errors import MissingExtra
 
@@ -31,6 +31,14 @@ def of(lines: list[str], start: str) -> str:
     return next(line for line in lines if line.startswith(start))
 
 
+def scattered(truth: Truth) -> Truth:
+    """Return a world of five prices of which no two agree."""
+    far = {"okx": 500, "binance": -500, "bybit": 250, "htx": -250}
+    for venue, bps in far.items():
+        truth = truth.with_premium(venue, "BTC", bps)
+    return truth
+
+
 async def ask(lab: Lab, manager_for: ManagerFor, symbol: str = "BTCUSDT", **options: Any) -> xex.CrossExchangeData:
     return await manager_for(lab).get_cross_exchange_ticker(symbol, **options)
 
@@ -41,27 +49,30 @@ async def test_the_table_fits_its_width_and_shows_every_number(lab: Lab, manager
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert text.startswith("BTC/USDT:USDT (linear perpetual), asked as BTCUSDT; prices")
-    for shown in ("96,512.45", "96,512.40", "96,512.50", "150,213", "14.4 B", "0.99 bps"):
+    for shown in ("96,512.45", "96,512.40", "96,512.50", "150,213", "14.4 B", "0.82 bps"):
         assert shown in text
     if width >= 80:
         assert "1 kraken quotes USD; 1 USD = 1.000784 USDT" in text.replace("¹", "1")
-        assert "40.0%" in text
+        assert "34.2%" in text
 
 
 async def test_a_dropped_venue_says_why(lab: Lab, manager_for: ManagerFor) -> None:
     lab.fault("okx", "status", code=403)
     lab.fault("binance", "stale", seconds=600)
+    lab.fault("htx", "html")
+    lab.fault("bybit", "html")
     lines = printed(await ask(lab, manager_for), 100)
     assert of(lines, "okx").split()[1].startswith("restricted")
     stale = next(place for place, line in enumerate(lines) if line.startswith("binance"))
     assert "96,512.45" in lines[stale]
     assert any("stale: the quote is 600" in line for line in lines[stale + 1 : stale + 3])
-    assert "without binance, okx" in of(lines, "24h volume")
+    assert of(lines, "htx").split()[1].startswith("bad_payload")
+    assert "without binance, okx, bybit, htx" in of(lines, "24h volume")
     assert "single source" in of(lines, "price ")
 
 
 async def test_no_price_is_a_dash_and_never_nan(lab: Lab, manager_for: ManagerFor) -> None:
-    lab.truth = lab.truth.with_premium("okx", "BTC", 500).with_premium("binance", "BTC", -500)
+    lab.truth = scattered(lab.truth)
     snap = await ask(lab, manager_for)
     assert math.isnan(snap.aggregated_price)
     text = "\n".join(printed(snap, 100))
@@ -86,8 +97,8 @@ async def test_the_picture_shows_quotes_and_depth_without_a_display(lab: Lab, ma
     before = set(sys.modules)
     ax = (await ask(lab, manager_for)).plot()
     assert "matplotlib.pyplot" not in set(sys.modules) - before
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["binance", "okx", "kraken"]
-    assert "96,516.14 USDT" in ax.get_title(loc="left")
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(VENUES)
+    assert "96,515.49 USDT" in ax.get_title(loc="left")
     assert len(ax.figure.axes) == 2
     file = io.BytesIO()
     ax.figure.savefig(file, format="png", dpi=50)
@@ -97,10 +108,10 @@ async def test_the_picture_shows_quotes_and_depth_without_a_display(lab: Lab, ma
 @pytest.mark.parametrize("case", ["no_books", "disagree", "suspect", "one"])
 async def test_every_answer_can_be_drawn(lab: Lab, manager_for: ManagerFor, case: str) -> None:
     options: dict[str, Any] = {"books": False} if case == "no_books" else {}
-    if case in {"suspect", "disagree"}:
+    if case == "suspect":
         lab.truth = lab.truth.with_premium("okx", "BTC", 500)
     if case == "disagree":
-        lab.truth = lab.truth.with_premium("binance", "BTC", -500)
+        lab.truth = scattered(lab.truth)
     if case == "one":
         options["venues"] = ["okx"]
     ax = (await ask(lab, manager_for, **options)).plot()

@@ -13,10 +13,12 @@ from typing import Any
 
 import aiohttp
 import pytest
+from tenacity import wait_none
 
 import xex
 from tests.conftest import VENUES, ManagerFor
 from tests.lab import Lab
+from xex.access import transport
 from xex.access.transport import scrub
 from xex.config import ExchangeConfig, read_environment
 from xex.errors import ConfigError, ConnectorError, NoVenueAnswered
@@ -178,6 +180,12 @@ ECHOES = {
     "words": "<html>no such key: CANARY-api-7f3a91 CANARY+secret/5b20== CANARY pass phrase 88</html>",
     "okx": {"code": "50111", "msg": "Invalid OK-ACCESS-KEY CANARY-api-7f3a91", "data": ["CANARY pass phrase 88"]},
     "kraken": {"result": "error", "error": "authenticationError CANARY-api-7f3a91", "errors": ["CANARY+secret/5b20=="]},
+    "bybit": {"retCode": 10003, "retMsg": "API key is invalid: CANARY-api-7f3a91", "result": "CANARY pass phrase 88"},
+    "htx": {
+        "status": "error",
+        "err-code": "api-signature-not-valid",
+        "err-msg": "CANARY+secret/5b20== signature=CANARY7f3a91",
+    },
     "spot": {"error": ["EAPI:Invalid key CANARY-api-7f3a91 CANARY+secret/5b20=="]},
     "signed": {"code": 1, "msg": "bad signature=CANARY7f3a91 AccessKeyId=CANARY5b20&x=1"},
     "encoded": "<html>CANARY%2Bsecret%2F5b20%3D%3D CANARY%20pass%20phrase%2088 CANARY+pass+phrase+88</html>",
@@ -187,8 +195,14 @@ ECHOES = {
 @pytest.mark.parametrize("code", [200, 400, 401, 403, 404, 418, 429, 451, 500, 503])
 @pytest.mark.parametrize("echo", ECHOES)
 async def test_a_venue_that_echoes_keys_is_scrubbed(
-    echo: str, code: int, lab: Lab, manager_for: ManagerFor, everything_logged: pytest.LogCaptureFixture
+    echo: str,
+    code: int,
+    lab: Lab,
+    manager_for: ManagerFor,
+    everything_logged: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(transport._Wait, "_jitter", wait_none())
     xm = keyed(lab, manager_for)
     for venue in VENUES:
         lab.fault(venue, "status", code=code, body=ECHOES[echo])
@@ -205,9 +219,9 @@ async def test_a_venue_that_echoes_keys_is_scrubbed(
 async def test_the_error_of_one_question_is_scrubbed_down_to_its_cause(lab: Lab, manager_for: ManagerFor) -> None:
     xm = keyed(lab, manager_for)
     await xm.get_cross_exchange_ticker("BTCUSDT", deadline=2)
-    lab.fault("okx", "status", code=400, body=ECHOES["json"])
-    lab.fault("binance", "status", code=400, body=ECHOES["json"])
-    lab.fault("kraken", "status", code=200, body=ECHOES["kraken"])
+    for venue in VENUES:
+        said = (200, ECHOES["kraken"]) if venue == "kraken" else (400, ECHOES["json"])
+        lab.fault(venue, "status", code=said[0], body=said[1])
     for venue in VENUES:
         connector = xm._entries[venue].connector
         with pytest.raises(ConnectorError) as caught:

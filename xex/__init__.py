@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         UnknownVenue,
         XexError,
     )
-    from xex.manager import ExchangeManager
+    from xex.manager import ExchangeManager, get_exchange_manager
     from xex.recording import record, replay
 
 __version__ = "0.1.0"
@@ -54,6 +54,7 @@ __all__ = [
     "XexError",
     "__version__",
     "arbitrage",
+    "get_exchange_manager",
     "liquidity",
     "pricing",
     "record",
@@ -67,6 +68,7 @@ _HOMES = {
     "ExchangeConfig": "config",
     "ExchangeType": "config",
     "ExchangeManager": "manager",
+    "get_exchange_manager": "manager",
     "record": "recording",
     "replay": "recording",
     "run": "blocking",

@@ -27,8 +27,9 @@ class CrossExchangeData:
     reported one, `volume_partial` the ids without. `price_variance` is a standard deviation in `currency` (the
     name is kept for compatibility). `exchanges_data` holds what each answering venue contributed; a venue with
     weight 0 is in `dropped` with its reason. `arbitrage_opportunities` passed every gate, best first; `rejected`
-    are the others, each with the gates that stop it. `liquidity_books` says how many of how many venues' books
-    the score is made of. Times are Unix seconds, absent numbers NaN.
+    are the others, each with the gates that stop it; `depth` is the best trade over all usable books at once, with its
+    `legs` in lots and above the venues' minimums, and the `gate` that stops it. `liquidity_books` says how many of
+    how many venues' books the score is made of. Times are Unix seconds, absent numbers NaN.
     """
 
     symbol: str
@@ -52,6 +53,7 @@ class CrossExchangeData:
     liquidity_censored: bool
     arbitrage_opportunities: list[dict[str, Any]]
     rejected: list[dict[str, Any]]
+    depth: dict[str, Any]
     asked: list[str]
     answered: list[str]
     dropped: dict[str, Drop]
@@ -99,7 +101,7 @@ class CrossExchangeData:
             "symbol", "currency", "timestamp", "aggregated_price", "price_variance", "price_var_sq",
             "dispersion_bps", "range_bps", "mad_bps", "arb_index", "volume_total", "volume_total_quote",
             "volume_partial", "liquidity_score", "liquidity_books", "liquidity_censored", "exchanges_data",
-            "arbitrage_opportunities", "rejected", "asked", "answered", "flags",
+            "arbitrage_opportunities", "rejected", "depth", "asked", "answered", "flags",
         )  # fmt: skip
         plain: dict[str, Any] = {name: plain_value(getattr(self, name)) for name in names}
         plain["instrument"] = self.instrument.description
@@ -115,7 +117,7 @@ class CrossExchangeData:
         )
 
     def __rich__(self) -> Any:
-        from xex.plot import snapshot_table
+        from xex.tables import snapshot_table
 
         return snapshot_table(self)
 

@@ -1,23 +1,46 @@
-"""The command line. Exit codes: 0 answered, 1 no venue answered, 2 bad usage."""
+"""The command line. Exit codes: 0 answered, 1 no venue answered, 2 bad usage or output that cannot be written."""
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
     from xex.answer import CrossExchangeData
+    from xex.manager import ExchangeManager
     from xex.recording import Recording
+
+T = TypeVar("T")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 ANSWERED, NOBODY, USAGE = 0, 1, 2
+INSTRUMENTS_SHOWN, TRADES_SHOWN = 40, 20
+"""How many rows a table has at most; CSV, JSON and Parquet have all."""
+
+Symbol = Annotated[str, typer.Argument(help="BTCUSDT (perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID.")]
+Spot = Annotated[bool, typer.Option("--spot", help="The spot market.")]
+Perp = Annotated[bool, typer.Option("--perp", help="The linear perpetual.")]
+Venues = Annotated[str | None, typer.Option(help="Only these, separated by commas.", metavar="A,B")]
+Currency = Annotated[str | None, typer.Option(help="Bring prices to this currency, e.g. USD.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Parquet = Annotated[Path | None, typer.Option(help="Write the rows to a Parquet file.")]
+Replay = Annotated[
+    str | None, typer.Option(help="Answer from a recording; without FILE the bundled one.", metavar="[FILE]")
+]
+Timeout = Annotated[float | None, typer.Option(help="Seconds to wait at most.", metavar="S")]
 
 
 def main() -> None:
@@ -25,18 +48,19 @@ def main() -> None:
     # One short run: a collection would cost more than all it could free.
     gc.disable()
     try:
-        app(args=_arguments(sys.argv[1:]), prog_name="xex")
+        with _writing():
+            app(args=_arguments(sys.argv[1:]), prog_name="xex")
     finally:
         gc.freeze()
 
 
-_WITH_VALUE = ("--venues", "--currency", "--parquet", "--timeout")
+_WITH_VALUE = ("--venues", "--currency", "--parquet", "--timeout", "--levels", "--last", "--out")
 
 
 def _arguments(given: list[str]) -> list[str]:
     """Give a bare --replay its value: the file that follows where one does, else nothing, for the bundled one.
 
-    What follows is a file where it looks like one, and where the symbol has been given before.
+    What follows is a file where it looks like one, and where the command's argument has been given before.
     """
     done: list[str] = []
     words = iter(given)
@@ -67,57 +91,306 @@ def _root(
         raise typer.Exit
 
 
+# --- the commands
+
+
 @app.command()
 def snapshot(
-    symbol: Annotated[str, typer.Argument(help="BTCUSDT (perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID.")],
+    symbol: Symbol,
     *,
-    spot: Annotated[bool, typer.Option("--spot", help="The spot market.")] = False,
-    perp: Annotated[bool, typer.Option("--perp", help="The linear perpetual.")] = False,
-    venues: Annotated[str | None, typer.Option(help="Only these, separated by commas.", metavar="A,B")] = None,
-    currency: Annotated[str | None, typer.Option(help="Bring prices to this currency, e.g. USD.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print one CSV row per venue.")] = False,
-    parquet: Annotated[Path | None, typer.Option(help="Write one row per venue to a Parquet file.")] = None,
-    replay: Annotated[
-        str | None, typer.Option(help="Answer from a recording; without FILE the bundled one.", metavar="[FILE]")
-    ] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most.", metavar="S")] = None,
+    spot: Spot = False,
+    perp: Perp = False,
+    venues: Venues = None,
+    currency: Currency = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
     explain: Annotated[bool, typer.Option("--explain", help="Say in sentences how the numbers came about.")] = False,
 ) -> None:
-    """Show what one instrument costs on every venue, and whether an arbitrage survives fees."""
-    from xex.errors import NoVenueAnswered, XexError
+    """Show one instrument across the venues.
 
-    if spot and perp:
-        _leave("--spot and --perp exclude each other", USAGE)
+    Price, spread, volume, depth, what is left out and why, and whether an arbitrage survives fees.
+    """
+    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> CrossExchangeData:
+        return await xm.get_cross_exchange_ticker(symbol, market=market, venues=_names(venues), currency=currency)
+
+    with _answering(replay) as recording:
+        from xex.tables import left_out
+
+        snap = _asked(question, symbol, out, timeout)
+        told = {"explanation": snap.explain()} if explain else {}
+        dropped = {name: drop.text for name, drop in snap.dropped.items()}
+        _put(
+            out,
+            recording,
+            facts=lambda: {**snap.as_dict(), **told},
+            frame=lambda: snap.frame,
+            shown=lambda: [snap, *told.values()],
+            remarks=[*left_out(dropped), *told.values()],
+        )
+
+
+@app.command()
+def books(
+    symbol: Symbol,
+    *,
+    spot: Spot = False,
+    perp: Perp = False,
+    venues: Venues = None,
+    currency: Currency = None,
+    levels: Annotated[int, typer.Option(help="Levels a side that the table shows.", metavar="N", min=1)] = 10,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show the venues' order books as one.
+
+    In one currency, with how deep each venue's own book is. JSON, CSV and Parquet hold every level that came.
+    """
+    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> CrossExchangeData:
+        return await xm.get_cross_exchange_ticker(symbol, market=market, venues=_names(venues), currency=currency)
+
+    with _answering(replay) as recording:
+        from xex.tables import books_table, depths, left_out
+
+        snap = _asked(question, symbol, out, timeout)
+        if not any(snap.books):
+            _leave(f"no venue sent an order book of {snap.instrument.description}{_bookless(snap)}", NOBODY)
+        dropped = {name: drop.text for name, drop in snap.dropped.items()}
+        facts = {
+            "symbol": symbol,
+            "instrument": snap.instrument.description,
+            "currency": snap.currency,
+            "price": snap.aggregated_price,
+            "liquidity_score": snap.liquidity_score,
+            **_account(snap.asked, snap.answered, dropped),
+        }
+        _put(
+            out,
+            recording,
+            facts=lambda: {**facts, "venues": depths(snap), "rows": _rows(snap.book_frame)},
+            frame=lambda: snap.book_frame,
+            shown=lambda: [books_table(snap, levels)],
+            remarks=left_out(dropped),
+        )
+
+
+@app.command()
+def trades(
+    symbol: Symbol,
+    *,
+    spot: Spot = False,
+    perp: Perp = False,
+    venues: Venues = None,
+    last: Annotated[
+        int | None, typer.Option(help="Only the last N; the table shows 20 of all.", metavar="N", min=1)
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show the venues' latest trades as one tape.
+
+    The newest comes last; prices are in each venue's own currency.
+    """
+    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.trades(symbol, market=market, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.tables import left_out, trades_table
+
+        tape = _asked(question, symbol, out, timeout)
+        rows = tape if last is None else tape.tail(last)
+        account = _account_of(tape)
+        _put(
+            out,
+            recording,
+            facts=lambda: {"symbol": symbol, **account, "rows": _rows(rows)},
+            frame=lambda: rows,
+            shown=lambda: [trades_table(tape, symbol, TRADES_SHOWN if last is None else last)],
+            remarks=left_out(tape.attrs["dropped"]),
+        )
+
+
+@app.command()
+def instruments(
+    text: Annotated[
+        str, typer.Argument(help="Part of a symbol or of a venue's id: BTC, BTC/USDT, btcusdt.", metavar="TEXT")
+    ] = "",
+    *,
+    spot: Spot = False,
+    perp: Perp = False,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show what the venues list.
+
+    Steps, minimums and contract sizes in base units, fees in basis points.
+    """
+    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.instruments(market=market, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.tables import instruments_table, left_out
+
+        listed = _asked(question, "their instruments", out, timeout)
+        rows = _matching(listed, text) if text else listed
+        account = _account_of(listed)
+        what = f"{len(rows):,} of {len(listed):,} instruments match {text!r}" if text else f"{len(rows):,} instruments"
+        _put(
+            out,
+            recording,
+            facts=lambda: {"text": text, **account, "rows": _rows(rows)},
+            frame=lambda: rows,
+            shown=lambda: [instruments_table(rows, what, INSTRUMENTS_SHOWN)],
+            remarks=left_out(listed.attrs["dropped"]),
+        )
+
+
+@app.command()
+def venues(*, as_json: AsJson = False, as_csv: AsCsv = False, parquet: Parquet = None) -> None:
+    """Show which venues are installed.
+
+    What each answers, and whether a key is set in the environment. Nobody is asked, no key is shown.
+    """
+    out = _output(as_json, as_csv, parquet)
+    with _answering(None):
+        from xex.tables import venues_table
+
+        rows, broken = _installed()
+
+        def frame() -> pd.DataFrame:
+            import pandas as pd
+
+            return pd.DataFrame(rows)
+
+        _put(
+            out,
+            None,
+            facts=lambda: {"rows": rows, "broken": broken},
+            frame=frame,
+            shown=lambda: [venues_table(rows), *broken.values()],
+            remarks=broken.values(),
+        )
+
+
+@app.command()
+def record(
+    symbols: Annotated[list[str], typer.Argument(help="BTCUSDT, BTC/USDT, …", metavar="SYMBOL")],
+    *,
+    out: Annotated[Path, typer.Option(help="The file to write.", metavar="FILE")],
+    spot: Spot = False,
+    perp: Perp = False,
+    venues: Venues = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most for each answer.", metavar="S")] = None,
+) -> None:
+    """Keep what the venues answer now.
+
+    A snapshot and the latest trades of each symbol, and the venues' health, for --replay.
+    """
+    from xex.errors import NoVenueAnswered, XexError
+    from xex.recording import record as recorded
+    from xex.tables import left_out
+
+    market, existed = _market(spot=spot, perp=perp), out.exists()
+    if existed and not force:
+        _leave(f"{out} exists; choose another name, or replace it with --force", USAGE)
+    asked = list(dict.fromkeys(symbols))
+    notes: list[str] = []
+
+    async def question(xm: ExchangeManager) -> None:
+        for symbol in asked:
+            snap = await xm.get_cross_exchange_ticker(symbol, market=market, venues=_names(venues))
+            dropped = {name: drop.text for name, drop in snap.dropped.items()}
+            notes.extend(f"{symbol}: {line}" for line in left_out(dropped))
+            try:
+                await xm.trades(symbol, market=market, venues=_names(venues))
+            except NoVenueAnswered:
+                notes.append(f"{symbol}: no venue sent trades")
+        await xm.health_check()
+
+    with _answering(None, hint=f"\n{out} was not written"):
+        try:
+            with recorded(out) as recording:
+                _asked(question, ", ".join(asked), _Output(), timeout)
+        except OSError as exc:
+            if not existed:
+                out.unlink(missing_ok=True)
+            raise XexError(f"{out} cannot be written: {exc.strerror or exc}") from None
+        import json
+        import shlex
+
+        count = len(json.loads(out.read_bytes())["interactions"])
+        flag = " --spot" if spot else " --perp" if perp else ""
+        with _writing():
+            typer.echo(f"{out}: {count:,} requests, {out.stat().st_size / 1e3:,.0f} kB, {recording.made_from}")
+            for line in notes:
+                typer.echo(line)
+            typer.echo("replay it with:")
+            for symbol in asked:
+                typer.echo(f"  xex snapshot {symbol}{flag} --replay {shlex.quote(str(out))}")
+
+
+# --- what they share
+
+
+class _Output(NamedTuple):
+    """How an answer is written; a table where nothing is chosen."""
+
+    as_json: bool = False
+    as_csv: bool = False
+    parquet: Path | None = None
+
+
+def _output(as_json: bool, as_csv: bool, parquet: Path | None) -> _Output:
     if sum([as_json, as_csv, parquet is not None]) > 1:
         _leave("choose one of --json, --csv and --parquet", USAGE)
-    market = "spot" if spot else "perp" if perp else None
-    names = [name.strip() for name in venues.split(",") if name.strip()] if venues is not None else None
+    return _Output(as_json, as_csv, parquet)
+
+
+def _market(*, spot: bool, perp: bool) -> str | None:
+    if spot and perp:
+        _leave("--spot and --perp exclude each other", USAGE)
+    return "spot" if spot else "perp" if perp else None
+
+
+def _names(venues: str | None) -> list[str] | None:
+    return None if venues is None else [name.strip() for name in venues.split(",") if name.strip()]
+
+
+@contextmanager
+def _answering(replay: str | None, hint: str | None = None) -> Iterator[Recording | None]:
+    """Answer from the recording where one is named, and turn what goes wrong into a line and an exit code."""
+    from xex.errors import NoVenueAnswered, XexError
+
+    if hint is None:
+        hint = "" if replay is not None else "\nwithout a network, try the bundled recording: --replay"
     try:
         with ExitStack() as stack:
-            recording = None if replay is None else stack.enter_context(_replaying(replay))
-            stack.enter_context(_spinner(symbol, shown=not (as_json or as_csv)))
-            snap = _asked(symbol, market=market, venues=names, currency=currency, timeout=timeout)
-        _show(snap, recording, as_json=as_json, as_csv=as_csv, parquet=parquet, explain=explain)
+            yield None if replay is None else stack.enter_context(_replaying(replay))
     except NoVenueAnswered as exc:
-        hint = "" if replay is not None else "\nwithout a network, try the bundled recording: --replay"
         _leave(f"{exc}{hint}", NOBODY)
     except XexError as exc:
         _leave(str(exc), USAGE)
-
-
-def _asked(
-    symbol: str, *, market: str | None, venues: list[str] | None, currency: str | None, timeout: float | None
-) -> CrossExchangeData:
-    import asyncio
-
-    from xex.manager import ExchangeManager
-
-    async def ask() -> CrossExchangeData:
-        async with ExchangeManager.from_env(deadline=timeout) as xm:
-            return await xm.get_cross_exchange_ticker(symbol, market=market, venues=venues, currency=currency)
-
-    return asyncio.run(ask())
 
 
 @contextmanager
@@ -128,49 +401,71 @@ def _replaying(file: str) -> Iterator[Recording]:
         yield recording
 
 
+def _asked(question: Callable[[ExchangeManager], Awaitable[T]], what: str, out: _Output, timeout: float | None) -> T:
+    import asyncio
+
+    from xex.manager import ExchangeManager
+
+    async def ask() -> T:
+        async with ExchangeManager.from_env(deadline=timeout) as xm:
+            return await question(xm)
+
+    with _spinner(what, shown=not (out.as_json or out.as_csv)):
+        return asyncio.run(ask())
+
+
 @contextmanager
-def _spinner(symbol: str, *, shown: bool) -> Iterator[None]:
+def _spinner(what: str, *, shown: bool) -> Iterator[None]:
     if not shown or not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(f"asking the venues for {symbol} …"):
+    with Console(stderr=True).status(f"asking the venues for {what} …"):
         yield
 
 
-def _show(
-    snap: CrossExchangeData,
+def _put(
+    out: _Output,
     recording: Recording | None,
     *,
-    as_json: bool,
-    as_csv: bool,
-    parquet: Path | None,
-    explain: bool,
+    facts: Callable[[], Mapping[str, Any]],
+    frame: Callable[[], pd.DataFrame],
+    shown: Callable[[], Sequence[RenderableType]],
+    remarks: Iterable[str] = (),
 ) -> None:
+    """Write an answer as it was asked for; `remarks` go beside rows that cannot hold them."""
     banner = notice(recording)
-    if as_json:
-        import json
+    with _writing():
+        if out.as_json:
+            import json
 
-        about = None if recording is None else {"made_from": recording.made_from, "made_at": recording.made_at}
-        typer.echo(json.dumps({**snap.as_dict(), "recording": about}, indent=2, allow_nan=False))
-        return
-    if as_csv or parquet is not None:
-        if banner:
-            typer.echo(banner, err=True)
-        if parquet is not None:
-            _write_parquet(snap, parquet)
+            from xex.answer import plain_value
+
+            about = None if recording is None else {"made_from": recording.made_from, "made_at": recording.made_at}
+            typer.echo(json.dumps({**plain_value(facts()), "recording": about}, indent=2, allow_nan=False))
+        elif out.as_csv or out.parquet is not None:
+            for line in filter(None, (banner, *remarks)):
+                typer.echo(line, err=True)
+            if out.parquet is not None:
+                _write_parquet(frame(), out.parquet)
+            else:
+                typer.echo(frame().to_csv(index=False), nl=False)
         else:
-            typer.echo(snap.frame.to_csv(index=False), nl=False)
-        return
+            typer.echo(_printed(banner, shown()), nl=False, color=True)
+
+
+def _printed(banner: str, parts: Sequence[RenderableType]) -> str:
+    """Return what a terminal shows; where there is none, 120 columns wide unless COLUMNS says otherwise."""
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    if banner:
-        console.print(banner, style="bold yellow")
-    console.print(snap)
-    if explain:
-        console.print(snap.explain())
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    with console.capture() as printed:
+        if banner:
+            console.print(banner, style="bold yellow")
+        for part in parts:
+            console.print(part)
+    return printed.get()
 
 
 def notice(recording: Recording | None) -> str:
@@ -181,7 +476,7 @@ def notice(recording: Recording | None) -> str:
     return f"Replaying a {what}: {recording.path.name}, made {recording.made_at} from {recording.made_from}."
 
 
-def _write_parquet(snap: CrossExchangeData, path: Path) -> None:
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     from importlib.util import find_spec
 
     from xex.errors import MissingExtra, XexError
@@ -189,11 +484,146 @@ def _write_parquet(snap: CrossExchangeData, path: Path) -> None:
     if find_spec("pyarrow") is None:
         raise MissingExtra("pyarrow", "parquet")
     try:
-        snap.frame.to_parquet(path, index=False)
+        frame.to_parquet(path, index=False)
     except OSError as exc:
         raise XexError(f"{path} cannot be written: {exc.strerror or exc}") from None
 
 
-def _leave(message: str, code: int) -> Any:
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Leave with one line where standard output takes no more, and with none where its reader has left."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as exc:
+        # What is still buffered would be written, and would fail, once more when the process ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if exc.errno == errno.EPIPE:
+            raise SystemExit(ANSWERED) from None
+        with suppress(OSError):
+            typer.echo(f"xex: the output cannot be written: {exc.strerror or exc}", err=True)
+        raise SystemExit(USAGE) from None
+
+
+def _leave(message: str, code: int) -> NoReturn:
     typer.echo(f"xex: {message}", err=True)
     raise typer.Exit(code)
+
+
+# --- from answers to rows
+
+
+def _account(asked: Sequence[str], answered: Sequence[str], dropped: Mapping[str, str]) -> dict[str, Any]:
+    """Return who was asked, who answered, and who is left out and why, as a snapshot's JSON has it."""
+    reasons = {name: text.partition(": ") for name, text in dropped.items()}
+    return {
+        "asked": list(asked),
+        "answered": list(answered),
+        "dropped": {name: {"reason": reason, "detail": detail} for name, (reason, _, detail) in reasons.items()},
+    }
+
+
+def _account_of(frame: pd.DataFrame) -> dict[str, Any]:
+    return _account(frame.attrs["asked"], frame.attrs["answered"], frame.attrs["dropped"])
+
+
+def _bookless(snap: CrossExchangeData) -> str:
+    """Return a line for each venue with the reason why its book is missing."""
+    from xex.model.schema import texts
+
+    notes = dict(zip(texts(snap.columns, "exchange"), texts(snap.columns, "flags"), strict=True))
+    told = {
+        name: next((flag.removeprefix("no_book:") for flag in text.split(",") if flag.startswith("no_book:")), "")
+        for name, text in notes.items()
+    }
+    told |= {name: drop.text for name, drop in snap.dropped.items()}
+    return "".join(f"\n  {name}: {why or 'no book'}" for name, why in told.items())
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return a frame's rows for JSON: times as ISO text, absent cells None."""
+    columns = []
+    for name in frame.columns:
+        series = frame[name]
+        if str(series.dtype).startswith("datetime64"):
+            columns.append([None if cell != cell else cell.isoformat(timespec="milliseconds") for cell in series])
+        else:
+            columns.append(series.astype(object).where(series.notna(), None).tolist())
+    return [dict(zip(frame.columns, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _matching(listed: pd.DataFrame, text: str) -> pd.DataFrame:
+    """Return the instruments that a text names or is part of, those it names first; raise `UnknownSymbol` for none."""
+    from xex.model.instruments import ALIASES
+
+    venue, colon, rest = text.strip().upper().partition(":")
+    known = {name.upper() for name in (*listed["exchange"], *listed["venue"])}
+    if colon and venue in known:
+        mine = listed["exchange"].str.upper().eq(venue) | listed["venue"].str.upper().eq(venue)
+        return _matching(listed[mine], rest) if rest else listed[mine]
+    wanted = text.strip().upper()
+    symbol, native, base = listed["instrument"].str.upper(), listed["id"].str.upper(), listed["base"].str.upper()
+    named = symbol.eq(wanted) | native.eq(wanted) | base.eq(ALIASES.get(wanted, wanted))
+    if "/" in wanted:
+        part = symbol.str.contains(wanted, regex=False)
+    else:
+        bare = _bare(wanted)
+        part = _bare_of(symbol).str.contains(bare, regex=False) | _bare_of(native).str.contains(bare, regex=False)
+        part &= bool(bare)
+    found = listed[named | part]
+    if not len(found):
+        raise _unlisted(listed, text)
+    return found.loc[named[found.index].sort_values(ascending=False, kind="stable").index]
+
+
+def _bare(text: str) -> str:
+    return "".join(letter for letter in text if letter.isalnum())
+
+
+def _bare_of(series: pd.Series) -> pd.Series:
+    return series.str.replace(r"[^A-Z0-9]", "", regex=True)
+
+
+def _unlisted(listed: pd.DataFrame, text: str) -> Exception:
+    import difflib
+
+    from xex.errors import UnknownSymbol
+
+    known = {_bare(symbol): symbol for symbol in [*listed["base"].unique(), *listed["instrument"].unique()]}
+    close = difflib.get_close_matches(_bare(text.upper()), known, n=5, cutoff=0.6)
+    near = [known[name] for name in close]
+    hint = f"; near: {', '.join(near)}" if near else "; without a text all are shown"
+    return UnknownSymbol(f"no venue lists anything like {text!r}{hint}", nearest=near)
+
+
+def _installed() -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Return a row per installed venue and market type, and the connectors that cannot be loaded."""
+    from xex.access import registry
+    from xex.access.port import FEATURE_PROTOCOLS, answers
+    from xex.config import read_environment
+    from xex.errors import ConfigError
+    from xex.tables import market_name
+
+    points = registry.installed()
+    rows, broken = [], {}
+    for config in read_environment(sorted(points)).configs:
+        point = points[config.venue]
+        try:
+            connector = registry.load(point)(config)
+        except ConfigError as exc:
+            broken[config.venue] = str(exc)
+            continue
+        package = f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.module
+        rows += [
+            {
+                "venue": config.venue,
+                "market": market_name(kind),
+                **{question: answers(connector, question) for question in FEATURE_PROTOCOLS},
+                "key": config.api_key is not None,
+                "priority": config.priority,
+                "package": package,
+            }
+            for kind in connector.kinds
+        ]
+    return rows, broken

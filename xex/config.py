@@ -69,6 +69,8 @@ class _Checked:
     base_url: Annotated[str, Field(pattern=_ADDRESS)] | None = None
     proxy: Annotated[str, Field(pattern=r"^https?://")] | None = Field(default=None, repr=False)
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
+    futures_api_key: SecretStr | None = Field(default=None, repr=False, kw_only=True)
+    futures_secret_key: SecretStr | None = Field(default=None, repr=False, kw_only=True)
 
 
 class ExchangeConfig(_Checked):
@@ -77,7 +79,8 @@ class ExchangeConfig(_Checked):
     `exchange_type` is an `ExchangeType` or the name of an installed connector. `priority` 1 is the best.
     An empty `features` means all that the connector can do. `timeout_s` bounds one request, `rate_share`
     (0..1] is the part of the venue's published request budget that may be used, `base_url` is another host
-    in front of the venue, `options` go to the ccxt class. Keys are never shown. The manager reads these
+    in front of the venue, `options` go to the ccxt class, `futures_api_key` and `futures_secret_key` are for a venue
+    whose futures have keys of their own. Keys are never shown. The manager reads these
     very objects: what is changed takes effect at the next question. Raises `ConfigError`.
     """
 
@@ -132,20 +135,23 @@ class Environment:
 
 
 _FORMER = {"okx": "OKEX", "htx": "HUOBI"}
-_RELEVANT = ("_API_KEY", "_SECRET_KEY", "_PASSPHRASE")
+_KEYS = {"_API_KEY": "api_key", "_SECRET_KEY": "secret_key", "_PASSPHRASE": "passphrase"}
+_FUTURES = {"FUTURES_API_KEY": "futures_api_key", "FUTURES_SECRET_KEY": "futures_secret_key"}
 
 
 def read_environment(venues: Iterable[str], environ: Mapping[str, str] | None = None) -> Environment:
     """Return a configuration for each of `venues`, and the process-wide limits, from the environment.
 
     With nothing set every venue is used without keys. Reads ``<VENUE>_API_KEY``, ``<VENUE>_SECRET_KEY``,
-    ``<VENUE>_PASSPHRASE`` (OKEX_ and HUOBI_ accepted), ``EXCHANGE_PRIORITY_<VENUE>``, ``EXCHANGE_TIMEOUT``
-    (seconds) and ``EXCHANGE_RATE_LIMIT`` (requests per second to any one venue). Raises `ConfigError`.
+    ``<VENUE>_PASSPHRASE``, ``KRAKENFUTURES_API_KEY`` and ``_SECRET_KEY``, ``EXCHANGE_PRIORITY_<VENUE>`` (OKEX and
+    HUOBI are accepted for OKX and HTX), ``EXCHANGE_TIMEOUT`` (seconds) and ``EXCHANGE_RATE_LIMIT`` (requests per
+    second to any one venue). Raises `ConfigError` for what is no number, and where two names of one thing differ.
     """
     env = os.environ if environ is None else environ
     names = list(venues)
     configs = [_from_environment(name, env) for name in names]
     deadline = _number(env, "EXCHANGE_TIMEOUT")
+    _check_priorities(names, env)
     return Environment(
         tuple(configs),
         DEFAULT_DEADLINE_S if deadline is None else deadline,
@@ -155,19 +161,41 @@ def read_environment(venues: Iterable[str], environ: Mapping[str, str] | None = 
 
 def _from_environment(venue: str, env: Mapping[str, str]) -> ExchangeConfig:
     settings: dict[str, Any] = {}
-    for suffix, field in zip(_RELEVANT, ("api_key", "secret_key", "passphrase"), strict=True):
-        names = [prefix + suffix for prefix in (venue.upper(), _FORMER.get(venue, "")) if prefix]
-        found = {name: env[name].strip() for name in names if env.get(name, "").strip()}
-        if len(set(found.values())) > 1:
-            raise ConfigError(f"{' and '.join(found)} are both set and differ; unset one")
-        if found:
-            settings[field] = next(iter(found.values()))
-    priority = _number(env, f"EXCHANGE_PRIORITY_{venue.upper()}")
-    if priority is not None:
-        if priority != int(priority) or priority < 1:
-            raise ConfigError(f"EXCHANGE_PRIORITY_{venue.upper()}: a whole number from 1 (best) is expected")
-        settings["priority"] = int(priority)
+    for suffix, field in (*_KEYS.items(), *_FUTURES.items()):
+        value = _one_of([name + suffix for name in _spellings(venue)], env)
+        if value is not None:
+            settings[field] = value
+    priorities = [f"EXCHANGE_PRIORITY_{name}" for name in _spellings(venue)]
+    _one_of(priorities, env)
+    for name in priorities:
+        priority = _number(env, name)
+        if priority is not None:
+            if priority != int(priority):
+                raise ConfigError(f"{name}: a whole number from 1 (best) is expected")
+            settings["priority"] = int(priority)
     return ExchangeConfig(venue, venue, **settings)
+
+
+def _spellings(venue: str) -> list[str]:
+    """Return how a venue is written in the environment: its name and its former one."""
+    return [name for name in (venue.upper().replace("-", "_"), _FORMER.get(venue, "")) if name]
+
+
+def _one_of(names: Iterable[str], env: Mapping[str, str]) -> str | None:
+    """Return what one of several names for the same thing says; two that differ are an error."""
+    found = {name: env[name].strip() for name in names if env.get(name, "").strip()}
+    if len(set(found.values())) > 1:
+        raise ConfigError(f"{' and '.join(found)} are both set and differ; unset one")
+    return next(iter(found.values()), None)
+
+
+def _check_priorities(venues: Iterable[str], env: Mapping[str, str]) -> None:
+    """Raise for a priority of a venue that there is none of: it would be ignored in silence."""
+    prefix = "EXCHANGE_PRIORITY_"
+    known = {name for venue in (*venues, *ExchangeType) for name in _spellings(str(venue))}
+    for name in env:
+        if name.startswith(prefix) and name[len(prefix) :] not in known and env[name].strip():
+            raise ConfigError(f"{name}: no such venue; venues are {', '.join(sorted(known))}")
 
 
 def _number(env: Mapping[str, str], name: str) -> float | None:

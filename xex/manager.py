@@ -4,64 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+import threading
+from collections.abc import Awaitable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.access import registry
-from xex.access.cache import MetadataCache
 from xex.access.deadline import patient_for, remaining, until
-from xex.access.port import (
-    AnswersBooks,
-    AnswersMarket,
-    AnswersStatus,
-    AnswersTime,
-    ConvertsCurrencies,
-    ExchangeConnector,
-    ListsInstruments,
-    answers,
-)
-from xex.access.state import VenueState
-from xex.access.transport import Route, Transport, heard, scrub
+from xex.access.port import AnswersBooks, AnswersMarket, AnswersTrades, ConvertsCurrencies, ListsInstruments, able
+from xex.access.transport import heard
 from xex.analytics import currency as currencies
 from xex.analytics.quality import MAX_AGE_S
 from xex.answer import CrossExchangeData
-from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
+from xex.config import check_features
 from xex.errors import (
     BadPayload,
     ConfigError,
     ConnectorError,
     Drop,
     Dropped,
-    LoopError,
     NotListed,
     NoVenueAnswered,
     SymbolError,
     TimedOut,
     UnknownSymbol,
     UnknownVenue,
-    Unreachable,
 )
 from xex.model import clock, schema
 from xex.model.instruments import KINDS, USD_LIKE, Ask, Instrument, Kind, parse_symbol
-from xex.model.listings import Listings, nearest
+from xex.model.listings import NUMBERS, TEXTS, Listings, nearest
 from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.recording import in_use
+from xex.roster import HEALTH, SKEW_FRESH_S, Entry, Roster, checked_deadline, gathered
 from xex.snapshot import VenueAnswer, ages, assemble
 
 if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("xex.manager")
-access_log = logging.getLogger("xex.access")
-T = TypeVar("T")
 
-SKEW_FRESH_S = 300.0
 SKEW_GRACE_S = 0.25
 """How much longer than for the quotes a question waits for the venues' clocks."""
 STRAGGLER_S = MAX_AGE_S / 2
@@ -70,23 +51,14 @@ RATE_GRACE_S = 0.5
 """How much longer than for the quotes a question waits for rates at least."""
 RATE_PATIENCE_S = 0.2
 """How long a rate waits for a request budget before the last legs, with their age, must do."""
+HEDGE_S = 1.0
+"""How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
+
+QUESTIONS = {"ticker": "tickers", "order_book": "books", "trades": "trades"}
+"""The schema of the rows that answer a feature about one instrument."""
 
 
-@dataclass(slots=True)
-class _Entry:
-    config: ExchangeConfig
-    connector: ExchangeConnector
-    state: VenueState
-    connected: bool = False
-    shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
-    last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        return self.config.exchange_id
-
-
-class ExchangeManager:
+class ExchangeManager(Roster):
     """Several exchanges behind one interface.
 
     Use it as ``async with ExchangeManager.from_env() as xm`` or add exchanges one by one. It belongs to the event
@@ -94,250 +66,6 @@ class ExchangeManager:
     it binds to the next one. `deadline` (seconds) bounds each question that names none of its own, `cache` keeps
     instruments on disk between runs.
     """
-
-    def __init__(
-        self,
-        *,
-        deadline: float = DEFAULT_DEADLINE_S,
-        cache: bool = True,
-        requests_per_second: float | None = None,
-    ) -> None:
-        self.deadline = _checked_deadline(deadline)
-        self.exchange_configs: dict[str, ExchangeConfig] = {}
-        self.exchange_info: dict[str, VenueState] = {}
-        self._entries: dict[str, _Entry] = {}
-        self._cache = MetadataCache.default() if cache else MetadataCache(None)
-        self._requests_per_second = requests_per_second
-        self._transport = Transport(requests_per_second=requests_per_second)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._background: set[asyncio.Task[Any]] = set()
-
-    @classmethod
-    def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> ExchangeManager:
-        """Return a manager of every installed venue, with keys, priorities and limits from the environment."""
-        points = registry.installed()
-        environment = read_environment(sorted(points))
-        manager = cls(
-            deadline=environment.deadline_s if deadline is None else deadline,
-            cache=cache,
-            requests_per_second=environment.requests_per_second,
-        )
-        for config in environment.configs:
-            manager._add(config, None, points)
-        return manager
-
-    # --- configuration
-
-    def add_exchange(self, config: ExchangeConfig, connector: ExchangeConnector | None = None) -> bool:
-        """Add an exchange, without any I/O; False where the id is taken or no connector is installed for it."""
-        return self._add(config, connector, None)
-
-    def _add(
-        self,
-        config: ExchangeConfig,
-        connector: ExchangeConnector | None,
-        points: Mapping[str, EntryPoint] | None,
-    ) -> bool:
-        name = config.exchange_id
-        if name in self._entries:
-            log.warning("exchange id %r is taken; remove_exchange(%r) first, or choose another id", name, name)
-            return False
-        if connector is None:
-            points = registry.installed() if points is None else points
-            point = points.get(config.venue)
-            if point is None:
-                log.warning(
-                    "no connector is installed for %r (installed: %s); pass connector=… or install a package with "
-                    "the entry point group %r", config.venue, ", ".join(sorted(points)), registry.GROUP,
-                )  # fmt: skip
-                return False
-            connector = registry.load(point)(config)
-        if getattr(connector, "cache", None) is not None:
-            connector.cache = self._cache  # type: ignore[attr-defined]
-        state = VenueState(name, config.venue)
-        entry = _Entry(config, connector, state)
-        self._entries[name], self.exchange_configs[name], self.exchange_info[name] = entry, config, state
-        self._bind(entry)
-        return True
-
-    def remove_exchange(self, exchange_id: str) -> bool:
-        """Forget an exchange; False where there is none of this id."""
-        entry = self._entries.pop(exchange_id, None)
-        if entry is None:
-            return False
-        del self.exchange_configs[exchange_id], self.exchange_info[exchange_id]
-        with suppress(RuntimeError):
-            self._keep(asyncio.get_running_loop().create_task(entry.connector.disconnect()))
-        return True
-
-    def _bind(self, entry: _Entry) -> None:
-        bind = getattr(entry.connector, "bind", None)
-        if bind is not None:
-            bind(self._transport, self._route(entry))
-
-    def _route(self, entry: _Entry) -> Route:
-        config = entry.config
-        keys = (config.api_key, config.secret_key, config.passphrase)
-        return Route(
-            exchange=entry.id,
-            venue=config.venue,
-            state=entry.state,
-            limits=getattr(entry.connector, "limits", ()),
-            timeout_s=config.timeout_s,
-            rate_share=config.rate_share,
-            base_url=config.base_url,
-            proxy=config.proxy,
-            secrets=tuple(key.get_secret_value() for key in keys if key is not None),
-        )
-
-    # --- life
-
-    async def __aenter__(self) -> Self:
-        self._enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.disconnect_all()
-
-    def _enter(self) -> None:
-        """Bind to the running loop, or say why that cannot be."""
-        loop = self._checked_loop()
-        if self._loop is loop:
-            return
-        self._loop = loop
-        self._background.clear()
-        self._transport = Transport(requests_per_second=self._requests_per_second)
-        for entry in self._entries.values():
-            entry.connected = False
-            entry.shared.clear()
-            self._bind(entry)
-
-    def _checked_loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
-            raise LoopError(
-                f"this manager belongs to the event loop {id(self._loop):#x}, and was used from {id(loop):#x}; "
-                "make one manager per loop, or disconnect_all() in its own loop first"
-            )
-        return loop
-
-    async def connect_all(self) -> dict[str, bool]:
-        """Make every enabled exchange ready: instruments and clock. Returns who is; who is not may be later."""
-        self._enter()
-        entries = [entry for entry in self._entries.values() if entry.config.enabled]
-
-        async def ready(entry: _Entry) -> bool:
-            try:
-                await self._guarded(entry, self._connected(entry))
-                if isinstance(entry.connector, ListsInstruments):
-                    await self._guarded(entry, entry.connector.listings(entry.connector.kinds))
-                with suppress(ConnectorError):
-                    await self._measure_skew(entry)
-            except ConnectorError:
-                return False
-            return True
-
-        with until(self.deadline):
-            done = await _gathered({entry.id: ready(entry) for entry in entries}, self._keep)
-        return {entry.id: bool(done.get(entry.id, False)) for entry in entries}
-
-    async def disconnect_all(self) -> None:
-        """Cancel what still runs and close every connection. The manager can be used again afterwards."""
-        self._checked_loop()
-        tasks = list(self._background)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._background.clear()
-        for entry in self._entries.values():
-            entry.connected = False
-            with suppress(Exception):
-                await entry.connector.disconnect()
-        await self._transport.close()
-        self._loop = None
-
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        """Hold on to a task until it is over, so that closing can end it."""
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        task.add_done_callback(_observed)
-
-    # --- state
-
-    def get_exchange_status(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of each exchange: status, latency (ms), uptime, counts, the last error."""
-        return {name: state.as_dict() for name, state in self.exchange_info.items()}
-
-    async def health_check(self) -> dict[str, dict[str, Any]]:
-        """Ask every enabled exchange for its status and clock, and return what is known of each."""
-        self._enter()
-
-        async def probe(entry: _Entry) -> str:
-            try:
-                await self._guarded(entry, self._connected(entry))
-                await self._measure_skew(entry)
-                if isinstance(entry.connector, AnswersStatus):
-                    return await self._guarded(entry, entry.connector.status())
-            except ConnectorError as exc:
-                return exc.drop.text
-            return "ok"
-
-        entries = [entry for entry in self._entries.values() if entry.config.enabled]
-        with until(self.deadline):
-            said = await _gathered({entry.id: probe(entry) for entry in entries}, self._keep)
-        known = self.get_exchange_status()
-        for entry in entries:
-            known[entry.id]["venue_status"] = said.get(entry.id, "no answer in time")
-        return known
-
-    def get_best_exchange(self, feature: str | None = None) -> str | None:
-        """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency."""
-        check_features([feature] if feature else [])
-        order = {"up": 0, "degraded": 1, "unknown": 1, "down": 2}
-        chosen = [entry for entry in self._entries.values() if self._offers(entry, feature)]
-        chosen.sort(
-            key=lambda entry: (
-                order[entry.state.status], entry.config.priority, np.nan_to_num(entry.state.latency, nan=1e9),
-            )
-        )  # fmt: skip
-        return chosen[0].id if chosen else None
-
-    def _offers(self, entry: _Entry, feature: str | None) -> bool:
-        config = entry.config
-        check_features(config.features)
-        if not config.enabled:
-            return False
-        if feature is None:
-            return True
-        return (not config.features or feature in config.features) and answers(entry.connector, feature)
-
-    def _chosen(self, feature: str, venues: Iterable[str] | None) -> list[list[_Entry]]:
-        """Return who is asked: per venue its configurations, the best first, the others as backups."""
-        given = None if venues is None else [venues] if isinstance(venues, str) else list(venues)
-        wanted = None if given is None else [name if name in self._entries else str(name).lower() for name in given]
-        if wanted is not None and not wanted:
-            raise ConfigError(f"venues names none; leave it out, or name some of: {', '.join(self._entries)}")
-        if wanted is not None:
-            known = {*self._entries, *(entry.config.venue for entry in self._entries.values())}
-            for name in wanted:
-                if name not in known:
-                    raise UnknownVenue(name, sorted(known))
-        groups: dict[str, list[_Entry]] = {}
-        for entry in self._entries.values():
-            named = wanted is None or entry.id in wanted or entry.config.venue in wanted
-            if named and self._offers(entry, feature):
-                groups.setdefault(entry.config.venue, []).append(entry)
-        order = {"up": 0, "unknown": 0, "degraded": 1, "down": 2}
-        for group in groups.values():
-            group.sort(key=lambda entry: (order[entry.state.status], entry.config.priority))
-        if not groups:
-            raise ConfigError(
-                f"no enabled exchange answers {feature!r}; configured: {', '.join(self._entries) or 'none'}; "
-                "add_exchange(ExchangeConfig(…)) or ExchangeManager.from_env()"
-            )
-        return list(groups.values())
 
     # --- questions
 
@@ -359,7 +87,7 @@ class ExchangeManager:
         for a symbol without one meaning, `UnknownVenue`, and `NoVenueAnswered` when not one did.
         """
         self._enter()
-        seconds = self.deadline if deadline is None else _checked_deadline(deadline)
+        seconds = self.deadline if deadline is None else checked_deadline(deadline)
         groups = self._chosen("ticker", venues)
         ask = parse_symbol(symbol, market, {entry.config.venue for group in groups for entry in group})
         with until(seconds):
@@ -368,7 +96,8 @@ class ExchangeManager:
             answered = await self._asked_all(groups, instrument, target, books=books)
         asked = list(dict.fromkeys(answer.exchange for answer in answered if answer.instrument is not None))
         if not any(length(answer.ticker) for answer in answered):
-            raise self._nobody(ask, instrument, answered)
+            failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
+            raise self._nobody(ask, instrument, failures)
         return assemble(
             symbol, instrument, target, asked, answered, now_ms=_now(answered), with_books=books, recording=in_use()
         )
@@ -385,9 +114,9 @@ class ExchangeManager:
         groups = self._chosen("ticker", venues)
         failures: dict[str, Drop] = {}
 
-        async def whole(entry: _Entry, kind: Kind) -> Columns:
+        async def whole(entry: Entry, kind: Kind) -> Columns:
             try:
-                if not isinstance(entry.connector, AnswersMarket):
+                if not able(entry.connector, AnswersMarket):
                     raise NotListed("the connector knows single tickers only")
                 await self._guarded(entry, self._connected(entry))
                 columns = await self._columns(entry, entry.connector.market([kind]), "tickers")
@@ -409,8 +138,8 @@ class ExchangeManager:
         for entry in (group[0] for group in groups):
             if not any(entry is one for one, _ in asked):
                 failures[entry.id] = Drop(Dropped.NOT_LISTED, f"{market} markets are not offered here")
-        with until(self.deadline if deadline is None else _checked_deadline(deadline)):
-            parts = await _gathered({f"{entry.id} {kind}": whole(entry, kind) for entry, kind in asked}, self._keep)
+        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+            parts = await gathered({f"{entry.id} {kind}": whole(entry, kind) for entry, kind in asked}, self._keep)
         now_ms, came = clock.now_ms(), []
         for entry, kind in asked:
             part = parts.get(f"{entry.id} {kind}")
@@ -425,10 +154,210 @@ class ExchangeManager:
         frame.attrs["dropped"] = {name: drop.text for name, drop in failures.items()}
         return frame
 
+    async def books(
+        self,
+        symbol: str,
+        *,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return every venue's order book of one instrument: a row per level, best first, in native currencies.
+
+        Prices are per one base unit, sizes base units; `censored` marks a side that the venue cut. ``frame.attrs``
+        holds `asked`, `answered` and `dropped` (a reason per exchange). Raises as `get_cross_exchange_ticker` does.
+        """
+        return await self._asked_each("order_book", symbol, market, venues, deadline)
+
+    async def trades(
+        self,
+        symbol: str,
+        *,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return the venues' latest public trades of one instrument as one tape, oldest first, in native currencies.
+
+        `side` is the taker's, sizes are base units, notionals quote units; the flag `bundled` marks venues that add
+        up what one order took at one price. How far back each venue's part goes is the venue's choice.
+        ``frame.attrs`` as in `books`.
+        """
+        frame = await self._asked_each("trades", symbol, market, venues, deadline)
+        attrs = frame.attrs
+        frame = frame.sort_values("exchange_time", kind="stable", ignore_index=True)
+        frame.attrs = attrs
+        return frame
+
+    async def instruments(
+        self, *, market: str | None = None, venues: Iterable[str] | None = None, deadline: float | None = None
+    ) -> pd.DataFrame:
+        """Return what every venue lists, a row per instrument: lots, minimums and steps in base units, fees in bps.
+
+        What failed stands in ``frame.attrs["dropped"]`` by exchange.
+        """
+        self._enter()
+        kinds: Sequence[Kind] = KINDS if market is None else (_kind(market),)
+        groups = self._chosen("ticker", venues)
+        failures: dict[str, Drop] = {}
+
+        async def table(entry: Entry) -> Columns:
+            try:
+                if not able(entry.connector, ListsInstruments):
+                    raise NotListed("the connector knows single tickers only")
+                mine = [kind for kind in kinds if kind in entry.connector.kinds]
+                await self._guarded(entry, self._connected(entry))
+                found = await self._guarded(entry, entry.connector.listings(mine))
+            except ConnectorError as exc:
+                failures[entry.id] = exc.drop
+                return {}
+            same = {name: schema.Text.same(cell, len(found)) for name, cell in _who(entry).items()}
+            columns = {name: found.columns[name] for name in (*TEXTS, *NUMBERS, "active")}
+            return {**same, "instrument": found.symbols, "group": found.groups, **columns}
+
+        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+            parts = await gathered({group[0].id: table(group[0]) for group in groups}, self._keep)
+        _note_late(groups, parts, failures)
+        if not any(map(length, parts.values())):
+            raise NoVenueAnswered(f"no venue answered:{_lines(failures)}", failures)
+        frame = schema.frame(concat((parts[name] for name in parts), "instruments"), "instruments")
+        frame.attrs = _account(groups, frame, failures)
+        return frame
+
+    async def first(
+        self,
+        question: str,
+        symbol: str,
+        *,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return one exchange's answer, of the best one that has any: health, then priority, then load and latency.
+
+        `question` is "ticker", "order_book" or "trades". One exchange is asked at a time; the next one is asked as
+        well where one fails, or is slower than it usually is. The column `exchange` and ``frame.attrs["answered"]``
+        name who answered, ``frame.attrs["dropped"]`` who was asked in vain. Raises `NoVenueAnswered` where nobody did.
+        """
+        self._enter()
+        check_features([question])
+        if question not in QUESTIONS:
+            raise ConfigError(f"first() knows no {question!r}; it answers {', '.join(QUESTIONS)}")
+        seconds = self.deadline if deadline is None else checked_deadline(deadline)
+        groups = self._chosen(question, venues)
+        ask = parse_symbol(symbol, market, {entry.config.venue for group in groups for entry in group})
+        failures: dict[str, Drop] = {}
+        with until(seconds):
+            instrument = ask.instrument or await self._resolved(ask, groups)
+            came = await self._hedged(
+                sorted((e for group in groups for e in group), key=_load), question, instrument, failures
+            )
+        if came is None:
+            raise self._nobody(ask, instrument, failures)
+        frame = schema.frame(came, QUESTIONS[question])
+        frame.attrs = _account(groups, frame, failures)
+        return frame
+
     # --- asking one question of all venues
 
+    async def _asked_each(
+        self,
+        question: str,
+        symbol: str,
+        market: str | None,
+        venues: Iterable[str] | None,
+        deadline: float | None,
+    ) -> pd.DataFrame:
+        """Ask every venue one question about an instrument and put the rows below one another."""
+        self._enter()
+        seconds = self.deadline if deadline is None else checked_deadline(deadline)
+        groups = self._chosen(question, venues)
+        ask = parse_symbol(symbol, market, {entry.config.venue for group in groups for entry in group})
+        failures: dict[str, Drop] = {}
+
+        async def in_turn(group: Sequence[Entry], instrument: Instrument) -> Columns:
+            for place, entry in enumerate(group):
+                with until(remaining() / (len(group) - place)):
+                    try:
+                        async with asyncio.timeout(remaining()):
+                            return await self._rows(entry, question, instrument)
+                    except ConnectorError as exc:
+                        failures[entry.id] = exc.drop
+                    except TimeoutError:
+                        failures[entry.id] = Drop(Dropped.LATE, "no answer in time")
+            return {}
+
+        with until(seconds):
+            instrument = ask.instrument or await self._resolved(ask, groups)
+            parts = await gathered({group[0].id: in_turn(group, instrument) for group in groups}, self._keep)
+        _note_late(groups, parts, failures)
+        came = concat(parts.values(), QUESTIONS[question])
+        if not length(came):
+            raise self._nobody(ask, instrument, failures)
+        frame = schema.frame(came, QUESTIONS[question])
+        frame.attrs = _account(groups, frame, failures)
+        return frame
+
+    async def _rows(self, entry: Entry, question: str, instrument: Instrument) -> Columns:
+        """Return one exchange's rows about an instrument, named and dated, in its native currency."""
+        connector, kind = entry.connector, QUESTIONS[question]
+        await self._guarded(entry, self._connected(entry))
+        mine = instrument
+        if able(connector, ListsInstruments):
+            answer = VenueAnswer(entry.id, entry.config.venue, instrument)
+            mine = await self._guarded(entry, self._matched(entry, answer, instrument))
+        asked: Awaitable[Columns]
+        if question == "order_book" and able(connector, AnswersBooks):
+            asked = connector.books([mine])
+        elif question == "trades" and able(connector, AnswersTrades):
+            asked = connector.trades([mine])
+        else:
+            asked = connector.tickers([mine])
+        columns = await self._columns(entry, asked, kind)
+        count = length(columns)
+        if not count:
+            raise NotListed(f"{mine.symbol} is not listed", venue=entry.config.venue)
+        same = {**_who(entry), "currency": mine.quote, "fx_source": "identity"}
+        columns |= {name: schema.Text.same(cell, count) for name, cell in same.items()}
+        columns |= {"fx_rate": np.ones(count), "fx_age_ms": np.zeros(count)}
+        columns["age_ms"] = ages(columns, [entry.state.skew_ms] * count, clock.now_ms())
+        if mine.quote != instrument.quote:
+            columns["flags"] = [",".join(filter(None, (note, "substitute"))) for note in texts(columns, "flags")]
+        return columns
+
+    async def _hedged(
+        self, entries: Sequence[Entry], question: str, instrument: Instrument, failures: dict[str, Drop]
+    ) -> Columns | None:
+        """Ask one exchange after the other, without waiting for a slow one alone; return the first answer."""
+        waiting = list(entries)
+        tasks: dict[asyncio.Task[Columns], Entry] = {}
+        try:
+            while (waiting or tasks) and remaining() > 0:
+                if waiting:
+                    entry = waiting.pop(0)
+                    tasks[asyncio.create_task(self._rows(entry, question, instrument))] = entry
+                    usual = 4e-3 * entry.state.latency
+                    patience = min(HEDGE_S, usual) if usual == usual else HEDGE_S
+                    patience = min(max(patience, 0.05), remaining() / (len(waiting) + 1))
+                else:
+                    patience = remaining()
+                done, _ = await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    entry = tasks.pop(task)
+                    try:
+                        return task.result()
+                    except ConnectorError as exc:
+                        failures[entry.id] = exc.drop
+            for entry in tasks.values():
+                failures[entry.id] = Drop(Dropped.LATE, "no answer in time")
+        finally:
+            for task in tasks:
+                task.cancel()
+                self._keep(task)
+        return None
+
     async def _asked_all(
-        self, groups: Sequence[Sequence[_Entry]], instrument: Instrument, target: str, *, books: bool
+        self, groups: Sequence[Sequence[Entry]], instrument: Instrument, target: str, *, books: bool
     ) -> list[VenueAnswer]:
         """Ask every venue at once; answers that came are kept, the late are dropped by name."""
         legs = self._legs(groups, instrument, target)
@@ -440,7 +369,7 @@ class ExchangeManager:
             asyncio.create_task(self._asked_rates(entry, instrument, target, tries))
             for entry in self._entries.values()
             # Whoever trades currencies votes on the rate, also where other venues were asked for the instrument.
-            if legs and isinstance(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
+            if legs and able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
         ]
         skews = [
             asyncio.create_task(self._skew_measured(group[0]))
@@ -483,9 +412,13 @@ class ExchangeManager:
             if worth_waiting == float("inf") and any(length(answer.ticker) for answer in tries):
                 worth_waiting = clock.monotonic() + STRAGGLER_S
 
-    def _legs(self, groups: Sequence[Sequence[_Entry]], instrument: Instrument, target: str) -> list[Instrument]:
-        """Return the instruments that rates may need; none where every venue is known to list the asked quote."""
-        if target == instrument.quote and all(self._lists(group[0], instrument) for group in groups):
+    def _legs(self, groups: Sequence[Sequence[Entry]], instrument: Instrument, target: str) -> list[Instrument]:
+        """Return the instruments that rates may need; none where every venue is known to list the asked quote.
+
+        In a recording they always belong to the question, so that it is the same one however often it is asked.
+        """
+        known = not clock.is_recorded() and all(self._lists(group[0], instrument) for group in groups)
+        if target == instrument.quote and known:
             return []
         if target not in USD_LIKE:
             return []
@@ -499,7 +432,7 @@ class ExchangeManager:
         ]
 
     @staticmethod
-    def _lists(entry: _Entry, instrument: Instrument) -> bool:
+    def _lists(entry: Entry, instrument: Instrument) -> bool:
         """Say whether a venue is already known to list exactly this instrument."""
         table: Listings | None = getattr(entry.connector, "known_listings", lambda _: None)(instrument.kind)
         if table is None:
@@ -509,7 +442,7 @@ class ExchangeManager:
 
     async def _asked_venue(
         self,
-        group: Sequence[_Entry],
+        group: Sequence[Entry],
         instrument: Instrument,
         legs: Sequence[Instrument],
         tries: list[VenueAnswer],
@@ -541,7 +474,7 @@ class ExchangeManager:
 
     async def _asked_one(
         self,
-        entry: _Entry,
+        entry: Entry,
         answer: VenueAnswer,
         instrument: Instrument,
         legs: Sequence[Instrument],
@@ -551,7 +484,7 @@ class ExchangeManager:
         connector = entry.connector
         await self._guarded(entry, self._connected(entry))
         mine, substitute = instrument, False
-        if isinstance(connector, ListsInstruments):
+        if able(connector, ListsInstruments):
             mine = await self._guarded(entry, self._matched(entry, answer, instrument))
             substitute = mine.quote != instrument.quote
         answer.instrument = mine
@@ -562,7 +495,7 @@ class ExchangeManager:
             columns = await self._columns(entry, connector.tickers([mine], legs), "tickers")
             names = texts(columns, "instrument")
             if mine.symbol not in names:
-                if not isinstance(connector, ListsInstruments) and not names:
+                if not able(connector, ListsInstruments) and not names:
                     raise NotListed(f"{mine.symbol} is not listed")
                 raise BadPayload(f"no row for {mine.symbol}, which is listed and active", venue=answer.venue)
             answer.legs = take(columns, np.array([name != mine.symbol for name in names]))
@@ -581,19 +514,19 @@ class ExchangeManager:
                 book.cancel()
                 self._keep(book)
 
-    async def _asked_book(self, entry: _Entry, answer: VenueAnswer, instrument: Instrument) -> None:
+    async def _asked_book(self, entry: Entry, answer: VenueAnswer, instrument: Instrument) -> None:
         connector = entry.connector
-        assert isinstance(connector, AnswersBooks)  # noqa: S101  chosen by ability
+        assert able(connector, AnswersBooks)  # noqa: S101  chosen by ability
         try:
             answer.book = await self._columns(entry, connector.books([instrument]), "books")
             answer.book_failure = None
         except ConnectorError as exc:
             answer.book_failure = exc.drop
 
-    async def _matched(self, entry: _Entry, answer: VenueAnswer, instrument: Instrument) -> Instrument:
+    async def _matched(self, entry: Entry, answer: VenueAnswer, instrument: Instrument) -> Instrument:
         """Return the one instrument that stands for the asked one on this venue."""
         connector = entry.connector
-        assert isinstance(connector, ListsInstruments)  # noqa: S101  chosen by ability
+        assert able(connector, ListsInstruments)  # noqa: S101  chosen by ability
         if instrument.kind not in entry.connector.kinds:
             raise NotListed(f"{instrument.kind} markets are not offered here")
         table = await connector.listings([instrument.kind])
@@ -608,13 +541,13 @@ class ExchangeManager:
         answer.listings, answer.listed = table, table.listed(rows[0])
         return answer.listed.instrument
 
-    async def _most_traded(self, entry: _Entry, table: Listings, rows: Sequence[int]) -> int:
+    async def _most_traded(self, entry: Entry, table: Listings, rows: Sequence[int]) -> int:
         """Return the row with the highest volume; a dollar is a dollar near enough to rank by."""
         columns = await entry.connector.tickers([table.listed(row).instrument for row in rows])
         volume = dict(zip(texts(columns, "instrument"), numbers(columns, "quote_volume"), strict=True))
         return max(rows, key=lambda row: np.nan_to_num(volume.get(table.symbols[row], 0.0), nan=-1.0))
 
-    async def _asked_rates(self, entry: _Entry, instrument: Instrument, target: str, tries: list[VenueAnswer]) -> None:
+    async def _asked_rates(self, entry: Entry, instrument: Instrument, target: str, tries: list[VenueAnswer]) -> None:
         """Ask a venue's spot books for what rates need; a failure costs a source, not the venue.
 
         Questions at the same time share one request. Where the budget is spent the last legs serve, as old as they
@@ -633,10 +566,10 @@ class ExchangeManager:
             tries.append(answer)
 
     async def _fetched_legs(
-        self, entry: _Entry, pairs: Sequence[tuple[str, str]], booked: Sequence[tuple[str, str]]
+        self, entry: Entry, pairs: Sequence[tuple[str, str]], booked: Sequence[tuple[str, str]]
     ) -> VenueAnswer:
         connector = entry.connector
-        assert isinstance(connector, ConvertsCurrencies)  # noqa: S101  chosen by ability
+        assert able(connector, ConvertsCurrencies)  # noqa: S101  chosen by ability
         answer = VenueAnswer(entry.id, entry.config.venue)
         heard.set(answer.responses)
         with patient_for(RATE_PATIENCE_S):
@@ -645,93 +578,12 @@ class ExchangeManager:
             answer.legs, answer.leg_books = schema.checked(legs, "tickers"), schema.checked(books, "books")
         return answer
 
-    async def _shared(self, entry: _Entry, key: str, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Await a question that others may be asking at this moment; who gives up takes it from nobody."""
-        task = entry.shared.get(key)
-        if task is None or task.done():
-            task = entry.shared[key] = asyncio.create_task(question())
-            self._keep(task)
-        return await asyncio.shield(task)
-
-    # --- one venue
-
-    async def _connected(self, entry: _Entry) -> None:
-        if not entry.connected:
-            if await entry.connector.connect() is False:
-                raise Unreachable("connect() returned False", venue=entry.config.venue)
-            entry.connected = True
-
-    async def _columns(self, entry: _Entry, question: Awaitable[Columns], kind: str) -> Columns:
-        """Await columns and see that they are: what is assembled later is outside any guard."""
-
-        async def checked() -> Columns:
-            return schema.checked(await question, kind)
-
-        return await self._guarded(entry, checked())
-
-    async def _guarded(self, entry: _Entry, question: Awaitable[T]) -> T:
-        """Await a connector; whatever comes out of it but an answer is this venue's failure."""
-        started, known = clock.monotonic(), entry.state.success_count + entry.state.error_count
-        try:
-            answer = await self._translated(entry, question)
-        except ConnectorError as exc:
-            exc.venue = exc.venue or entry.config.venue
-            if known == entry.state.success_count + entry.state.error_count:
-                entry.state.failed(exc)
-            raise
-        if known == entry.state.success_count + entry.state.error_count and not isinstance(
-            entry.connector, ListsInstruments
-        ):
-            # A connector that does not use the seam: what it took is all that is known of its venue.
-            entry.state.succeeded(1e3 * (clock.monotonic() - started))
-        return answer
-
-    async def _translated(self, entry: _Entry, question: Awaitable[T]) -> T:
-        try:
-            return await question
-        except ConnectorError:
-            raise
-        except TimeoutError as exc:
-            raise TimedOut("the connector gave up waiting", venue=entry.config.venue) from exc
-        except (LookupError, OverflowError, TypeError, ValueError) as exc:
-            self._scrub(entry, exc)
-            access_log.exception("%s: an answer of an unexpected form", entry.id)
-            raise BadPayload(f"an unexpected form ({type(exc).__name__}: {exc})", venue=entry.config.venue) from exc
-        except Exception as exc:
-            self._scrub(entry, exc)
-            access_log.exception("%s: the connector failed", entry.id)
-            raise ConnectorError(f"{type(exc).__name__}: {exc}", venue=entry.config.venue) from exc
-
-    def _scrub(self, entry: _Entry, error: Exception) -> None:
-        """Take keys out of a stranger's exception before anybody prints it."""
-        secrets = self._route(entry).secrets
-        error.args = tuple(scrub(str(part), secrets) for part in error.args)
-
-    async def _measure_skew_if_old(self, entry: _Entry) -> None:
-        if entry.state.skew_age_s > SKEW_FRESH_S:
-            with suppress(ConnectorError):
-                await self._measure_skew(entry)
-
-    async def _skew_measured(self, entry: _Entry) -> None:
-        async def measured() -> None:
-            await self._guarded(entry, self._connected(entry))
-            await self._measure_skew(entry)
-
-        with suppress(ConnectorError):
-            await self._shared(entry, f"skew {clock.epoch()}", measured)
-
-    async def _measure_skew(self, entry: _Entry) -> None:
-        if isinstance(entry.connector, AnswersTime):
-            reading = await self._guarded(entry, entry.connector.server_time())
-            if reading is not None and np.isfinite(reading.server_ms):
-                entry.state.note_skew(reading.server_ms, reading.sent_ms, reading.received_ms, reading.resolution_ms)
-
     # --- symbols
 
-    async def _resolved(self, ask: Ask, groups: Sequence[Sequence[_Entry]]) -> Instrument:
+    async def _resolved(self, ask: Ask, groups: Sequence[Sequence[Entry]]) -> Instrument:
         """Find what a venue's own id is."""
         entry = next((group[0] for group in groups if group[0].config.venue == ask.venue), None)
-        if entry is None or not isinstance(entry.connector, ListsInstruments):
+        if entry is None or not able(entry.connector, ListsInstruments):
             raise UnknownVenue(ask.venue, sorted({group[0].config.venue for group in groups}))
         await self._guarded(entry, self._connected(entry))
         try:
@@ -752,12 +604,11 @@ class ExchangeManager:
             raise UnknownSymbol(f"{ask.venue} lists no {ask.native_id!r}{hint}{_recorded_only()}", nearest=close)
         return table.listed(row).instrument
 
-    def _nobody(self, ask: Ask, instrument: Instrument, answered: Sequence[VenueAnswer]) -> Exception:
-        failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
+    def _nobody(self, ask: Ask, instrument: Instrument, failures: Mapping[str, Drop]) -> Exception:
         known = [
             table
-            for answer in answered
-            if (table := getattr(self._entries[answer.exchange].connector, "known_listings", lambda *_: None)())
+            for name in failures
+            if (table := getattr(self._entries[name].connector, "known_listings", lambda *_: None)())
         ]
         if known and all(drop == Dropped.NOT_LISTED.value for drop in failures.values()):
             return _unknown(ask, instrument, known)
@@ -801,20 +652,37 @@ def _now(answered: Sequence[VenueAnswer]) -> int:
     return max((heard.received_at for answer in answered for heard in answer.responses), default=clock.now_ms())
 
 
+def _who(entry: Entry) -> dict[str, str]:
+    return {"exchange": entry.id, "venue": entry.config.venue}
+
+
+def _account(
+    groups: Sequence[Sequence[Entry]], frame: pd.DataFrame, failures: Mapping[str, Drop]
+) -> dict[Hashable, Any]:
+    """Return what was asked, who answered and who did not."""
+    return {
+        "asked": [group[0].id for group in groups],
+        "answered": list(dict.fromkeys(frame["exchange"])),
+        "dropped": {name: drop.text for name, drop in failures.items()},
+    }
+
+
+def _note_late(groups: Sequence[Sequence[Entry]], came: Mapping[str, Columns], failures: dict[str, Drop]) -> None:
+    for group in groups:
+        if group[0].id not in came:
+            failures[group[0].id] = Drop(Dropped.LATE, "no answer before the deadline")
+
+
+def _load(entry: Entry) -> tuple[int, int, int, float]:
+    """Return what decides who is asked first: health, priority, what is under way there already, latency."""
+    state = entry.state
+    return HEALTH[state.status], entry.config.priority, state.in_flight, float(np.nan_to_num(state.latency, nan=1e9))
+
+
 def _kind(market: str) -> Kind:
     found = parse_symbol("BTCUSDT", market).instrument
     assert found is not None  # noqa: S101  an id always names an instrument
     return found.kind
-
-
-def _checked_deadline(seconds: float) -> float:
-    try:
-        value = float(seconds)
-    except (TypeError, ValueError):
-        value = float("nan")
-    if not 0 < value < float("inf"):
-        raise ConfigError(f"a deadline is a positive number of seconds, not {seconds!r}")
-    return value
 
 
 def _checked_currency(currency: str | None, instrument: Instrument) -> str:
@@ -826,23 +694,26 @@ def _checked_currency(currency: str | None, instrument: Instrument) -> str:
     return name
 
 
-async def _gathered(
-    questions: Mapping[str, Coroutine[Any, Any, T]], keep: Callable[[asyncio.Task[Any]], None]
-) -> dict[str, T]:
-    """Await all within the deadline and return what came; the late are cancelled and kept until they end."""
-    if not questions:
-        return {}
-    tasks = {name: asyncio.create_task(question) for name, question in questions.items()}
+# --- one manager for a whole program
+
+_managers: list[ExchangeManager] = []
+_managers_lock = threading.Lock()
+
+
+def get_exchange_manager() -> ExchangeManager:
+    """Return the program's manager: one per event loop, all of one configuration.
+
+    The first call reads the environment as `ExchangeManager.from_env` does; managers made later, for other event
+    loops, share its very configurations, so that a change takes effect everywhere. Close it with
+    ``await manager.disconnect_all()`` before its loop ends.
+    """
     try:
-        await asyncio.wait(tasks.values(), timeout=remaining())
-    finally:
-        for task in tasks.values():
-            if not task.done():
-                task.cancel()
-                keep(task)
-    return {name: task.result() for name, task in tasks.items() if task.done() and not task.cancelled()}
-
-
-def _observed(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
+        loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        loop = None
+    with _managers_lock:
+        mine = next((manager for manager in _managers if manager.belongs_to(loop)), None)
+        if mine is None:
+            mine = _managers[0].sibling() if _managers else ExchangeManager.from_env()
+            _managers.append(mine)
+        return mine

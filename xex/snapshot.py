@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xex.access.transport import Response
-from xex.analytics import arbitrage, currency, liquidity, pricing
+from xex.analytics import arbitrage, currency, liquidity, pricing, sizing
 from xex.analytics.quality import HARD_MAX_AGE_S, MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
 from xex.answer import CrossExchangeData, number_text
 from xex.errors import Drop, Dropped
@@ -19,6 +19,10 @@ from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, concat, flags, length, numbers, take, texts
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+_LEG_COLUMNS = (
+    "instrument", "kind", "base", "quote", "bid", "ask", "bid_size", "ask_size", "last", "halted", "time_source",
+    "exchange_time", "received_time",
+)  # fmt: skip
 _PRICES = ("bid", "ask", "last", "open", "high", "low", "mark", "index")
 
 
@@ -102,7 +106,9 @@ def assemble(
     levels = [Levels.of(answer.book) for answer in came]
     dropped = _dropped(answers, rows, native, reasons, rates, max_age_s)
     scores, score = _liquidity(levels, numbers(rows, "fx_rate"), reasons, price)
-    opportunities, rejected = _arbitrage(instrument, target, came, levels, rows, native, legs, reasons, max_age_s)
+    opportunities, rejected, together = _arbitrage(
+        instrument, target, came, levels, rows, native, legs, reasons, max_age_s
+    )
     volume, volume_quote, partial = _volumes(asked, rows, reasons)
     _finish(rows, native, found, came, scores, price)
     return CrossExchangeData(
@@ -127,6 +133,7 @@ def assemble(
         liquidity_censored=score[1],
         arbitrage_opportunities=opportunities,
         rejected=rejected,
+        depth=together,
         asked=list(asked),
         answered=[answer.exchange for answer in came],
         dropped=dropped,
@@ -198,7 +205,8 @@ def _legs(answers: Sequence[VenueAnswer], now_ms: int) -> Columns:
     for answer in answers:
         if not length(answer.legs):
             continue
-        legs = {**answer.legs, "exchange": [answer.exchange] * length(answer.legs)}
+        legs = {name: answer.legs[name] for name in _LEG_COLUMNS if name in answer.legs}
+        legs["exchange"] = [answer.exchange] * length(legs)
         for symbol in dict.fromkeys(texts(answer.leg_books, "instrument")):
             book = take(answer.leg_books, np.array([name == symbol for name in texts(answer.leg_books, "instrument")]))
             for row, name in enumerate(texts(legs, "instrument")):
@@ -398,8 +406,8 @@ def _arbitrage(
     legs: Columns,
     reasons: Sequence[str],
     max_age_s: float,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return what passes every gate, best first, and the others with the gates that stop them, nearest first."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
+    """Return what passes every gate, best first, the others with the gates that stop them, and all books' optimum."""
     quotes = texts(native, "quote")
     direct = {
         quote: currency.executable(legs, *currency.canonical(quote, target), asset=instrument.base, max_age_s=max_age_s)
@@ -431,7 +439,36 @@ def _arbitrage(
             -_or_least(row["net_bps"]),
         )
     )
-    return arbitrage.best_first(good), rest
+    usable = [row for row in range(len(came)) if not _barred(row, reasons, aged, max_age_s)]
+    together = _together(instrument, target, came, [(row, sides[row, True], sides[row, False]) for row in usable])
+    if together["net_profit"] > 0 and 1e4 * together["net_profit"] / together["notional"] <= max(cuts, default=0.0):
+        together["gate"] = "haircut"
+    return arbitrage.best_first(good), rest, together
+
+
+def _barred(row: int, reasons: Sequence[str], aged: Floats, max_age_s: float) -> bool:
+    """Say whether a venue's book must not be traded on: another asset perhaps, closed, or old."""
+    return bool({reasons[row]} & {*_IDENTITY, *_UNUSABLE}) or bool(aged[row] > 1e3 * max_age_s)
+
+
+def _together(
+    instrument: Instrument, target: str, came: Sequence[VenueAnswer], usable: Sequence[tuple[int, _Side, _Side]]
+) -> dict[str, Any]:
+    """Return the optimum over all usable books at once, in lots and above minimums, and its legs."""
+    parts = {
+        came[row].exchange: (buy.leg, sell.leg, arbitrage.fee_sides(instrument.kind))
+        for row, buy, sell in usable
+        if isfinite(buy.leg.fee) and isfinite(buy.factor) and isfinite(sell.factor)
+    }
+    times = arbitrage.fee_sides(instrument.kind)
+    found = sizing.clear_in_lots(
+        [part[0] for part in parts.values()], [part[1] for part in parts.values()], times
+    )  # fmt: skip
+    return {
+        "quantity": found.quantity, "gross_profit": found.gross_profit, "net_profit": found.net_profit,
+        "notional": found.notional, "fees": found.gross_profit - found.net_profit, "currency": target,
+        "clearing_price": found.price, "gate": found.gate, "legs": arbitrage.leg_rows(parts, found),
+    }  # fmt: skip
 
 
 def _or_least(value: float) -> float:
@@ -440,7 +477,7 @@ def _or_least(value: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    leg: arbitrage.Leg
+    leg: sizing.Leg
     factor: float
     converted: bool
 
@@ -464,7 +501,7 @@ def _side(
         known = np.isfinite(price) & (size > 0)
         price, size = price[known], size[known]
     factor = executable_factor(direct, quote, target, buying=buying)
-    leg = arbitrage.Leg(
+    leg = sizing.Leg(
         price * factor, size, float(numbers(native, "taker_bps")[row]) / 1e4,
         answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor,
     )  # fmt: skip
@@ -503,7 +540,7 @@ def _opportunity(
     bid = float(sell.price[0]) if len(sell.price) else nan
     net = bid * (1 - times * sell.fee) - ask * (1 + times * buy.fee)
     priced = all(map(isfinite, (ask, bid, buy.fee, sell.fee)))
-    best = arbitrage.pair(buy, sell, times) if priced else arbitrage.Optimum(0.0, 0.0, 0.0, 0.0, "depth")
+    best = sizing.pair(buy, sell, times) if priced else sizing.Optimum(0.0, 0.0, 0.0, 0.0, "depth")
     given = {Dropped(reasons[row]) for row in pair if reasons[row]}
     mean_edge = 1e4 * best.net_profit / best.notional if best.notional > 0 else nan
     stopped = {

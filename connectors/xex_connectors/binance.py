@@ -1,4 +1,4 @@
-"""Binance: USDⓈ-M perpetuals through ccxt `binanceusdm`."""
+"""Binance: spot, and USDⓈ-M perpetuals, whose bid and ask stand apart from their statistics."""
 
 from __future__ import annotations
 
@@ -8,77 +8,73 @@ from typing import Any
 from xex.access.budgets import Limit
 from xex.model.units import Evidence, Units
 from xex_connectors.ccxt_adapter import CcxtConnector
-from xex_connectors.mapping import BookMap, Fee, InstrumentMap, TickerMap, ValueMap
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap
 
 
-def _filter(kind: str, name: str) -> Any:
+def _rule(kind: str, name: str) -> Any:
     """Read a trading rule: Binance keeps them in a list of objects, not in fields."""
-
-    def read(row: Mapping[str, Any]) -> Any:
-        return next((rule[name] for rule in row["filters"] if rule["filterType"] == kind), None)
-
-    return read
+    return lambda row: next((rule[name] for rule in row["filters"] if rule["filterType"] == kind), None)
 
 
-def _depth_cost(query: Mapping[str, str]) -> float:
-    limit = int(query.get("limit", 500))
-    return next((cost for most, cost in ((50, 2), (100, 5), (500, 10)) if limit <= most), 20)
+def _depth(*tiers: tuple[int, int], usual: int) -> Any:
+    """Return the weight of a book, which grows with its depth."""
+    return lambda query: next(weight for most, weight in tiers if int(query.get("limit", usual)) <= most)
+
+
+def _statistics(query: Mapping[str, str]) -> float:
+    asked = 1 if "symbol" in query else query["symbols"].count(",") + 1 if "symbols" in query else 1000
+    return 2 if asked <= 20 else 40 if asked <= 100 else 80
+
+
+_FIELDS = {
+    "base": "baseAsset", "quote": "quoteAsset", "tick": _rule("PRICE_FILTER", "tickSize"),
+    "lot": _rule("LOT_SIZE", "stepSize"), "min_amount": _rule("LOT_SIZE", "minQty"),
+}  # fmt: skip
+_QUOTE = {"bid": "bidPrice", "bid_size": "bidQty", "ask": "askPrice", "ask_size": "askQty"}
+_DAY = {
+    "last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "lowPrice",
+    "base_volume": "volume", "quote_volume": "quoteVolume",
+}  # fmt: skip
+_BOOK: dict[str, Any] = {"id": "symbol", "bids": "bids", "asks": "asks", "limit": "limit"}
+_TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker sold
+    "fields": {"trade_id": "a", "price": "p", "size": "q", "side": "m", "time": "T"}, "buys": "False",
+    "sells": "True", "id": "symbol", "rows": "", "limit": ("limit", 1000), "bundled": True,
+}  # fmt: skip
 
 
 class BinanceConnector(CcxtConnector):
     """Binance."""
 
-    classes = {"linear": "binanceusdm"}
-    units = {
-        "linear": Units("binance.linear", proof="24hr volume, quoteVolume; contract size 1", evidence=Evidence.RECORDED)
-    }
-    fees = {"linear": Fee(5.0, 2.0, "published: USDⓈ-M futures, regular tier")}
-    instrument_maps = {
-        "linear": InstrumentMap(
-            "fapiPublicGetExchangeInfo",
-            id="symbol",
-            rows="symbols",
-            where={"contractType": {"PERPETUAL"}},
-            active=("status", "TRADING"),
-            fields={
-                "base": "baseAsset", "quote": "quoteAsset", "settle": "marginAsset",
-                "tick": _filter("PRICE_FILTER", "tickSize"), "lot": _filter("LOT_SIZE", "stepSize"),
-                "min_amount": _filter("LOT_SIZE", "minQty"), "min_notional": _filter("MIN_NOTIONAL", "notional"),
-            },
-        )
-    }  # fmt: skip
-    ticker_maps = {
-        "linear": (
-            TickerMap(
-                "fapiPublicGetTickerBookTicker", id="symbol", one="symbol", time="time", time_source="quote",
-                fields={"bid": "bidPrice", "bid_size": "bidQty", "ask": "askPrice", "ask_size": "askQty"},
-            ),
-            TickerMap(
-                "fapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False,
-                time="closeTime", time_source="trade",
-                fields={
-                    "last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "lowPrice",
-                    "base_volume": "volume", "quote_volume": "quoteVolume",
-                },
-            ),
-        )
-    }  # fmt: skip
-    book_maps = {
-        "linear": BookMap(
-            "fapiPublicGetDepth", id="symbol", bids="bids", asks="asks", limit=("limit", 500),
-            time="T", time_source="quote",
-        )
+    markets = {
+        "linear": Market(
+            "binanceusdm", Units("binance.linear", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
+            Fee(5.0, 2.0, "published: USDⓈ-M futures, regular tier"),
+            InstrumentMap("fapiPublicGetExchangeInfo", id="symbol", rows="symbols", active=("status", "TRADING"),
+                where={"contractType": {"PERPETUAL"}},
+                fields={**_FIELDS, "settle": "marginAsset", "min_notional": _rule("MIN_NOTIONAL", "notional")}),
+            (TickerMap("fapiPublicGetTickerBookTicker", id="symbol", one="symbol", time="time", fields=_QUOTE),
+             TickerMap("fapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False, fields=_DAY,
+                time="closeTime", time_source="trade")),
+            BookMap("fapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
+            TradeMap("fapiPublicGetAggTrades", **_TRADES)),
+        "spot": Market(
+            "binance", Units("binance.spot", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
+            Fee(10.0, 10.0, "published: spot, regular tier"),
+            InstrumentMap("publicGetExchangeInfo", id="symbol", rows="symbols", active=("status", "TRADING"),
+                params={"symbolStatus": "TRADING", "showPermissionSets": "false"},
+                fields={**_FIELDS, "min_notional": _rule("NOTIONAL", "minNotional")}),
+            (TickerMap("publicGetTicker24hr", id="symbol", one="symbol", many="symbols", as_json=True,
+                time="closeTime", time_source="trade", fields={**_QUOTE, **_DAY}),),
+            BookMap("publicGetDepth", depths=(500, 5000), **_BOOK), TradeMap("publicGetAggTrades", **_TRADES)),
     }  # fmt: skip
     time_map = ValueMap("fapiPublicGetTime", "serverTime")
-    status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0"), good=("normal",))
+    status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0", "1"), good=("normal",))
     limits = (
-        Limit(
-            "weight", "fapi.binance.com", 2400, 60, used_header="X-MBX-USED-WEIGHT-1M",
-            costs={
-                "/depth$": _depth_cost,
-                "/ticker/24hr$": lambda query: 1 if "symbol" in query else 40,
-                "/ticker/bookTicker$": lambda query: 2 if "symbol" in query else 5,
-            },
-        ),
-        Limit("weight", "api.binance.com", 6000, 60, used_header="X-MBX-USED-WEIGHT-1M"),
+        Limit("weight", "fapi.binance.com", 2400, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
+            "/depth$": _depth((50, 2), (100, 5), (500, 10), (1000, 20), usual=500), "/aggTrades$": 20,
+            "/ticker/24hr$": lambda query: 1 if "symbol" in query else 40,
+            "/ticker/bookTicker$": lambda query: 2 if "symbol" in query else 5}),
+        Limit("weight", "api.binance.com", 6000, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
+            "/depth$": _depth((100, 5), (500, 25), (1000, 50), (5000, 250), usual=100), "/aggTrades$": 4,
+            "/ticker/24hr$": _statistics, "/exchangeInfo$": 20}),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from functools import cache, partial
 from math import inf
 from typing import Any, ClassVar, cast
 
+import msgspec
 import numpy as np
 
 from xex.access.budgets import Limit
@@ -37,15 +38,13 @@ from xex.errors import (
     VenueRefused,
 )
 from xex.model import clock
-from xex.model.instruments import Instrument, Kind, parse_symbol
+from xex.model.instruments import STABLE, Instrument, Kind, parse_symbol
 from xex.model.listings import Listed, Listings
-from xex.model.schema import Columns, Text, concat, take
-from xex.model.units import Units, to_base
+from xex.model.schema import Columns, Text, concat, flags, numbers, take, texts
+from xex.model.units import to_base, trades_to_base
 from xex_connectors.mapping import (
-    BookMap,
     ErrorBody,
-    Fee,
-    InstrumentMap,
+    Market,
     TickerMap,
     ValueMap,
     book_columns,
@@ -55,6 +54,7 @@ from xex_connectors.mapping import (
     listings,
     number,
     ticker_columns,
+    trade_columns,
     trimmed,
 )
 
@@ -64,6 +64,12 @@ _trim: ContextVar[Callable[[bytes], bytes] | None] = ContextVar("xex_trim", defa
 
 PAUSE_S = 2.0
 """How long a venue is left alone that says in a body, without a time, that it is asked too often."""
+
+MOST_PAGES = 50
+"""More pages of instruments than this are a venue that never ends, not a market."""
+
+COVERED = 1_000_000.0
+"""How much of the quote currency, on each side, a book should show before a deeper one is asked for."""
 
 REFRESH_S = 60.0
 """How old a list from the venue must be before a miss is a reason to ask for it again."""
@@ -101,7 +107,7 @@ def _seamed(name: str) -> Any:
             )
             _raw.set(response)
             if response.status != 200:
-                recognise(self, response, url, method)
+                recognise(self, response, url, method, self.xex_words)
             return {}
 
         async def close(self) -> None:
@@ -111,8 +117,17 @@ def _seamed(name: str) -> Any:
     return Seamed
 
 
-def recognise(client: Any, response: Response, url: str = "", method: str = "GET") -> None:
-    """Raise what ccxt takes the body or the status for; a status that is no answer raises in any case."""
+def recognise(
+    client: Any,
+    response: Response,
+    url: str = "",
+    method: str = "GET",
+    words: Mapping[str, type[ConnectorError]] | None = None,
+) -> None:
+    """Raise what ccxt takes the body or the status for; a status that is no answer raises in any case.
+
+    `words` are error codes of the venue that ccxt does not know the meaning of.
+    """
     text = response.body.decode(errors="replace")
     try:
         parsed = decode(response.body)
@@ -120,6 +135,9 @@ def recognise(client: Any, response: Response, url: str = "", method: str = "GET
         parsed = None
     headers = dict(response.headers)
     status = response.status
+    for value in parsed.values() if words and isinstance(parsed, Mapping) else ():
+        if isinstance(value, (str, int)) and (meant := (words or {}).get(str(value))):
+            raise meant(_short(text))
     try:
         client.handle_errors(status, "", url, method, headers, text or " ", parsed, {}, None)
     except Exception as exc:
@@ -180,15 +198,11 @@ def _short(text: str, most: int = 200) -> str:
 class CcxtConnector(ExchangeConnector):
     """A venue whose facts a subclass states as data."""
 
-    classes: ClassVar[Mapping[Kind, str]] = {}
-    units: ClassVar[Mapping[Kind, Units]] = {}
-    fees: ClassVar[Mapping[Kind, Fee]] = {}
-    instrument_maps: ClassVar[Mapping[Kind, InstrumentMap]] = {}
-    ticker_maps: ClassVar[Mapping[Kind, Sequence[TickerMap]]] = {}
-    book_maps: ClassVar[Mapping[Kind, BookMap]] = {}
+    markets: ClassVar[Mapping[Kind, Market]] = {}
     time_map: ClassVar[ValueMap | None] = None
     status_map: ClassVar[ValueMap | None] = None
     limits: ClassVar[Sequence[Limit]] = ()
+    words: ClassVar[Mapping[str, type[ConnectorError]]] = {}
 
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         super().__init__(config)
@@ -199,13 +213,13 @@ class CcxtConnector(ExchangeConnector):
         self._loaded_at: dict[Kind, float] = {}
         self._touched: dict[Kind, set[str]] = {kind: set() for kind in self.kinds}
         self._epoch = clock.epoch()
-        self._last_legs: tuple[Listings, tuple[Instrument, ...], list[Listed]] | None = None
+        self._last_legs: dict[Kind, tuple[Listings, tuple[Instrument, ...], list[Listed]]] = {}
         # Per endpoint: the listings and the ids of the last whole market, and which rows of both are the same.
         self._orders: dict[str, tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.kinds = tuple(cls.classes)
+        cls.kinds = tuple(cls.markets)
 
     def bind(self, transport: Transport, route: Route) -> None:
         """Take the manager's seam."""
@@ -233,7 +247,7 @@ class CcxtConnector(ExchangeConnector):
 
         `refresh` asks the venue again unless it did so within the last minute.
         """
-        mine = [kind for kind in kinds if kind in self.classes]
+        mine = [kind for kind in kinds if kind in self.markets]
         if len(mine) == 1:
             return await self._listings_of(mine[0], refresh=refresh)
         return Listings.joined(await asyncio.gather(*(self._listings_of(kind, refresh=refresh) for kind in mine)))
@@ -275,19 +289,9 @@ class CcxtConnector(ExchangeConnector):
         if kept is not None and kept[1] and not refresh:
             self._listings[kind] = kept[0]
             return kept[0]
-        spec = self.instrument_maps[kind]
         try:
             with until(None):
-                response = await self._call(kind, spec.call, dict(spec.params), (spec.rows, spec.id))
-            with self._reading(kind, response):
-                found = listings(
-                    response.body,
-                    spec,
-                    kind,
-                    self.units[kind],
-                    self.fees[kind],
-                    self._client(kind).commonCurrencies,
-                )
+                found = await self._asked_listings(kind)
         except ConnectorError as exc:
             if kept is None:
                 raise
@@ -299,6 +303,21 @@ class CcxtConnector(ExchangeConnector):
                 self.cache.save(key, written_with, found)
         self._listings[kind] = found
         return found
+
+    async def _asked_listings(self, kind: Kind) -> Listings:
+        """Ask for the instruments, page by page where the venue sends them so."""
+        market, pages, params = self.markets[kind], [], dict(self.markets[kind].instruments.params)
+        spec = market.instruments
+        while True:
+            response = await self._call(kind, spec.call, params, (spec.rows, spec.id))
+            with self._reading(kind, response):
+                pages.append(listings(response.body, market, kind, self._client(kind).commonCurrencies))
+                following = dig(decode(response.body), spec.cursor[1]) if spec.cursor else None
+            if spec.cursor is None or not following or following == params.get(spec.cursor[0]):
+                return pages[0] if len(pages) == 1 else Listings.joined(pages)
+            if len(pages) >= MOST_PAGES:
+                raise BadPayload(f"more than {MOST_PAGES} pages of instruments", venue=self._route.venue)
+            params[spec.cursor[0]] = str(following)
 
     # --- questions
 
@@ -318,7 +337,7 @@ class CcxtConnector(ExchangeConnector):
 
     async def tickers(self, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> Columns:
         """Return tickers, one request per endpoint whatever the number of instruments."""
-        kinds = [kind for kind in dict.fromkeys(i.kind for i in instruments) if kind in self.classes]
+        kinds = [kind for kind in dict.fromkeys(i.kind for i in instruments) if kind in self.markets]
 
         def of(kind: Kind) -> Coroutine[Any, Any, Columns]:
             mine, extra = ([i for i in some if i.kind == kind] for some in (instruments, legs))
@@ -331,28 +350,30 @@ class CcxtConnector(ExchangeConnector):
     async def _tickers_of(self, kind: Kind, instruments: list[Instrument], legs: list[Instrument]) -> Columns:
         table = await self.listings([kind])
         listed = [found for found in (self._listed(table, i) for i in instruments) if found is not None]
-        extra = self._leg_rows(table, tuple(legs))
+        extra = self._leg_rows(kind, table, tuple(legs))
         self._touched[kind].update(found.id for found in (*listed, *extra))
         asked = {found.id for found in listed}
         extra = [found for found in extra if found.id not in asked]
-        wanted = [(spec, [*listed, *extra] if spec.quotes else listed) for spec in self.ticker_maps[kind]]
+        wanted = [(spec, [*listed, *extra] if spec.quotes else listed) for spec in self.markets[kind].tickers]
         return await self._merged(kind, table, [(spec, group) for spec, group in wanted if group])
 
-    def _leg_rows(self, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
+    def _leg_rows(self, kind: Kind, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
         """Return which of the legs are listed; the same legs are asked for again and again."""
-        last = self._last_legs
+        if not legs:
+            return []
+        last = self._last_legs.get(kind)
         if last is None or last[0] is not table or last[1] != legs:
             found = [listed for listed in (self._listed(table, leg) for leg in legs) if listed is not None]
-            last = self._last_legs = (table, legs, found)
+            last = self._last_legs[kind] = (table, legs, found)
         return last[2]
 
     async def market(self, kinds: Sequence[Kind]) -> Columns:
         """Return every active instrument's ticker, the whole market in one request per endpoint."""
         parts = []
         for kind in kinds:
-            if kind in self.classes:
+            if kind in self.markets:
                 table = await self.listings([kind])
-                parts.append(await self._merged(kind, table, [(spec, None) for spec in self.ticker_maps[kind]]))
+                parts.append(await self._merged(kind, table, [(spec, None) for spec in self.markets[kind].tickers]))
         return concat(parts, "tickers")
 
     async def _merged(
@@ -374,14 +395,16 @@ class CcxtConnector(ExchangeConnector):
     async def _ticker_rows(
         self, kind: Kind, table: Listings, spec: TickerMap, group: Sequence[Listed] | None
     ) -> Columns:
-        params = dict(spec.params)
+        params, call = dict(spec.params), spec.call
         if group is None and clock.is_recorded():
             self._touched[kind].update(table.columns["id"])
         if group is not None and spec.one and len(group) == 1:
             params[spec.one] = group[0].id
+            call = spec.one_call or call
         elif group is not None and spec.many:
-            params[spec.many] = ",".join(found.id for found in group)
-        response = await self._call(kind, spec.call, params, (spec.rows, spec.id))
+            ids = [found.id for found in group]
+            params[spec.many] = msgspec.json.encode(ids).decode() if spec.as_json else ",".join(ids)
+        response = await self._call(kind, call, params, (spec.rows, spec.id))
         with self._reading(kind, response):
             columns = ticker_columns(response.body, spec)
         return self._known(kind, table, columns, response, spec, group)
@@ -401,15 +424,15 @@ class CcxtConnector(ExchangeConnector):
         """
         ids = columns.pop("id")
         rows, listed = self._places(table, ids, spec, group)
-        if group is not None and not len(rows):
-            wanted = ", ".join(found.id for found in group[:3])
+        if not len(rows) and (group is not None or any(table.columns["active"])):
+            wanted = "any listed instrument" if group is None else ", ".join(found.id for found in group[:3])
             raise BadPayload(f"no {kind} row for {wanted} in the answer", venue=self._route.venue)
         kept = take(columns, rows)
         count = len(rows)
         kept["row"] = listed
         kept["received_time"] = np.full(count, float(response.received_at))
         kept["response_id"] = Text.same(response.id, count)
-        kept["time_source"] = Text.same(spec.time_source, count)
+        kept["time_source"] = Text.same(spec.source, count)
         return kept
 
     def _places(
@@ -435,7 +458,9 @@ class CcxtConnector(ExchangeConnector):
         """Bring rows to base units and say which instrument each is."""
         rows = columns.pop("row")
         numbers_of = table.arrays
-        done = to_base(columns, self.units[kind], numbers_of["contract_size"][rows], numbers_of["multiplier"][rows])
+        done = to_base(
+            columns, self.markets[kind].units, numbers_of["contract_size"][rows], numbers_of["multiplier"][rows]
+        )
         for name in (*_IDENTITY, "fee_source", "instrument", "group"):
             done[name] = Text(table.words[name], rows)
         done["taker_bps"] = numbers_of["taker_bps"][rows]
@@ -448,28 +473,67 @@ class CcxtConnector(ExchangeConnector):
         return concat(await asyncio.gather(*(self._book(instrument) for instrument in instruments)), "books")
 
     async def _book(self, instrument: Instrument) -> Columns:
+        """Return one book; where it was cut before it shows enough, the deeper one if that can be had in time."""
+        spec = self.markets[instrument.kind].book
+        book = await self._book_of(instrument, spec.call, spec.depths[0] if spec.depths else None)
+        if len(spec.depths) < 2 or instrument.quote not in STABLE or not _ends_early(book):
+            return book
+        try:
+            deeper = await self._book_of(instrument, spec.deep_call or spec.call, spec.depths[-1])
+        except ConnectorError as exc:
+            log.info("%s: the deeper book of %s was not to be had: %s", self._route.exchange, instrument, exc)
+            return book
+        # A venue that sends no more than before has cut this one too, only at another depth than was asked for.
+        return deeper if len(deeper["price"]) > len(book["price"]) else book
+
+    async def _book_of(self, instrument: Instrument, call: str, depth: int | None) -> Columns:
+        spec = self.markets[instrument.kind].book
+        more = {spec.limit: depth} if spec.limit else {}
+        table, found, response = await self._asked(instrument, call, {**spec.params, **more}, spec.id)
+        with self._reading(instrument.kind, response):
+            columns = book_columns(response.body, spec, found.id, depth)
+        return self._single(table, found, response, spec.source, columns, to_base)
+
+    async def trades(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the latest public trades of each instrument, oldest first."""
+        return concat(await asyncio.gather(*(self._tape(instrument) for instrument in instruments)), "trades")
+
+    async def _tape(self, instrument: Instrument) -> Columns:
+        spec = self.markets[instrument.kind].trades
+        more = dict([spec.limit]) if spec.limit else {}
+        table, found, response = await self._asked(instrument, spec.call, {**spec.params, **more}, spec.id)
+        with self._reading(instrument.kind, response):
+            columns = trade_columns(response.body, spec, found.id)
+        done = self._single(table, found, response, "trade", columns, trades_to_base)
+        return done | {"flags": Text.same("bundled" if spec.bundled else "", len(done["price"]))}
+
+    async def _asked(
+        self, instrument: Instrument, call: str, params: dict[str, Any], id_name: str
+    ) -> tuple[Listings, Listed, Response]:
+        """Ask about one listed instrument."""
         kind = instrument.kind
         table = await self.listings([kind])
         found = self._listed(table, instrument)
         if found is None:
             raise NotListed(f"{instrument.symbol} is not listed", venue=self._route.venue)
-        spec = self.book_maps[kind]
-        params: dict[str, Any] = {**spec.params, spec.id: found.id}
-        if spec.limit:
-            params[spec.limit[0]] = spec.limit[1]
-        response = await self._call(kind, spec.call, params)
-        with self._reading(kind, response):
-            columns = book_columns(response.body, spec, found.id)
-        count = len(columns["side"])
-        static, row = table.columns, found.row
+        self._touched[kind].add(found.id)
+        return table, found, await self._call(kind, call, {**params, id_name: found.id})
+
+    def _single(
+        self,
+        table: Listings,
+        found: Listed,
+        response: Response,
+        time_source: str,
+        columns: Columns,
+        convert: Callable[..., Columns],
+    ) -> Columns:
+        """Bring rows of one instrument to base units and say what they are."""
+        count, static, row = len(columns["price"]), table.columns, found.row
         scales = (np.full(count, float(static[name][row])) for name in ("contract_size", "multiplier"))
-        done = to_base(columns, self.units[kind], *scales)
+        done = convert(columns, self.markets[found.instrument.kind].units, *scales)
         done["received_time"] = np.full(count, float(response.received_at))
-        same: dict[str, str] = {
-            "response_id": response.id,
-            "time_source": spec.time_source,
-            "group": found.instrument.group,
-        }
+        same = {"response_id": response.id, "time_source": time_source, "group": found.instrument.group}
         same |= {"instrument": found.instrument.symbol, **{name: static[name][row] for name in _IDENTITY}}
         return done | {name: Text.same(cell, count) for name, cell in same.items()}
 
@@ -488,8 +552,9 @@ class CcxtConnector(ExchangeConnector):
         if spec is None:
             return "ok"
         _, value = await self._value(spec)
-        word = str(value or "")
-        return "ok" if word in spec.good or not word else scrub(_short(word), self._route.secrets)
+        notices = [dig(row, spec.each) for row in value] if spec.each and isinstance(value, list) else [value]
+        bad = [str(word) for word in notices if word not in {None, ""} and str(word) not in spec.good]
+        return scrub(_short(bad[0]), self._route.secrets) if bad else "ok"
 
     async def _value(self, spec: ValueMap) -> tuple[Response, Any]:
         kind = next((kind for kind in reversed(self.kinds) if hasattr(self._client(kind), spec.call)), self.kinds[0])
@@ -508,13 +573,13 @@ class CcxtConnector(ExchangeConnector):
 
     def _client(self, kind: Kind) -> Any:
         """Return the keyless ccxt object of a market: a wrong key changes nothing about market data."""
-        name = self.classes[kind]
+        name = self.markets[kind].client
         client = self._clients.get(name)
         if client is None:
             options = dict(self.config.options) if self.config is not None else {}
             client = _seamed(name)({"enableRateLimit": False, "options": options})
             client.enableLastHttpResponse = client.enableLastJsonResponse = False
-            client.xex_transport, client.xex_route = self._transport, self._route
+            client.xex_transport, client.xex_route, client.xex_words = self._transport, self._route, self.words
             self._clients[name] = client
         return client
 
@@ -550,7 +615,7 @@ class CcxtConnector(ExchangeConnector):
                 try:
                     yield
                 except ErrorBody:
-                    recognise(self._client(kind), response)
+                    recognise(self._client(kind), response, words=self.words)
                     raise
         except ConnectorError as exc:
             self._route.state.failed(exc)
@@ -568,21 +633,32 @@ class SpotCurrencies(CcxtConnector):
     """A venue whose spot books trade currencies against one another."""
 
     currency_pairs: ClassVar[Sequence[tuple[str, str]]] = ()
+    _last_pairs: tuple[Listings, Any, Any, list[Instrument], list[Instrument]] | None = None
 
     async def currency_legs(
         self, pairs: Sequence[tuple[str, str]], bases: Sequence[str], booked: Sequence[tuple[str, str]]
     ) -> tuple[Columns, Columns]:
         """Return the spot tickers that rates need, in one request, and the books of the direct pairs."""
-        wanted = [Instrument(base, quote, "spot") for base, quote in pairs if (base, quote) in self.currency_pairs]
-        quotes = {currency for pair in pairs for currency in pair}
-        ratios = [Instrument(base, quote, "spot") for base in bases for quote in sorted(quotes)]
         table = await self.listings(["spot"])
-        direct = [instrument for instrument in wanted if table.find(instrument) is not None]
+        direct, ratios = self._spot_legs(table, tuple(pairs), tuple(bases))
         books_of = [instrument for instrument in direct if (instrument.base, instrument.quote) in booked]
         tickers, books = await settled([self.tickers([*direct, *ratios]), self.books(books_of)])
         if isinstance(tickers, ConnectorError):
             raise tickers
         return tickers, {} if isinstance(books, ConnectorError) else books
+
+    def _spot_legs(
+        self, table: Listings, pairs: tuple[tuple[str, str], ...], bases: tuple[str, ...]
+    ) -> tuple[list[Instrument], list[Instrument]]:
+        """Return the listed direct pairs and ratios; the same ones are asked for again and again."""
+        last = self._last_pairs
+        if last is None or last[0] is not table or last[1:3] != (pairs, bases):
+            wanted = [Instrument(base, quote, "spot") for base, quote in pairs if (base, quote) in self.currency_pairs]
+            quotes = sorted({currency for pair in pairs for currency in pair})
+            ratios = [Instrument(base, quote, "spot") for base in bases for quote in quotes]
+            listed = [[one for one in some if table.find(one) is not None] for some in (wanted, ratios)]
+            last = self._last_pairs = (table, pairs, bases, listed[0], listed[1])
+        return last[3], last[4]
 
 
 def join_rows(parts: Sequence[Columns]) -> Columns:
@@ -621,6 +697,15 @@ def _filled(have: Any, cells: Any) -> Any:
     if isinstance(have, np.ndarray):
         return np.where(np.isnan(have), cells, have)
     return [old or new for old, new in zip(have, cells, strict=True)]
+
+
+def _ends_early(book: Columns) -> bool:
+    """Say whether a side was cut by the venue before it showed enough quote currency."""
+    asks = np.array(texts(book, "side"), dtype=object) == "ask"
+    worth = numbers(book, "price") * numbers(book, "size")
+    return any(
+        bool(flags(book, "censored")[side].any()) and float(worth[side].sum()) < COVERED for side in (asks, ~asks)
+    )
 
 
 def _seen(task: asyncio.Task[Listings]) -> None:

@@ -1,4 +1,4 @@
-"""Kraken: spot through ccxt `kraken`, perpetuals through `krakenfutures`. Perpetuals are quoted in USD."""
+"""Kraken: spot, and perpetuals of Kraken Futures, which are quoted in USD."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 from xex.access.budgets import Limit
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import CcxtConnector, SpotCurrencies
-from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, TickerMap, ValueMap
+from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, step
+
+_OK, _FUTURES_OK = ("error", ""), ("result", "success")
 
 
 def _code(place: int, fallback: str) -> Callable[[Mapping[str, Any]], str]:
@@ -23,98 +25,55 @@ def _code(place: int, fallback: str) -> Callable[[Mapping[str, Any]], str]:
     return read
 
 
-def _decimals(row: Mapping[str, Any]) -> float:
-    return float(10.0 ** -int(row["lot_decimals"]))
-
-
-def _perpetual_base(row: Mapping[str, Any]) -> str:
-    """PF_XBTUSD: no field of the instrument names its currencies in every version of the list."""
-    return str(row["symbol"])[len("PF_") : -len("USD")]
-
-
 class KrakenConnector(SpotCurrencies, CcxtConnector):
     """Kraken, spot and futures."""
 
-    classes = {"linear": "krakenfutures", "spot": "kraken"}
     currency_pairs = (("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"))
-    units = {
-        "linear": Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED),
-        "spot": Units(
-            "kraken.spot", quote_volume=Amount.AVERAGED, proof="v.1 in base, p.1 its average price",
-            evidence=Evidence.DOCUMENTED,
-        ),
-    }  # fmt: skip
-    fees = {
-        "linear": Fee(5.0, 2.0, "published: futures, lowest volume tier"),
-        "spot": Fee(40.0, 25.0, "published: spot, lowest volume tier"),
-    }
-    instrument_maps = {
-        "linear": InstrumentMap(
-            "publicGetInstruments",
-            id="symbol",
-            rows="instruments",
-            ok=("result", "success"),
-            where={"type": {"flexible_futures"}, "lastTradingTime": {"", "None"}},
-            active=("tradeable", "True"),
-            fields={
-                "base": _perpetual_base, "quote": lambda _: "USD", "settle": lambda _: "USD",
-                "contract_size": "contractSize", "tick": "tickSize",
-                "lot": lambda row: 10.0 ** -int(row["contractValueTradePrecision"]),
-                "min_amount": lambda row: 10.0 ** -int(row["contractValueTradePrecision"]),
-            },
-        ),
-        "spot": InstrumentMap(
-            "publicGetAssetPairs",
-            id=KEY,
-            rows="result",
-            ok=("error", ""),
-            where={"aclass_base": {"currency", ""}},
-            active=("status", "online"),
-            fields={
-                "base": _code(0, "base"), "quote": _code(1, "quote"), "tick": "tick_size", "lot": _decimals,
-                "min_amount": "ordermin", "min_notional": "costmin",
-                "taker_bps": lambda row: 100 * float(row["fees"][0][1]),
-                "maker_bps": lambda row: 100 * float(row["fees_maker"][0][1]),
-            },
-        ),
-    }  # fmt: skip
-    ticker_maps = {
-        "linear": (
-            TickerMap(
-                "publicGetTickers", id="symbol", rows="tickers", ok=("result", "success"),
-                time="lastTime", time_is_text=True, time_source="trade", halted="suspended",
-                fields={
+    markets = {
+        "linear": Market(
+            "krakenfutures",
+            Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED),
+            Fee(5.0, 2.0, "published: futures, lowest volume tier"),
+            InstrumentMap("publicGetInstruments", id="symbol", rows="instruments", ok=_FUTURES_OK,
+                active=("tradeable", "True"), where={"type": {"flexible_futures"}, "lastTradingTime": {"", "None"}},
+                fields={  # no field names the currencies in every version of the list: PF_XBTUSD
+                    "base": lambda row: str(row["symbol"])[len("PF_") : -len("USD")], "quote": "=USD", "settle": "=USD",
+                    "contract_size": "contractSize", "tick": "tickSize", "lot": step("contractValueTradePrecision"),
+                    "min_amount": step("contractValueTradePrecision")}),
+            (TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK, time="lastTime",
+                time_is_text=True, time_source="trade", halted="suspended", fields={
                     "bid": "bid", "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "last": "last",
                     "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice",
-                    "index": "indexPrice", "base_volume": "vol24h", "quote_volume": "volumeQuote",
-                },
-            ),
-        ),
-        # No `open`: Kraken's is today's first trade, not that of 24 hours ago.
-        "spot": (
-            TickerMap(
-                "publicGetTicker", id=KEY, rows="result", many="pair", ok=("error", ""),
-                fields={
-                    "bid": "b.0", "bid_size": "b.2", "ask": "a.0", "ask_size": "a.2", "last": "c.0",
-                    "high": "h.1", "low": "l.1", "base_volume": "v.1", "vwap": "p.1",
-                },
-            ),
-        ),
+                    "index": "indexPrice", "base_volume": "vol24h", "quote_volume": "volumeQuote"}),),
+            BookMap("publicGetOrderbook", id="symbol", bids="orderBook.bids", asks="orderBook.asks", ok=_FUTURES_OK,
+                time="serverTime", time_source="server"),
+            TradeMap("publicGetHistory", id="symbol", rows="history", ok=_FUTURES_OK, buys="buy", sells="sell",
+                fields={"trade_id": "uid", "price": "price", "size": "size", "side": "side", "time": "time"})),
+        "spot": Market(
+            "kraken",
+            Units("kraken.spot", quote_volume=Amount.AVERAGED, proof="v.1 in base, p.1 its average price",
+                evidence=Evidence.DOCUMENTED),
+            Fee(40.0, 25.0, "published: spot, lowest volume tier"),
+            InstrumentMap("publicGetAssetPairs", id=KEY, rows="result", ok=_OK, active=("status", "online"),
+                where={"aclass_base": {"currency", ""}},
+                fields={"base": _code(0, "base"), "quote": _code(1, "quote"), "tick": "tick_size",
+                    "lot": step("lot_decimals"), "min_amount": "ordermin", "min_notional": "costmin",
+                    "taker_bps": lambda row: 100 * float(row["fees"][0][1]),
+                    "maker_bps": lambda row: 100 * float(row["fees_maker"][0][1])}),
+            # No `open`: Kraken's is today's first trade, not that of 24 hours ago.
+            (TickerMap("publicGetTicker", id=KEY, rows="result", many="pair", ok=_OK, fields={
+                "bid": "b.0", "bid_size": "b.2", "ask": "a.0", "ask_size": "a.2", "last": "c.0",
+                "high": "h.1", "low": "l.1", "base_volume": "v.1", "vwap": "p.1"}),),
+            BookMap("publicGetDepth", id="pair", bids="result.{id}.bids", asks="result.{id}.asks", limit="count",
+                depths=(500,), ok=_OK),
+            TradeMap("publicGetTrades", id="pair", rows="result.{id}", ok=_OK, buys="b", sells="s", scale=1e3,
+                limit=("count", 1000), fields={"trade_id": "6", "price": "0", "size": "1", "side": "3", "time": "2"})),
     }  # fmt: skip
-    book_maps = {
-        "linear": BookMap(
-            "publicGetOrderbook", id="symbol", bids="orderBook.bids", asks="orderBook.asks",
-            ok=("result", "success"), time="serverTime", time_source="server",
-        ),
-        "spot": BookMap(
-            "publicGetDepth", id="pair", bids="result.{id}.bids", asks="result.{id}.asks", limit=("count", 500),
-            ok=("error", ""),
-        ),
-    }  # fmt: skip
-    time_map = ValueMap("publicGetTime", "result.unixtime", ok=("error", ""), scale=1000.0)
-    status_map = ValueMap("publicGetSystemStatus", "result.status", ok=("error", ""), good=("online",))
+    time_map = ValueMap("publicGetTime", "result.unixtime", ok=_OK, scale=1000.0)
+    status_map = ValueMap("publicGetSystemStatus", "result.status", ok=_OK, good=("online",))
     limits = (
-        Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth)"),
+        Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth|Trades)"),
         Limit("depth", "api.kraken.com", 10, 10, path="^/0/public/Depth$", per="pair"),
+        Limit("trades", "api.kraken.com", 10, 10, path="^/0/public/Trades$", per="pair"),
         Limit("derivatives", "futures.kraken.com", 500, 10),
     )

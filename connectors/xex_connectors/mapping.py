@@ -1,8 +1,9 @@
 """Column maps: from a venue's body to columns, as data. No I/O, no ccxt; a recorded body tests it.
 
 A path names a field of the payload: ``"last"``, ``"b.0"`` the first entry of a list, ``"result.{id}.bids"`` the one
-under the instrument's id. Numbers may come as numbers or as text. A cell that is empty, not a number or not finite is
-absent; a price that is not positive is absent too, since no venue trades at it.
+under the instrument's id; ``"=USD"`` is the text itself, for what no field says. Numbers may come as numbers or as
+text. A cell that is empty, not a number or not finite is absent; a price that is not positive is absent too, since
+no venue trades at it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from xex.access.budgets import Limit
 from xex.errors import BadPayload
 from xex.model.instruments import Kind, unmultiplied
 from xex.model.listings import NUMBERS, TEXTS, Listings
@@ -29,6 +31,7 @@ KEY = "<key>"
 LARGEST, SMALLEST = 1e30, 1e-30
 """What lies beyond is no market's number, and would overflow where numbers meet."""
 
+FEW = 64
 _PRICES = frozenset({"bid", "ask", "last", "open", "high", "low", "mark", "index", "vwap"})
 
 
@@ -50,7 +53,8 @@ class TickerMap:
     """One endpoint's tickers.
 
     `call` is ccxt's implicit method, `one` the parameter that asks for a single id, `many` the one that takes
-    ids joined by commas; without either the whole market comes. `ok` is the envelope's field and its value
+    several ids, joined by commas or `as_json`; without either the whole market comes. `one_call` is the method for
+    a single id where that is another. `ok` is the envelope's field and its value
     in an answer. `time` dates the row, in milliseconds or as ISO text; `time_source` says whether that is a quote's
     or a trade's time. `quotes` marks the endpoint whose bid and ask count.
     """
@@ -61,13 +65,20 @@ class TickerMap:
     rows: str = ""
     params: Mapping[str, str] = field(default_factory=dict)
     one: str = ""
+    one_call: str = ""
     many: str = ""
-    ok: tuple[str, str] | None = None
+    as_json: bool = False
+    ok: tuple[str, ...] | None = None
     time: str = ""
     time_is_text: bool = False
-    time_source: str = "received"
+    time_source: str = "quote"
     halted: str = ""
     quotes: bool = True
+
+    @property
+    def source(self) -> str:
+        """What dates the rows."""
+        return self.time_source if self.time else "received"
 
     def __hash__(self) -> int:
         return id(self)
@@ -75,17 +86,53 @@ class TickerMap:
 
 @dataclass(frozen=True, slots=True)
 class BookMap:
-    """One endpoint's order book: `bids` and `asks` lead to lists of (price, size, …)."""
+    """One endpoint's order book: `bids` and `asks` lead to lists of (price, size, …).
+
+    `depths` are how many levels a side are asked for through the parameter `limit`, first and where the first answer
+    was cut too early; `deep_call` is the method for the latter where that is another. Without `limit` the
+    only depth is what the venue sends at most; without depths it sends the whole book.
+    """
 
     call: str
     id: str
     bids: str
     asks: str
+    limit: str = ""
+    depths: tuple[int, ...] = ()
+    deep_call: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    ok: tuple[str, ...] | None = None
+    time: str = ""
+    time_source: str = "quote"
+
+    @property
+    def source(self) -> str:
+        """What dates the rows."""
+        return self.time_source if self.time else "received"
+
+
+@dataclass(frozen=True, slots=True)
+class TradeMap:
+    """One endpoint's latest public trades.
+
+    `fields` names `trade_id`, `price`, `size`, `side` and `time`. `buys` and `sells` are what `side` says where the
+    taker bought or sold; whoever states the maker's side swaps them. `inner` leads from a row to the trades in it,
+    where they come in bundles. `scale` brings times to milliseconds. `bundled` marks a venue that adds up what one
+    order took at one price.
+    """
+
+    call: str
+    id: str
+    fields: Mapping[str, str]
+    rows: str
+    buys: str
+    sells: str
+    inner: str = ""
     limit: tuple[str, int] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
-    ok: tuple[str, str] | None = None
-    time: str = ""
-    time_source: str = "received"
+    ok: tuple[str, ...] | None = None
+    scale: float = 1.0
+    bundled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +140,8 @@ class InstrumentMap:
     """One endpoint's instruments.
 
     A field is a path or a function of the row. `where` keeps rows whose field has one of the values; `active`
-    is the field and the value it has while the instrument trades.
+    is the field and the value it has while the instrument trades. `cursor` is the parameter that asks for the next
+    page, and where a page names it.
     """
 
     call: str
@@ -103,18 +151,51 @@ class InstrumentMap:
     active: tuple[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
     where: Mapping[str, Collection[str]] = field(default_factory=dict)
-    ok: tuple[str, str] | None = None
+    ok: tuple[str, ...] | None = None
+    cursor: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ValueMap:
-    """One endpoint's single value: a clock reading (`scale` brings it to ms) or a status word."""
+    """One endpoint's single value: a clock reading (`scale` brings it to ms) or a status word.
+
+    Where a list of notices stands in its place, `each` names the word in every one of them.
+    """
 
     call: str
     value: str
-    ok: tuple[str, str] | None = None
+    each: str = ""
+    ok: tuple[str, ...] | None = None
     scale: float = 1.0
     good: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One market of a venue: its ccxt class, how it counts, what it charges, and where its answers stand."""
+
+    client: str
+    units: Units
+    fee: Fee
+    instruments: InstrumentMap
+    tickers: tuple[TickerMap, ...]
+    book: BookMap
+    trades: TradeMap
+
+
+def per_path(host: str, rules: Mapping[str, tuple[float, float]]) -> tuple[Limit, ...]:
+    """Return one budget for each pattern of paths: so many requests in so many seconds."""
+    return tuple(Limit(path, host, count, seconds, path=path) for path, (count, seconds) in rules.items())
+
+
+def step(path: str) -> Callable[[Mapping[str, Any]], float]:
+    """Read a step that a venue states as a number of decimals."""
+    return lambda row: float(10.0 ** -int(row[path]))
+
+
+def part(path: str, place: int, separator: str = "-") -> Callable[[Mapping[str, Any]], str]:
+    """Read one part of a compound name."""
+    return lambda row: str(row[path]).split(separator)[place]
 
 
 def dig(data: Any, path: str, native_id: str = "") -> Any:
@@ -152,9 +233,9 @@ def decode(body: bytes) -> Any:
         raise BadPayload(f"not JSON: {exc}") from None
 
 
-def check_envelope(data: Any, ok: tuple[str, str] | None) -> None:
-    """Raise `ErrorBody` unless the envelope says that this is an answer."""
-    if ok is not None and (not isinstance(data, Mapping) or _word(data.get(ok[0])) != ok[1]):
+def check_envelope(data: Any, ok: tuple[str, ...] | None) -> None:
+    """Raise `ErrorBody` unless the envelope's field has one of the values of an answer."""
+    if ok is not None and (not isinstance(data, Mapping) or _word(data.get(ok[0])) not in ok[1:]):
         raise ErrorBody(f"the body does not say {ok[0]} = {ok[1] or 'nothing'}")
 
 
@@ -164,18 +245,16 @@ def _word(value: Any) -> str:
 
 
 def trimmed(body: bytes, path: str, id_path: str, keep: Collection[str]) -> bytes:
-    """Return a body with only the rows of the ids in `keep`; unchanged where that would leave none."""
+    """Return a body with only the rows of the ids in `keep`; with its first where that would leave none."""
     data = decode(body)
     *parents, last = path.split(".") if path else [""]
     holder = dig(data, ".".join(parents)) if path else {"": data}
     rows = holder[last]
     if id_path == KEY:
-        kept: Any = {key: row for key, row in rows.items() if key in keep}
+        kept: Any = {key: row for key, row in rows.items() if key in keep} or dict(list(rows.items())[:1])
     elif isinstance(rows, list):
-        kept = [row for row in rows if row.get(id_path) in keep]
+        kept = [row for row in rows if row.get(id_path) in keep] or rows[:1]
     else:
-        return body
-    if not kept:
         return body
     holder[last] = kept
     return msgspec.json.encode(data if path else kept)
@@ -197,8 +276,15 @@ def ticker_columns(body: bytes, spec: TickerMap) -> Columns:
     except msgspec.DecodeError as exc:
         raise BadPayload(f"not JSON: {exc}") from None
     columns: Columns = {"id": ids}
-    for name, path in spec.fields.items():
-        columns[name] = _cleaned(_numbers(rows, path), positive=name in _PRICES)
+    if len(ids) > FEW:
+        for name, path in spec.fields.items():
+            columns[name] = _cleaned(_numbers(rows, path), positive=name in _PRICES)
+    else:
+        # For a few rows the calls cost more than the numbers: all columns are cleaned as one table.
+        table = np.array([_numbers(rows, path) for path in spec.fields.values()])
+        least = np.array([[SMALLEST if name in _PRICES else 0.0] for name in spec.fields])
+        table[~((table <= LARGEST) & (table >= least))] = np.nan
+        columns.update(zip(spec.fields, table, strict=True))
     if spec.time:
         columns["exchange_time"] = _times(_cells(rows, spec.time), text=spec.time_is_text)
     if spec.halted:
@@ -211,7 +297,7 @@ def _typed_rows(body: bytes, spec: TickerMap) -> tuple[list[str], list[Any]]:
     if single:
         check_envelope_absent(body)
     data = _decoder(spec, single).decode(body)
-    if spec.ok is not None and _word(getattr(data, spec.ok[0])) != spec.ok[1]:
+    if spec.ok is not None and _word(getattr(data, spec.ok[0])) not in spec.ok[1:]:
         raise ErrorBody(f"the body does not say {spec.ok[0]} = {spec.ok[1] or 'nothing'}")
     rows: Any = [data] if single else data
     for part in spec.rows.split(".") if spec.rows else ():
@@ -340,15 +426,17 @@ LATEST_MS = 4_102_444_800_000.0
 """The year 2100: what is dated later is not in milliseconds."""
 
 
-def milliseconds(cell: Any) -> float:
+def milliseconds(cell: Any, scale: float = 1.0) -> float:
     """Return a time as milliseconds since 1970: a number, digits as text, or ISO 8601 in UTC.
+
+    What `scale` would bring beyond the year 2100 is no time.
 
     >>> milliseconds("1700000000000"), milliseconds("2023-11-14T22:13:20.500Z"), milliseconds(None)
     (1700000000000.0, 1700000000500.0, nan)
     """
     value = number(cell)
     if value == value or not isinstance(cell, str):
-        return value if 0 < value < LATEST_MS else nan
+        return value if 0 < value * scale < LATEST_MS else nan
     try:
         stamp = np.datetime64(cell.rstrip("Z"), "ms")
     except ValueError:
@@ -359,11 +447,11 @@ def milliseconds(cell: Any) -> float:
 # --- books -------------------------------------------------------------------------------------------------
 
 
-def book_columns(body: bytes, spec: BookMap, native_id: str = "") -> Columns:
+def book_columns(body: bytes, spec: BookMap, native_id: str = "", depth: int | None = None) -> Columns:
     """Return the book of `native_id` as rows of `side`, `level`, `price`, `size`, `censored` and time, best first.
 
-    Sizes are in the venue's units. A book without a single usable level is a `BadPayload`: a listed market
-    has one, so the answer is wrong and not the market.
+    Sizes are in the venue's units; a side with `depth` levels (by default the map's first) was cut. A book without
+    a single usable level is a `BadPayload`: a listed market has one, so the answer is wrong and not the market.
     """
     data = decode(body)
     check_envelope(data, spec.ok)
@@ -371,7 +459,8 @@ def book_columns(body: bytes, spec: BookMap, native_id: str = "") -> Columns:
     if not len(bids) and not len(asks):
         raise BadPayload("an empty book")
     bids, asks = bids[np.argsort(-bids[:, 0], kind="stable")], asks[np.argsort(asks[:, 0], kind="stable")]
-    cut = [spec.limit is not None and len(side) >= spec.limit[1] for side in (bids, asks)]
+    most = depth or next(iter(spec.depths), None)
+    cut = [most is not None and len(side) >= most for side in (bids, asks)]
     rows = len(bids) + len(asks)
     return {
         "side": ["bid"] * len(bids) + ["ask"] * len(asks),
@@ -393,18 +482,53 @@ def _levels(levels: Any, path: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     return pairs[((pairs >= SMALLEST) & (pairs <= LARGEST)).all(axis=1)]
 
 
+# --- trades ------------------------------------------------------------------------------------------------
+
+
+def trade_columns(body: bytes, spec: TradeMap, native_id: str = "") -> Columns:
+    """Return a tape as rows of `trade_id`, `side` (the taker's), `price`, `size` and time, oldest first.
+
+    Sizes are in the venue's units. Rows without a price, a size or a time are left out; a tape without
+    any usable row is a `BadPayload`: a listed market has traded.
+    """
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    rows = dig(data, spec.rows, native_id)
+    if isinstance(rows, list) and spec.inner:
+        rows = [row for bundle in rows for row in dig(bundle, spec.inner) or ()]
+    if not isinstance(rows, list):
+        raise BadPayload(f"no list of trades at {spec.rows or 'the top'}")
+    cells = {name: [dig(row, path) for row in rows] for name, path in spec.fields.items()}
+    price, size = (
+        _cleaned(np.array([number(cell) for cell in cells[name]], dtype=np.float64), positive=True)
+        for name in ("price", "size")
+    )
+    times = spec.scale * np.array([milliseconds(cell, spec.scale) for cell in cells["time"]], dtype=np.float64)
+    good = np.flatnonzero(np.isfinite(price) & np.isfinite(size) & np.isfinite(times))
+    if not len(good):
+        raise BadPayload("a tape without a trade")
+    order = good[np.argsort(times[good], kind="stable")]
+    if len(good) > 1 and times[good[0]] > times[good[-1]]:
+        # Newest first as sent: trades of the same millisecond are turned round with the rest.
+        order = good[::-1][np.argsort(times[good[::-1]], kind="stable")]
+    words = {spec.buys: "buy", spec.sells: "sell"}
+    return {
+        "trade_id": [_word(cells["trade_id"][row]) for row in order],
+        "side": [words.get(_word(cells["side"][row]), "") for row in order],
+        "price": price[order], "size": size[order], "exchange_time": times[order],
+    }  # fmt: skip
+
+
 # --- instruments -------------------------------------------------------------------------------------------
 
 
-def listings(
-    body: bytes, spec: InstrumentMap, kind: Kind, units: Units, fee: Fee, names: Mapping[str, str]
-) -> Listings:
+def listings(body: bytes, market: Market, kind: Kind, names: Mapping[str, str]) -> Listings:
     """Return a venue's instruments; `names` renames the venue's currency codes.
 
     Rows that cannot be understood are left out: an instrument with an unknown contract size must not trade
     at a guessed one. Not one understood row in a body that has rows is a `BadPayload`.
     """
-    data = decode(body)
+    data, spec = decode(body), market.instruments
     check_envelope(data, spec.ok)
     rows = dig(data, spec.rows)
     if isinstance(rows, Mapping):
@@ -414,7 +538,7 @@ def listings(
     kept = [row for row in rows if isinstance(row, Mapping) and _wanted(row, spec)]
     columns: dict[str, list[Any]] = {name: [] for name in (*TEXTS, *NUMBERS, "active")}
     for row in kept:
-        entry = _entry(row, spec, kind, units, fee, names)
+        entry = _entry(row, market, kind, names)
         if entry is not None:
             for name, cells in columns.items():
                 cells.append(entry[name])
@@ -427,15 +551,17 @@ def _wanted(row: Mapping[str, Any], spec: InstrumentMap) -> bool:
     return all(str(row.get(name, "")) in values for name, values in spec.where.items())
 
 
-def _entry(
-    row: Mapping[str, Any], spec: InstrumentMap, kind: Kind, units: Units, fee: Fee, names: Mapping[str, str]
-) -> dict[str, Any] | None:
+def _entry(row: Mapping[str, Any], market: Market, kind: Kind, names: Mapping[str, str]) -> dict[str, Any] | None:
+    spec, fee = market.instruments, market.fee
+
     def cell(name: str, default: Any = None) -> Any:
         source = spec.fields.get(name)
         if source is None:
             return default
         try:
-            return source(row) if callable(source) else dig(row, source)
+            if callable(source):
+                return source(row)
+            return source[1:] if source.startswith("=") else dig(row, source)
         except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
             return default
 
@@ -450,7 +576,7 @@ def _entry(
         return None
     if not base or not code("quote") or not size > 0:
         return None
-    scale = float(factor(units.lot, np.array(size), np.array(float(multiplier))))
+    scale = float(factor(market.units.lot, np.array(size), np.array(float(multiplier))))
     taker, maker = number(cell("taker_bps")), number(cell("maker_bps"))
     own = taker == taker
     return {

@@ -1,14 +1,15 @@
-"""OKX: perpetual swaps through ccxt `okx`. Swaps count in contracts, but their `volCcy24h` is in coin."""
+"""OKX: spot and perpetual swaps. Swaps count in contracts, but their `volCcy24h` is in coin."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from xex.access.budgets import Limit
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import CcxtConnector
-from xex_connectors.mapping import BookMap, Fee, InstrumentMap, TickerMap, ValueMap
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
+
+_OK = ("code", "0")
 
 
 def _contract_size(row: Mapping[str, Any]) -> float:
@@ -18,57 +19,56 @@ def _contract_size(row: Mapping[str, Any]) -> float:
     return float(row["ctVal"]) * float(row.get("ctMult") or 1)
 
 
+def _tickers(kind: str, **volumes: str) -> tuple[TickerMap, ...]:
+    fields = {
+        "bid": "bidPx", "bid_size": "bidSz", "ask": "askPx", "ask_size": "askSz", "last": "last",
+        "open": "open24h", "high": "high24h", "low": "low24h", **volumes,
+    }  # fmt: skip
+    return (
+        TickerMap(
+            "publicGetMarketTickers", id="instId", rows="data", one="instId", one_call="publicGetMarketTicker",
+            params={"instType": kind}, ok=_OK, time="ts", fields=fields,
+        ),
+    )  # fmt: skip
+
+
+_RULES = {"tick": "tickSz", "lot": "lotSz", "min_amount": "minSz"}
+_INSTRUMENTS: dict[str, Any] = {"id": "instId", "rows": "data", "ok": _OK, "active": ("state", "live")}
+_BOOK = BookMap(
+    "publicGetMarketBooks", id="instId", bids="data.0.bids", asks="data.0.asks", limit="sz", depths=(400, 5000),
+    deep_call="publicGetMarketBooksFull", ok=_OK, time="data.0.ts",
+)  # fmt: skip
+_TRADES = TradeMap(
+    "publicGetMarketTrades", id="instId", rows="data", ok=_OK, buys="buy", sells="sell", limit=("limit", 500),
+    fields={"trade_id": "tradeId", "price": "px", "size": "sz", "side": "side", "time": "ts"},
+)  # fmt: skip
+
+
 class OkxConnector(CcxtConnector):
     """OKX."""
 
-    classes = {"linear": "okx"}
-    units = {
-        "linear": Units(
-            "okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
-            proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.RECORDED,
-        )
+    markets = {
+        "linear": Market(
+            "okx",
+            Units("okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
+                proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.RECORDED),
+            Fee(5.0, 2.0, "published: perpetual swaps, regular tier"),
+            InstrumentMap("publicGetPublicInstruments", **_INSTRUMENTS,
+                params={"instType": "SWAP"}, where={"ctType": {"linear"}},
+                fields={"base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy",
+                    "contract_size": _contract_size, **_RULES}),
+            _tickers("SWAP", base_volume="volCcy24h"), _BOOK, _TRADES),
+        "spot": Market(
+            "okx", Units("okx.spot", proof="vol24h in base, volCcy24h in quote", evidence=Evidence.RECORDED),
+            Fee(10.0, 8.0, "published: spot, regular tier"),
+            InstrumentMap("publicGetPublicInstruments", **_INSTRUMENTS, params={"instType": "SPOT"},
+                fields={"base": "baseCcy", "quote": "quoteCcy", **_RULES}),
+            _tickers("SPOT", base_volume="vol24h", quote_volume="volCcy24h"), _BOOK, _TRADES),
     }  # fmt: skip
-    fees = {"linear": Fee(5.0, 2.0, "published: perpetual swaps, regular tier")}
-    instrument_maps = {
-        "linear": InstrumentMap(
-            "publicGetPublicInstruments",
-            id="instId",
-            rows="data",
-            params={"instType": "SWAP"},
-            ok=("code", "0"),
-            where={"ctType": {"linear"}},
-            active=("state", "live"),
-            fields={
-                "base": lambda row: row["instId"].split("-")[0], "quote": lambda row: row["instId"].split("-")[1],
-                "settle": "settleCcy", "contract_size": _contract_size,
-                "tick": "tickSz", "lot": "lotSz", "min_amount": "minSz",
-            },
-        )
-    }  # fmt: skip
-    ticker_maps = {
-        "linear": (
-            TickerMap(
-                "publicGetMarketTickers", id="instId", rows="data", params={"instType": "SWAP"}, ok=("code", "0"),
-                time="ts", time_source="quote",
-                fields={
-                    "bid": "bidPx", "bid_size": "bidSz", "ask": "askPx", "ask_size": "askSz", "last": "last",
-                    "open": "open24h", "high": "high24h", "low": "low24h", "base_volume": "volCcy24h",
-                },
-            ),
-        )
-    }  # fmt: skip
-    book_maps = {
-        "linear": BookMap(
-            "publicGetMarketBooks", id="instId", bids="data.0.bids", asks="data.0.asks", limit=("sz", 400),
-            ok=("code", "0"), time="data.0.ts", time_source="quote",
-        )
-    }  # fmt: skip
-    time_map = ValueMap("publicGetPublicTime", "data.0.ts", ok=("code", "0"))
-    status_map = ValueMap("publicGetSystemStatus", "data.0.state", ok=("code", "0"), good=("completed", "canceled", ""))
-    limits = (
-        Limit("tickers", "www.okx.com", 20, 2, path="/market/tickers$"),
-        Limit("books", "www.okx.com", 40, 2, path="/market/books$"),
-        Limit("instruments", "www.okx.com", 20, 2, path="/public/instruments$"),
-        Limit("time", "www.okx.com", 10, 2, path="/public/time$"),
-        Limit("status", "www.okx.com", 1, 5, path="/system/status$"),
-    )
+    time_map = ValueMap("publicGetPublicTime", "data.0.ts", ok=_OK)
+    status_map = ValueMap("publicGetSystemStatus", "data", each="state", ok=_OK,
+        good=("scheduled", "completed", "canceled"))  # fmt: skip
+    limits = per_path("www.okx.com", {
+        "/market/tickers$": (20, 2), "/market/ticker$": (20, 2), "/market/books$": (40, 2),
+        "/market/books-full$": (10, 2), "/market/trades$": (100, 2), "/public/instruments$": (20, 2),
+        "/public/time$": (10, 2), "/system/status$": (1, 5)})  # fmt: skip

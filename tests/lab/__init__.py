@@ -19,24 +19,31 @@ Faults, with their arguments:
   `nan_literal`, each for one `symbol` or all; `no_rows`, `missing_key` (keys), `wrong_symbol` (symbol)
 - in the clock: `skew` (seconds), the time endpoint and the Date header included
 
+Truths: `default_truth()` lists seven coins on five exchanges; `extra_markets()` are coins by the thousand
+(1000PEPE, SHIB1000) and `bitget_markets()` a sixth exchange, for `Truth.adding`. The `with_*` methods of `Truth`
+change a world: premium, cross, depeg, collision of tickers, scale that no name tells.
+
 `running_lab()` runs the same in a thread, `python -m tests.lab` as a program.
 """
 
 from tests.lab.faults import Fault
 from tests.lab.server import FAULTS, Lab, Seen, running_lab
-from tests.lab.truth import Market, Quote, Truth, fractions
-from tests.lab.world import big_truth, default_truth
+from tests.lab.truth import Market, Print, Quote, Truth, fractions
+from tests.lab.world import big_truth, bitget_markets, default_truth, extra_markets
 
 __all__ = [
     "FAULTS",
     "Fault",
     "Lab",
     "Market",
+    "Print",
     "Quote",
     "Seen",
     "Truth",
     "big_truth",
+    "bitget_markets",
     "default_truth",
+    "extra_markets",
     "fractions",
     "running_lab",
 ]

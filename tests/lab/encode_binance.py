@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.truth import Kind, Market, Truth
+from tests.lab.truth import Kind, Market, Print, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, fixed, text
 
 DAY_MS = 86_400_000
@@ -58,11 +58,6 @@ def price_digits(market: Market) -> int:
     return decimals(wire_tick(market)) if market.price_digits is None else market.price_digits
 
 
-def coin(market: Market) -> str:
-    """Name of the base asset as the venue writes it, with its multiplier in front."""
-    return market.base if market.multiplier == 1 else f"{market.multiplier:f}{market.base}"
-
-
 def futures_symbol(market: Market) -> Body:
     """Encode one row of the futures exchangeInfo."""
     return {
@@ -74,7 +69,7 @@ def futures_symbol(market: Market) -> Body:
         "status": "TRADING" if market.tradable else "SETTLING",
         "maintMarginPercent": "2.5000",
         "requiredMarginPercent": "5.0000",
-        "baseAsset": coin(market),
+        "baseAsset": market.wire_base,
         "quoteAsset": market.quote,
         "marginAsset": market.quote,
         "pricePrecision": price_digits(market),
@@ -118,7 +113,7 @@ def spot_symbol(market: Market) -> Body:
     return {
         "symbol": market.id,
         "status": "TRADING" if market.tradable else "BREAK",
-        "baseAsset": coin(market),
+        "baseAsset": market.wire_base,
         "baseAssetPrecision": 8,
         "quoteAsset": market.quote,
         "quotePrecision": 8,
@@ -247,6 +242,25 @@ def depth(market: Market, style: Style, now_ms: int, limit: int) -> Body:
     return {"lastUpdateId": quoted} | times | sides
 
 
+def trades(market: Market, style: Style, now_ms: int, limit: int) -> list[Body]:
+    """Encode the latest trades, oldest first; `m` says that the buyer was the maker, so that the taker sold."""
+
+    def row(trade: Print) -> Body:
+        number = int(trade.id)
+        body: dict[str, Any] = {
+            "a": number,
+            "p": style.price(market, trade.price),
+            "q": style.size(market, trade.size),
+            "f": number,
+            "l": number,
+            "T": trade.at_ms(now_ms),
+            "m": trade.side == "sell",
+        }
+        return body | ({"M": True} if style.kind == "spot" else {})
+
+    return [row(trade) for trade in reversed(market.trades[:limit])]
+
+
 def error(code: int, msg: str, status: int = 400) -> Reply:
     """Encode Binance's error body."""
     return Reply({"code": code, "msg": msg}, status)
@@ -271,8 +285,8 @@ def _host_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: int
         return Reply({})
     if name == "exchangeInfo":
         return Reply(exchange_info(truth, style, now_ms))
-    if name == "depth":
-        return _depth_reply(truth, style, query, now_ms)
+    if name in ("depth", "aggTrades"):
+        return _market_reply(truth, style, name, query, now_ms)
     rows = {"ticker/24hr": ticker_24h, "ticker/bookTicker": book_ticker}
     if name not in rows:
         return Reply(b"<html><body><h2>404 Not found</h2></body></html>", 404, content_type="text/html")
@@ -294,12 +308,14 @@ def _asked(truth: Truth, style: Style, query: Query) -> tuple[list[Market] | Non
     return (known if len(known) == len(found) else None), single
 
 
-def _depth_reply(truth: Truth, style: Style, query: Query, now_ms: int) -> Reply:
+def _market_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: int) -> Reply:
     if "symbol" not in query:
         return error(-1102, "Mandatory parameter 'symbol' was not sent, was empty/null, or malformed.")
     market = truth.find("binance", style.kind, query["symbol"])
     if market is None:
         return error(-1121, "Invalid symbol.")
+    if name == "aggTrades":
+        return Reply(trades(market, style, now_ms, min(int(query.get("limit", "500")), 1000)))
     limit = int(query.get("limit", "100" if style.kind == "spot" else "500"))
     if style.kind == "linear" and limit not in FUTURES_DEPTHS:
         return error(-4021, f"{limit} is not valid depth limit.")
@@ -314,7 +330,8 @@ def weight(path: str, query: Query) -> int:
         limit = int(query.get("limit", "100" if spot else "500"))
         steps = ((100, 5), (500, 25), (1000, 50)) if spot else ((50, 2), (100, 5), (500, 10))
         return next((charge for most, charge in steps if limit <= most), 250 if spot else 20)
-    one = "symbol" in query
-    spot_weights = {"exchangeInfo": 20, "ticker/24hr": 2 if one else 80, "ticker/bookTicker": 2 if one else 4}
-    futures_weights = {"ticker/24hr": 1 if one else 40, "ticker/bookTicker": 2 if one else 5}
+    one, several = "symbol" in query, query.get("symbols", "," * 100).count(",") + 1
+    statistics = 2 if one or several <= 20 else 40 if several <= 100 else 80
+    spot_weights = {"exchangeInfo": 20, "ticker/24hr": statistics, "ticker/bookTicker": 2 if one else 4, "aggTrades": 4}
+    futures_weights = {"ticker/24hr": 1 if one else 40, "ticker/bookTicker": 2 if one else 5, "aggTrades": 20}
     return (spot_weights if spot else futures_weights).get(name, 1)

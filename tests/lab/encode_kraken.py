@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.truth import Market, Side, Truth, on_grid
+from tests.lab.truth import Market, Print, Side, Truth, on_grid
 from tests.lab.wire import Body, Query, Reply, decimals, fixed, iso_ms, text
 
 CODES = {
@@ -60,8 +60,8 @@ def pair(market: Market) -> Body:
         "quote": code(market.quote),
         "lot": "unit",
         "cost_decimals": 5,
-        "pair_decimals": decimals(market.tick),
-        "lot_decimals": decimals(market.lot),
+        "pair_decimals": decimals(market.wire_price(market.tick)),
+        "lot_decimals": decimals(market.wire_size(market.lot)),
         "lot_multiplier": 1,
         "leverage_buy": [2, 3],
         "leverage_sell": [2, 3],
@@ -70,9 +70,9 @@ def pair(market: Market) -> Body:
         "fee_volume_currency": "ZUSD",
         "margin_call": 80,
         "margin_stop": 40,
-        "ordermin": text(market.min_amount),
+        "ordermin": text(market.wire_size(market.min_amount)),
         "costmin": text(market.min_notional or Decimal("0.5")),
-        "tick_size": text(market.tick),
+        "tick_size": text(market.wire_price(market.tick)),
         "status": "online" if market.tradable else "cancel_only",
         "long_position_limit": 300,
         "short_position_limit": 240,
@@ -101,7 +101,7 @@ def ticker(market: Market) -> Body:
     """Encode one ticker: a ask, b bid, c last, v volume, p vwap, t trades, l low, h high, o open."""
 
     def price(value: Decimal) -> str:
-        return fixed(value, 5)
+        return fixed(market.wire_price(value), 5)
 
     def both(today: Decimal, day: Decimal) -> list[str]:
         return [price(today), price(day)]
@@ -109,10 +109,10 @@ def ticker(market: Market) -> Body:
     top = market.top
     today = _today(market)
     return {
-        "a": _best(top.ask, top.ask_size),
-        "b": _best(top.bid, top.bid_size),
-        "c": [price(market.last), fixed(market.min_amount, 8)],
-        "v": [fixed(today["volume"], 8), fixed(market.base_volume, 8)],
+        "a": _best(market, top.ask, top.ask_size),
+        "b": _best(market, top.bid, top.bid_size),
+        "c": [price(market.last), fixed(market.wire_size(market.min_amount), 8)],
+        "v": [fixed(market.wire_size(volume), 8) for volume in (today["volume"], market.base_volume)],
         "p": both(today["vwap"], market.vwap),
         "t": [1200, 3100],
         "l": both(today["low"], market.low),
@@ -121,11 +121,12 @@ def ticker(market: Market) -> Body:
     }
 
 
-def _best(price: Decimal | None, size: Decimal | None) -> list[str]:
+def _best(market: Market, price: Decimal | None, size: Decimal | None) -> list[str]:
     """Encode price, whole lots, lots; an empty side is zero."""
     if price is None or size is None:
         return ["0.00000", "0", "0.000"]
-    return [fixed(price, 5), str(max(1, int(size))), fixed(size, 3)]
+    amount = market.wire_size(size)
+    return [fixed(market.wire_price(price), 5), str(max(1, int(amount))), fixed(amount, 3)]
 
 
 def _today(market: Market) -> dict[str, Decimal]:
@@ -142,12 +143,28 @@ def _today(market: Market) -> dict[str, Decimal]:
 def book(market: Market, now_ms: int, count: int) -> Body:
     """Encode a book; each level has the whole second in which it was last changed."""
     second = market.quote_ms(now_ms) // 1000
-    digits = decimals(market.tick)
+    digits = max(decimals(market.wire_price(market.tick)), 5)
 
     def levels(side: Side) -> list[list[Any]]:
-        return [[fixed(price, max(digits, 5)), fixed(size, 3), second] for price, size in side[:count]]
+        wire = ((market.wire_price(price), market.wire_size(size)) for price, size in side[:count])
+        return [[fixed(price, digits), fixed(size, 3), second] for price, size in wire]
 
     return {"asks": levels(market.asks), "bids": levels(market.bids)}
+
+
+def trades(market: Market, now_ms: int, count: int) -> Body:
+    """Encode the latest trades, oldest first, and `last`: nanoseconds of the newest."""
+    newest_first = market.trades[:count]
+    last = newest_first[0].at_ms(now_ms) if newest_first else now_ms
+    return {market.id: [trade(market, done, now_ms) for done in reversed(newest_first)], "last": str(last * 1_000_000)}
+
+
+def trade(market: Market, done: Print, now_ms: int) -> list[Any]:
+    """Encode a trade: price, volume, seconds, taker's side, market or limit order, nothing, id."""
+    price = fixed(market.wire_price(done.price), max(decimals(market.wire_price(market.tick)), 5))
+    order = "m" if int(done.id) % 2 else "l"
+    size = fixed(market.wire_size(done.size), 8)
+    return [price, size, done.at_ms(now_ms) / 1000, done.side[0], order, "", int(done.id)]
 
 
 def time_body(now_ms: int) -> Body:
@@ -187,7 +204,7 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success({"status": "online", "timestamp": iso_ms(now_ms)[:19] + "Z"})
     if name == "Assets":
         return success(assets(truth))
-    if name not in ("AssetPairs", "Ticker", "Depth"):
+    if name not in ("AssetPairs", "Ticker", "Depth", "Trades"):
         return failure("EGeneral:Unknown method")
     markets = _asked(truth, query)
     if markets is None:
@@ -202,5 +219,7 @@ def _pairs_reply(name: str, markets: list[Market], query: Query, now_ms: int) ->
         return success({market.id: ticker(market) for market in markets})
     if "pair" not in query or len(markets) != 1:
         return failure("EGeneral:Invalid arguments")
+    if name == "Trades":
+        return success(trades(markets[0], now_ms, min(int(query.get("count", "1000")), 1000)))
     count = min(int(query.get("count", "100")), 500)
     return success({markets[0].id: book(markets[0], now_ms, count)})

@@ -11,8 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from tests.lab.encode_kraken import altname
-from tests.lab.truth import Market, Side, Truth
-from tests.lab.wire import Body, Query, Reply, decimals, iso_ms, number
+from tests.lab.truth import Market, Print, Side, Truth
+from tests.lab.wire import Body, Query, Reply, decimals, iso_ms, number, uuid_of
 
 PREFIX = "/derivatives/api/v3/"
 LEVELS = [
@@ -31,6 +31,11 @@ def failure(message: str, now_ms: int, status: int = 200) -> Reply:
     return Reply({"result": "error", "error": message, "serverTime": iso_ms(now_ms)}, status)
 
 
+def price(market: Market, value: Decimal) -> int | float:
+    """Write a price as a number."""
+    return number(market.wire_price(value))
+
+
 def precision(lot: Decimal) -> int:
     """Digits of the size step; negative when it is ten or more."""
     exponent = lot.normalize().as_tuple().exponent
@@ -42,16 +47,16 @@ def instrument(market: Market) -> Body:
     return {
         "symbol": market.id,
         "type": "flexible_futures",
-        "tickSize": number(market.tick),
+        "tickSize": price(market, market.tick),
         "contractSize": number(market.contract_size),
         "tradeable": market.active,
-        "impactMidSize": number(100 * market.min_amount),
+        "impactMidSize": number(100 * market.wire_size(market.min_amount)),
         "maxPositionSize": 1_000_000_000.0,
         "openingDate": "2022-03-22T13:15:36.000Z",
         "marginLevels": LEVELS,
         "fundingRateCoefficient": 24,
         "maxRelativeFundingRate": 0.0025,
-        "contractValueTradePrecision": precision(market.lot),
+        "contractValueTradePrecision": precision(market.wire_size(market.lot)),
         "postOnly": False,
         "feeScheduleUid": "abb50ea3-4fc9-401c-8d83-518610b16d8c",
         "retailMarginLevels": LEVELS,
@@ -73,21 +78,21 @@ def index_instrument(market: Market) -> Body:
 def index_ticker(market: Market, now_ms: int) -> Body:
     """Encode one index of the tickers list."""
     value = market.last if market.index is None else market.index
-    return {"symbol": index_name(market), "last": number(value), "lastTime": iso_ms(now_ms // 1000 * 1000)}
+    return {"symbol": index_name(market), "last": price(market, value), "lastTime": iso_ms(now_ms // 1000 * 1000)}
 
 
 def ticker(market: Market, now_ms: int) -> Body:
     """Encode one perpetual's ticker; an empty side of the book has no fields."""
     mark = market.last if market.mark is None else market.mark
-    funding = mark * (market.funding_hourly or Decimal(0))
+    funding = market.wire_price(mark) * (market.funding_hourly or Decimal(0))
     row: dict[str, Any] = {
         "symbol": market.id,
-        "last": number(market.last),
+        "last": price(market, market.last),
         "lastTime": iso_ms(now_ms - market.trade_age_ms),
-        "lastSize": number(market.min_amount),
+        "lastSize": number(market.wire_size(market.min_amount)),
         "tag": "perpetual",
         "pair": f"{altname(market.base)}:{market.quote}",
-        "markPrice": number(mark),
+        "markPrice": price(market, mark),
     }
     return (
         row
@@ -96,12 +101,12 @@ def ticker(market: Market, now_ms: int) -> Body:
             "vol24h": number(market.wire_size(market.base_volume)),
             "volumeQuote": number(market.quote_volume),
             "openInterest": number(market.wire_size(market.open_interest or Decimal(0))),
-            "open24h": number(market.open),
-            "high24h": number(market.high),
-            "low24h": number(market.low),
+            "open24h": price(market, market.open),
+            "high24h": price(market, market.high),
+            "low24h": price(market, market.low),
             "fundingRate": float(funding),
             "fundingRatePrediction": float(funding),
-            "indexPrice": number(mark if market.index is None else market.index),
+            "indexPrice": price(market, mark if market.index is None else market.index),
             "suspended": market.suspended,
             "postOnly": False,
             "change24h": round(float(100 * (market.last - market.open) / market.open), 2),
@@ -113,9 +118,9 @@ def _best(market: Market) -> Body:
     top = market.top
     row: dict[str, Any] = {}
     if top.bid is not None and top.bid_size is not None:
-        row |= {"bid": number(top.bid), "bidSize": number(market.wire_size(top.bid_size))}
+        row |= {"bid": price(market, top.bid), "bidSize": number(market.wire_size(top.bid_size))}
     if top.ask is not None and top.ask_size is not None:
-        row |= {"ask": number(top.ask), "askSize": number(market.wire_size(top.ask_size))}
+        row |= {"ask": price(market, top.ask), "askSize": number(market.wire_size(top.ask_size))}
     return row
 
 
@@ -123,9 +128,22 @@ def book(market: Market) -> Body:
     """Encode the whole order book as pairs of numbers."""
 
     def levels(side: Side) -> list[list[float]]:
-        return [[number(price), number(market.wire_size(size))] for price, size in side]
+        return [[price(market, at), number(market.wire_size(size))] for at, size in side]
 
     return {"bids": levels(market.bids), "asks": levels(market.asks)}
+
+
+def trade(done: Print, market: Market, now_ms: int) -> Body:
+    """Encode one public trade; `side` is the taker's."""
+    return {
+        "time": iso_ms(done.at_ms(now_ms)),
+        "trade_id": int(done.id),
+        "price": price(market, done.price),
+        "size": number(market.wire_size(done.size)),
+        "side": done.side,
+        "type": "fill",
+        "uid": uuid_of(done.id),
+    }
 
 
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
@@ -138,12 +156,14 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     if name == "tickers":
         rows = [ticker(market, now_ms) for market in markets] + [index_ticker(m, now_ms) for m in markets[:1]]
         return success(now_ms, tickers=rows)
-    if name != "orderbook" and not name.startswith("tickers/"):
+    if name not in ("orderbook", "history") and not name.startswith("tickers/"):
         return failure("notFound", now_ms, 404)
-    asked = query.get("symbol", "") if name == "orderbook" else name.removeprefix("tickers/")
+    asked = name.removeprefix("tickers/") if name.startswith("tickers/") else query.get("symbol", "")
     market = truth.find("krakenfutures", "linear", asked.upper())
     if market is None:
         return failure("invalidArgument: symbol", now_ms)
     if name == "orderbook":
         return success(now_ms, orderBook=book(market))
+    if name == "history":
+        return success(now_ms, history=[trade(done, market, now_ms) for done in market.trades[:100]])
     return success(now_ms, ticker=ticker(market, now_ms))

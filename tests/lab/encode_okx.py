@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.truth import Kind, Market, Side, Truth
+from tests.lab.truth import Kind, Market, Print, Side, Truth
 from tests.lab.wire import Body, Query, Reply, text
 
 KINDS: dict[str, Kind] = {"SPOT": "spot", "SWAP": "linear"}
@@ -76,7 +76,7 @@ def spot_fields(market: Market) -> Body:
     """Encode what only a spot instrument fills."""
     empty = dict.fromkeys(("contTdSwTime", "ctMult", "ctType", "ctVal", "ctValCcy", "instFamily", "settleCcy"), "")
     return empty | {
-        "baseCcy": market.base,
+        "baseCcy": market.wire_base,
         "quoteCcy": market.quote,
         "groupId": "12",
         "openType": "fix_price",
@@ -88,7 +88,7 @@ def spot_fields(market: Market) -> Body:
 
 def swap_fields(market: Market) -> Body:
     """Encode what only a linear swap fills; `ctVal` is base units per contract."""
-    family = f"{market.base}-{market.quote}"
+    family = f"{market.wire_base}-{market.quote}"
     return {
         "baseCcy": "",
         "quoteCcy": "",
@@ -96,7 +96,7 @@ def swap_fields(market: Market) -> Body:
         "ctMult": "1",
         "ctType": "linear",
         "ctVal": text(market.contract_size),
-        "ctValCcy": market.base,
+        "ctValCcy": market.wire_base,
         "groupId": "4",
         "instFamily": family,
         "openType": "call_auction",
@@ -111,7 +111,7 @@ def swap_fields(market: Market) -> Body:
 def ticker(market: Market, now_ms: int) -> Body:
     """Encode one ticker row."""
     top = market.top
-    base_volume, quote_volume = text(market.base_volume), text(market.quote_volume)
+    base_volume, quote_volume = text(market.base_volume / market.multiplier), text(market.quote_volume)
     spot = market.kind == "spot"
     return {
         "instType": TYPES[market.kind],
@@ -142,6 +142,19 @@ def book(market: Market, now_ms: int, depth: int) -> Body:
     return {"asks": levels(market.asks), "bids": levels(market.bids), "ts": str(market.quote_ms(now_ms))}
 
 
+def trade(market: Market, done: Print, now_ms: int) -> Body:
+    """Encode one public trade; `side` is the taker's."""
+    return {
+        "instId": market.id,
+        "side": done.side,
+        "sz": size(market, done.size),
+        "source": "0",
+        "px": price(market, done.price),
+        "tradeId": done.id,
+        "ts": str(done.at_ms(now_ms)),
+    }
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as OKX does."""
     name = path.removeprefix("/api/v5/")
@@ -151,7 +164,7 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success([])
     if name in ("public/instruments", "market/tickers"):
         return _list_reply(truth, name, query, now_ms)
-    if name in ("market/ticker", "market/books", "market/books-full"):
+    if name in ("market/ticker", "market/books", "market/books-full", "market/trades"):
         return _one_reply(truth, name, query, now_ms)
     return Reply({"code": "404", "data": {}, "detailMsg": "", "error_code": "404", "msg": "Not Found"}, 404)
 
@@ -179,5 +192,8 @@ def _one_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
         return failure("51001", NO_INSTRUMENT)
     if name == "market/ticker":
         return success([ticker(market, now_ms)])
+    if name == "market/trades":
+        limit = min(int(query.get("limit", "100")), 500)
+        return success([trade(market, done, now_ms) for done in market.trades[:limit]])
     most = 400 if name == "market/books" else 5000
     return success([book(market, now_ms, min(int(query.get("sz", "1")), most))])

@@ -12,21 +12,20 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import format_datetime
 from typing import Any
 
-from tests.lab import encode_binance, encode_kraken, encode_krakenfutures, encode_okx, venues
-from tests.lab.truth import Market, Truth
+from tests.lab import refusals, venues
+from tests.lab.refusals import PAGE, Case, retry_after
+from tests.lab.truth import Market, Truth, repriced
 from tests.lab.wire import Body, Query, Reply
 
 REQUIRED = frozenset(
-    {"symbol", "instId", "bidPrice", "askPrice", "lastPrice", "bidPx", "askPx", "last", "bid", "ask"}
-    | {"bids", "asks", "a", "b", "c"}
+    {"symbol", "instId", "contract_code", "bidPrice", "askPrice", "lastPrice", "bidPx", "askPx", "last", "bid", "ask"}
+    | {"bid1Price", "ask1Price", "bidPr", "askPr", "lastPr", "close", "bids", "asks", "a", "b", "c"}
+    | {"price", "px", "p"}
 )
-CONTENT = ("data", "result", "tickers", "instruments", "ticker", "orderBook", "symbols")
-PAGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
+CONTENT = ("data", "result", "tickers", "instruments", "ticker", "orderBook", "symbols", "history", "tick", "ticks")
 NOT_A_NUMBER = Decimal("NaN")
 
 
@@ -52,15 +51,6 @@ class Fault:
         if spent or (self.kind in NUMBERS and venues.is_clock(path)):
             return False
         return venues.covers(self.venue, self.path, socket, path)
-
-
-@dataclass(frozen=True)
-class Case:
-    """The request that a fault of status refuses: the venue's format and time, the fault's arguments."""
-
-    venue: str
-    now_ms: int
-    args: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -92,9 +82,10 @@ def _mean(fault: Fault, market: Market) -> bool:
 
 
 def _priced(market: Market, change: Callable[[Decimal], Decimal]) -> Market:
-    """Change bids, asks and last, and leave the 24 hour figures."""
+    """Change bids, asks, last and trades, and leave the 24 hour figures."""
     bids, asks = (tuple((change(price), size) for price, size in side) for side in (market.bids, market.asks))
-    return dataclasses.replace(market, bids=bids, asks=asks, last=change(market.last))
+    trades = repriced(market.trades, change)
+    return dataclasses.replace(market, bids=bids, asks=asks, last=change(market.last), trades=trades)
 
 
 def _crossed(market: Market, args: Mapping[str, Any]) -> Market:
@@ -104,11 +95,11 @@ def _crossed(market: Market, args: Mapping[str, Any]) -> Market:
 
 
 def _stale(market: Market, args: Mapping[str, Any]) -> Market:
-    """Make quote and last trade `seconds` older."""
+    """Make quote and trades `seconds` older."""
     older = round(1000 * float(args.get("seconds", 60)))
-    return dataclasses.replace(
-        market, quote_age_ms=market.quote_age_ms + older, trade_age_ms=market.trade_age_ms + older
-    )
+    trades = tuple(dataclasses.replace(trade, age_ms=trade.age_ms + older) for trade in market.trades)
+    quote_age_ms, trade_age_ms = market.quote_age_ms + older, market.trade_age_ms + older
+    return dataclasses.replace(market, quote_age_ms=quote_age_ms, trade_age_ms=trade_age_ms, trades=trades)
 
 
 def _empty_book(market: Market, args: Mapping[str, Any]) -> Market:
@@ -164,7 +155,14 @@ def _no_rows(body: Body, _: Mapping[str, Any]) -> Body:
     if not isinstance(body, dict):
         return []
     held = [key for key in CONTENT if isinstance(body.get(key), dict | list)]
-    return body | {key: type(body[key])() for key in held} if held else {}
+    return body | {key: _emptied(body[key]) for key in held} if held else {}
+
+
+def _emptied(content: Body) -> Body:
+    """Empty a list or an object; an object with a list of rows keeps all but the rows."""
+    if isinstance(content, dict) and isinstance(content.get("list"), list):
+        return content | {"list": []}
+    return type(content)()
 
 
 def _missing_key(body: Body, args: Mapping[str, Any]) -> Body:
@@ -184,59 +182,13 @@ BODIES: dict[str, Callable[[Body, Mapping[str, Any]], Body]] = {
 }
 
 
-def _venue_error(case: Case) -> Reply:
-    """Report trouble inside the venue, the way that venue does."""
-    if case.venue == "binance":
-        return encode_binance.error(-1001, "Internal error; unable to process your request. Please try again.", 503)
-    if case.venue == "okx":
-        return encode_okx.failure("50001", "Service temporarily unavailable. Try again later")
-    if case.venue == "kraken":
-        return encode_kraken.failure("EService:Unavailable")
-    return encode_krakenfutures.failure("Unavailable", case.now_ms)
-
-
-def _rate_limited(case: Case) -> Reply:
-    """Refuse for too many requests; OKX with HTTP `status` 200 or 429."""
-    if case.venue == "binance":
-        refusal = encode_binance.error(-1003, "Too many requests; current limit is 2400 requests per minute.", 429)
-        return _retry_after(refusal, case.args.get("retry_after", 5))
-    if case.venue == "okx":
-        words = "Too Many Requests"
-        return _retry_after(
-            encode_okx.failure("50011", words, case.args.get("status", 200)), case.args.get("retry_after")
-        )
-    if case.venue == "kraken":
-        return encode_kraken.failure("EAPI:Rate limit exceeded")
-    return encode_krakenfutures.failure("apiLimitExceeded", case.now_ms)
-
-
-def _banned(case: Case) -> Reply:
-    """Shut the caller out for `retry_after` seconds."""
-    seconds = case.args.get("retry_after", 120)
-    if case.venue == "binance":
-        until = case.now_ms + round(1000 * float(seconds))
-        words = f"Way too many requests; IP banned until {until}. Please use the websocket for live updates."
-        return _retry_after(encode_binance.error(-1003, words, 418), seconds)
-    if case.venue == "kraken":
-        return encode_kraken.failure("EGeneral:Temporary lockout")
-    return _retry_after(Reply(PAGE, 403, content_type="text/html"), case.args.get("retry_after"))
-
-
-def _retry_after(reply: Reply, when: float | str | datetime | None) -> Reply:
-    """Add Retry-After: seconds, or a moment as HTTP writes dates."""
-    if when is None:
-        return reply
-    stamp = format_datetime(when.astimezone(UTC), usegmt=True) if isinstance(when, datetime) else str(when)
-    return dataclasses.replace(reply, headers={**reply.headers, "Retry-After": stamp})
-
-
 def _status(case: Case) -> Reply:
     """Answer with HTTP `code`, a `body` (JSON-able, text or bytes) and `retry_after`."""
     body = case.args.get("body", f"<html><body><h1>{case.args.get('code', 500)}</h1></body></html>")
     plain = isinstance(body, str | bytes)
     raw = body.encode() if isinstance(body, str) else body
     content = "text/html" if plain else "application/json"
-    return _retry_after(Reply(raw, int(case.args.get("code", 500)), content_type=content), case.args.get("retry_after"))
+    return retry_after(Reply(raw, int(case.args.get("code", 500)), content_type=content), case.args.get("retry_after"))
 
 
 def _redirect(case: Case) -> Reply:
@@ -271,9 +223,9 @@ STATUSES: dict[str, Callable[[Case], Reply]] = {
     "html": lambda _: Reply(PAGE, content_type="text/html"),
     "empty": lambda _: Reply(b""),
     "scalar": lambda _: Reply(b"null"),
-    "venue_error": _venue_error,
-    "rate_limited": _rate_limited,
-    "banned": _banned,
+    "venue_error": refusals.venue_error,
+    "rate_limited": refusals.rate_limited,
+    "banned": refusals.banned,
     "redirect": _redirect,
     "bomb": _bomb,
 }
@@ -313,7 +265,7 @@ def checked(fault: Fault, kinds: frozenset[str]) -> Fault:
 def _redirected(fault: Fault, venue: str, truth: Truth, path: str, query: Query) -> tuple[str, Query]:
     """Turn a request for one symbol into one for another: `symbol`, else the next in the list."""
     ids = venues.asked_ids(path, query)
-    asked = venues.find(venue, truth, path, ids[0]) if ids else None
+    asked = venues.find(venue, truth, path, query, ids[0]) if ids else None
     if asked is None:
         return path, query
     listed = truth.of(asked.venue, asked.kind)
@@ -329,7 +281,7 @@ def answered(socket: str, truth: Truth, path: str, query: Query, now_ms: int, fa
     now_ms += sum(round(1000 * float(f.args.get("seconds", 0))) for f in faults if f.kind == "skew")
     for fault in faults:
         if fault.kind in STATUSES:
-            return Answer(STATUSES[fault.kind](Case(venue, now_ms, fault.args)), truth, now_ms)
+            return Answer(STATUSES[fault.kind](Case(venue, path, now_ms, fault.args)), truth, now_ms)
         if fault.kind == "wrong_symbol":
             path, query = _redirected(fault, venue, truth, path, query)
         if fault.kind in MARKETS:

@@ -60,8 +60,8 @@ def wall_ms() -> int:
 class Lab:
     """Serve the venues' REST formats from `truth`, which may be replaced at any time.
 
-    Sockets are named `binance`, `okx` and `kraken`; Kraken's also serves `krakenfutures`, and wherever a
-    venue is named, `kraken` means the whole port and `krakenfutures` its futures paths alone.
+    Sockets are named as `venues.SOCKETS` says; Kraken's also serves `krakenfutures`, and wherever a venue
+    is named, `kraken` means the whole port and `krakenfutures` its futures paths alone.
     `latency` holds seconds by venue or by (venue, path prefix), the longest prefix first; half of it
     passes before the answer is made and half after. `seen` lists every request. `now_ms` is the world's
     clock. With `cache_s` a body is sent again for that long, which spares encoding in measurements.
@@ -214,7 +214,7 @@ def _market_in(sent: _Sent, venue: str, symbol: str) -> Market | None:
     """Return the market that an answer was about, or None if it was about others."""
 
     def named(market_id: str) -> Market | None:
-        return venues.find(venue, sent.answer.truth, sent.path, market_id)
+        return venues.find(venue, sent.answer.truth, sent.path, sent.query, market_id)
 
     ids = venues.asked_ids(sent.path, sent.query)
     market = named(symbol)

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from tests.lab import FAULTS, Lab, default_truth, running_lab
+from tests.lab import FAULTS, Lab, bitget_markets, default_truth, running_lab
 from tests.lab.faults import gzipped_spaces
 
 SHORT = aiohttp.ClientTimeout(total=0.04)
@@ -32,14 +32,36 @@ BOOK = {
     "okx": "/api/v5/market/books?instId=BTC-USDT-SWAP&sz=20",
     "kraken": "/0/public/Depth?pair=XXBTZUSD&count=20",
     "krakenfutures": "/derivatives/api/v3/orderbook?symbol=PF_XBTUSD",
+    "bybit": "/v5/market/orderbook?category=linear&symbol=BTCUSDT&limit=20",
+    "htx": "/linear-swap-ex/market/depth?contract_code=BTC-USDT&type=step0",
+    "bitget": "/api/v2/mix/market/merge-depth?symbol=BTCUSDT&productType=USDT-FUTURES&limit=20",
 }
 TICKERS = {
     "binance": "/fapi/v1/ticker/bookTicker",
     "okx": "/api/v5/market/tickers?instType=SWAP",
     "kraken": "/0/public/Ticker",
     "krakenfutures": "/derivatives/api/v3/tickers",
+    "bybit": "/v5/market/tickers?category=linear",
+    "htx": "/linear-swap-ex/market/detail/batch_merged?business_type=swap",
+    "bitget": "/api/v2/mix/market/tickers?productType=USDT-FUTURES",
 }
-TIME = {"binance": "/fapi/v1/time", "okx": "/api/v5/public/time", "kraken": "/0/public/Time"}
+TRADES = {
+    "binance": "/fapi/v1/aggTrades?symbol=BTCUSDT",
+    "okx": "/api/v5/market/trades?instId=BTC-USDT-SWAP",
+    "kraken": "/0/public/Trades?pair=XXBTZUSD",
+    "krakenfutures": "/derivatives/api/v3/history?symbol=PF_XBTUSD",
+    "bybit": "/v5/market/recent-trade?category=linear&symbol=BTCUSDT",
+    "htx": "/linear-swap-ex/market/history/trade?contract_code=BTC-USDT&size=20",
+    "bitget": "/api/v2/mix/market/fills?symbol=BTCUSDT&productType=USDT-FUTURES",
+}
+TIME = {
+    "binance": "/fapi/v1/time",
+    "okx": "/api/v5/public/time",
+    "kraken": "/0/public/Time",
+    "bybit": "/v5/market/time",
+    "htx": "/v1/common/timestamp",
+    "bitget": "/api/v2/public/time",
+}
 over_venues = pytest.mark.parametrize("venue", BOOK)
 
 
@@ -73,7 +95,7 @@ class Client:
 
 @pytest.fixture
 async def lab(caplog: pytest.LogCaptureFixture) -> AsyncIterator[Lab]:
-    async with Lab() as running:
+    async with Lab(default_truth().adding(bitget_markets())) as running:
         yield running
     assert caplog.records == []
 
@@ -88,8 +110,10 @@ def row(venue: str, body: Any) -> Any:
     """Return the row of BTC in a venue's answer with tickers."""
     if venue == "kraken":
         return body["result"]["XXBTZUSD"]
-    rows = body if venue == "binance" else body["data" if venue == "okx" else "tickers"]
-    return rows[0]
+    if venue == "bybit":
+        return body["result"]["list"][0]
+    name = {"krakenfutures": "tickers", "htx": "ticks"}.get(venue, "data")
+    return (body if venue == "binance" else body[name])[0]
 
 
 def prices(venue: str, body: Any) -> list[Any]:
@@ -97,16 +121,37 @@ def prices(venue: str, body: Any) -> list[Any]:
     found = row(venue, body)
     if venue == "kraken":
         return [found["b"][0], found["a"][0]]
+    if venue == "htx":
+        return [found["bid"][0], found["ask"][0]]
     keys = {"binance": ("bidPrice", "askPrice"), "okx": ("bidPx", "askPx"), "krakenfutures": ("bid", "ask")}
+    keys |= {"bybit": ("bid1Price", "ask1Price"), "bitget": ("bidPr", "askPr")}
     return [found[key] for key in keys[venue]]
 
 
 def sides(venue: str, body: Any) -> tuple[list[Any], list[Any]]:
     """Return bids and asks from a venue's answer with a book."""
     inside = {"okx": ("data", 0), "kraken": ("result", "XXBTZUSD"), "krakenfutures": ("orderBook",)}
+    inside |= {"bybit": ("result",), "htx": ("tick",), "bitget": ("data",)}
     for key in inside.get(venue, ()):
         body = body[key]
-    return body["bids"], body["asks"]
+    return body["b" if venue == "bybit" else "bids"], body["a" if venue == "bybit" else "asks"]
+
+
+def tape(venue: str, body: Any) -> list[tuple[int, Any]]:
+    """Return time in milliseconds and price of the trades, oldest first."""
+    if venue == "kraken":
+        return [(round(1000 * trade[2]), trade[0]) for trade in body["result"]["XXBTZUSD"]]
+    if venue == "binance":
+        return [(trade["T"], trade["p"]) for trade in body]
+    if venue == "krakenfutures":
+        moments = [datetime.fromisoformat(trade["time"]) for trade in body["history"]]
+        prices_ = [trade["price"] for trade in body["history"]]
+        return [(round(1000 * moment.timestamp()), price) for moment, price in zip(moments, prices_, strict=True)][::-1]
+    rows = body["result"]["list"] if venue == "bybit" else body["data"]
+    if venue == "htx":
+        rows = [trade for group in rows for trade in group["data"]]
+    at, price = {"okx": ("ts", "px"), "bybit": ("time", "price")}.get(venue, ("ts", "price"))
+    return [(int(trade[at]), trade[price]) for trade in reversed(rows)]
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -209,11 +254,23 @@ async def test_venue_error(lab: Lab, client: Client) -> None:
     for venue in BOOK:
         lab.fault(venue, "venue_error", times=1)
         seen[venue] = await client.book(venue)
-    assert {venue: got.status for venue, got in seen.items()} == dict.fromkeys(BOOK, 200) | {"binance": 503}
+    usual = dict.fromkeys(BOOK, 200) | {"binance": 503, "bitget": 400}
+    assert {venue: got.status for venue, got in seen.items()} == usual
     assert seen["binance"].body["code"] == -1001
     assert seen["okx"].body["code"] == "50001"
     assert seen["kraken"].body["error"] == ["EService:Unavailable"]
     assert seen["krakenfutures"].body["result"] == "error"
+    assert seen["bybit"].body["retCode"] == 10016
+    assert (seen["htx"].body["status"], seen["htx"].body["err_code"]) == ("error", 1004)
+    assert seen["bitget"].body["code"] == "40015"
+
+
+async def test_htx_spot_errs_in_words(lab: Lab, client: Client) -> None:
+    words = {"venue_error": "gateway-internal-error", "rate_limited": "rate-too-many-requests"}
+    for kind, code in words.items():
+        lab.fault("htx", kind, times=1)
+        body = (await client.get("htx", "/market/tickers")).body
+        assert (body["status"], body["err-code"]) == ("error", code)
 
 
 async def test_rate_limited(lab: Lab, client: Client) -> None:
@@ -225,8 +282,13 @@ async def test_rate_limited(lab: Lab, client: Client) -> None:
     assert (seen["okx"].status, seen["okx"].body["code"]) == (200, "50011")
     assert seen["kraken"].body == {"error": ["EAPI:Rate limit exceeded"]}
     assert seen["krakenfutures"].body["error"] == "apiLimitExceeded"
-    lab.fault("okx", "rate_limited", status=429)
-    assert (await client.book()).status == 429
+    assert (seen["bybit"].status, seen["bybit"].body["retCode"]) == (200, 10006)
+    assert (seen["htx"].status, seen["htx"].body["err_code"]) == (200, 1032)
+    assert (seen["bitget"].status, seen["bitget"].body["code"]) == (429, "429")
+    for venue in ("okx", "bybit", "htx"):
+        lab.fault(venue, "rate_limited", status=429, retry_after=3)
+        got = await client.book(venue)
+        assert (got.status, got.headers["Retry-After"]) == (429, "3")
 
 
 async def test_banned(lab: Lab, client: Client) -> None:
@@ -237,6 +299,9 @@ async def test_banned(lab: Lab, client: Client) -> None:
     assert "banned until 1700000030000" in got.body["msg"]
     lab.fault("kraken", "banned")
     assert (await client.book("kraken")).body == {"error": ["EGeneral:Temporary lockout"]}
+    for venue in ("okx", "bybit", "htx", "bitget"):
+        lab.fault(venue, "banned")
+        assert (await client.book(venue)).status == 403
 
 
 @over_venues
@@ -250,6 +315,14 @@ async def test_stale(lab: Lab, client: Client, venue: str) -> None:
         assert row(venue, tickers)["time"] == book["T"] == 1_699_999_958_000
     elif venue == "okx":
         assert row(venue, tickers)["ts"] == book["data"][0]["ts"] == "1699999958000"
+    elif venue == "bybit":
+        assert book["result"]["ts"] == 1_699_999_958_000
+        assert not {"time", "ts"} & set(row(venue, tickers))
+        assert book["time"] == 1_700_000_000_000
+    elif venue == "htx":
+        assert row(venue, tickers)["ts"] == book["tick"]["ts"] == 1_699_999_958_000
+    elif venue == "bitget":
+        assert row(venue, tickers)["ts"] == book["data"]["ts"] == "1699999958000"
     elif venue == "kraken":
         assert {level[2] for level in book["result"]["XXBTZUSD"]["bids"]} == {1_699_999_958}
     else:
@@ -307,8 +380,13 @@ async def test_no_rows(lab: Lab, client: Client, venue: str) -> None:
         "kraken": {"error": [], "result": {}},
     }
     got = (await client.get(venue, TICKERS[venue])).body
-    if venue == "krakenfutures":
-        assert (got["result"], got["tickers"]) == ("success", [])
+    held = {"krakenfutures": ("result", "success", "tickers"), "htx": ("status", "ok", "ticks")}
+    held["bitget"] = ("code", "00000", "data")
+    if venue in held:
+        state, fine, rows = held[venue]
+        assert (got[state], got[rows]) == (fine, [])
+    elif venue == "bybit":
+        assert (got["retCode"], got["result"]) == (0, {"category": "linear", "list": []})
     else:
         assert got == empty[venue]
 
@@ -317,12 +395,29 @@ async def test_no_rows(lab: Lab, client: Client, venue: str) -> None:
 async def test_missing_key(lab: Lab, client: Client, venue: str) -> None:
     lab.fault(venue, "missing_key")
     found = row(venue, (await client.get(venue, TICKERS[venue])).body)
-    assert not {"symbol", "instId", "bidPrice", "bidPx", "bid", "b"} & set(found)
+    names = {"symbol", "instId", "contract_code", "bidPrice", "bidPx", "bid", "b", "bid1Price", "bidPr", "lastPr"}
+    assert not names & set(found)
     lab.heal()
     lab.fault(venue, "missing_key", keys=["v", "vol24h", "askQty"])
     found = row(venue, (await client.get(venue, TICKERS[venue])).body)
     assert not {"v", "vol24h", "askQty"} & set(found)
     assert prices(venue, (await client.get(venue, TICKERS[venue])).body)
+
+
+@over_venues
+async def test_faults_of_numbers_reach_the_trades(lab: Lab, client: Client, venue: str) -> None:
+    lab.now_ms = lambda: 1_700_000_000_000
+    fair = tape(venue, (await client.get(venue, TRADES[venue])).body)
+    assert (len(fair), fair[-1][0]) == (12, 1_699_999_999_800)
+    assert sorted(fair) == fair
+    lab.fault(venue, "stale", seconds=42, times=1)
+    lab.fault(venue, "null", path=TRADES[venue].partition("?")[0])
+    late = tape(venue, (await client.get(venue, TRADES[venue])).body)
+    assert late == [(at - 42_000, None) for at, _ in fair]
+    lab.heal()
+    lab.fault(venue, "no_rows")
+    empty = (await client.get(venue, TRADES[venue])).body
+    assert empty == {"error": [], "result": {}} if venue == "kraken" else tape(venue, empty) == []
 
 
 @pytest.mark.parametrize(
@@ -334,6 +429,11 @@ async def test_missing_key(lab: Lab, client: Client, venue: str) -> None:
         ("kraken", "/0/public/Ticker?pair=XXBTZUSD,USDTZUSD", '"XETHZUSD": {'),
         ("krakenfutures", "/derivatives/api/v3/tickers/PF_XBTUSD", '"symbol": "PF_ETHUSD"'),
         ("krakenfutures", "/derivatives/api/v3/orderbook?symbol=PF_XBTUSD", '"bids": [[33'),
+        ("bybit", "/v5/market/tickers?category=linear&symbol=BTCUSDT", '"symbol": "ETHUSDT"'),
+        ("bybit", "/v5/market/orderbook?category=spot&symbol=BTCUSDT", '"s": "ETHUSDT"'),
+        ("htx", "/linear-swap-ex/market/detail/merged?contract_code=BTC-USDT", '"ch": "market.ETH-USDT.detail.merged"'),
+        ("htx", "/market/history/trade?symbol=btcusdt&size=5", '"ch": "market.ethusdt.trade.detail"'),
+        ("bitget", "/api/v2/mix/market/fills?productType=USDT-FUTURES&symbol=BTCUSDT", '"symbol": "ETHUSDT"'),
     ],
 )
 async def test_wrong_symbol(lab: Lab, client: Client, venue: str, path: str, other: str) -> None:
@@ -349,6 +449,9 @@ async def test_skew(lab: Lab, client: Client) -> None:
     assert clocks["binance"].body == {"serverTime": 1_699_999_970_000}
     assert clocks["okx"].body["data"] == [{"ts": "1699999970000"}]
     assert clocks["kraken"].body["result"]["unixtime"] == 1_699_999_970
+    assert clocks["bybit"].body["time"] == 1_699_999_970_000
+    assert clocks["htx"].body == {"status": "ok", "data": 1_699_999_970_000}
+    assert clocks["bitget"].body["data"] == {"serverTime": "1699999970000"}
     assert parsedate_to_datetime(clocks["okx"].headers["Date"]).timestamp() == 1_699_999_970
     assert (await client.book("binance")).body["T"] == lab.sent("binance", "BTCUSDT") == 1_699_999_970_000
     assert (await client.book("krakenfutures")).body["serverTime"] == "2023-11-14T22:12:50.000Z"
@@ -527,7 +630,7 @@ def test_as_a_program() -> None:
         assert program.stdout is not None
         try:
             urls = json.loads(program.stdout.readline())
-            assert sorted(urls) == ["binance", "kraken", "krakenfutures", "okx"]
+            assert sorted(urls) == ["binance", "bitget", "bybit", "htx", "kraken", "krakenfutures", "okx"]
             assert len(fetch(urls["okx"], TICKERS["okx"]).body["data"]) == 10
         finally:
             program.terminate()

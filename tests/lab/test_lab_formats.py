@@ -14,8 +14,9 @@ import aiohttp
 import ccxt.async_support as ccxt
 import pytest
 
-from tests.lab import Lab, Market, Truth, default_truth
+from tests.lab import Lab, Market, bitget_markets, default_truth, extra_markets
 from tests.lab.truth import Kind, Side
+from tests.lab.wire import uuid_of
 
 
 class Reader(NamedTuple):
@@ -24,23 +25,32 @@ class Reader(NamedTuple):
     name: str
     venue: str
     kind: Kind
-    types: tuple[str, ...] | None = None
+    types: Any = None
 
 
+BYBIT_TYPES = ["spot", "linear", "inverse", "option"]
+HTX_TYPES = {"spot": True, "linear": True, "inverse": False}
+WORLD = default_truth().adding(bitget_markets())
 READERS = [
     Reader("binanceusdm", "binance", "linear"),
-    Reader("binance", "binance", "spot", ("spot", "linear", "inverse")),
-    Reader("okx", "okx", "linear", ("spot", "swap", "future", "option")),
-    Reader("okx", "okx", "spot", ("spot", "swap", "future", "option")),
+    Reader("binance", "binance", "spot", ["spot", "linear", "inverse"]),
+    Reader("okx", "okx", "linear", ["spot", "swap", "future", "option"]),
+    Reader("okx", "okx", "spot", ["spot", "swap", "future", "option"]),
     Reader("kraken", "kraken", "spot"),
     Reader("krakenfutures", "krakenfutures", "linear"),
+    Reader("bybit", "bybit", "linear", BYBIT_TYPES),
+    Reader("bybit", "bybit", "spot", BYBIT_TYPES),
+    Reader("htx", "htx", "linear", HTX_TYPES),
+    Reader("htx", "htx", "spot", HTX_TYPES),
+    Reader("bitget", "bitget", "linear"),
+    Reader("bitget", "bitget", "spot"),
 ]
 over_readers = pytest.mark.parametrize("reader", READERS, ids=lambda r: f"{r.name}-{r.kind}")
 
 
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
-    async with Lab() as running:
+    async with Lab(WORLD) as running:
         yield running
 
 
@@ -62,7 +72,7 @@ async def reading(reader: Reader, lab: Lab) -> AsyncIterator[Any]:
     """Open a ccxt exchange that asks the lab, with its markets loaded."""
     settings: dict[str, Any] = {"enableRateLimit": False}
     if reader.types:
-        settings["options"] = {"fetchMarkets": {"types": list(reader.types)}}
+        settings["options"] = {"fetchMarkets": {"types": reader.types}}
     exchange = getattr(ccxt, reader.name)(settings)
     exchange.timeout_on_exit = 0
     exchange.urls["api"] = moved(exchange.urls["api"], lab.url(reader.venue))
@@ -76,16 +86,31 @@ async def reading(reader: Reader, lab: Lab) -> AsyncIterator[Any]:
 def symbol(market: Market) -> str:
     """Return the name that ccxt gives a market."""
     settle = f":{market.quote}" if market.kind == "linear" else ""
-    return f"{market.base}/{market.quote}{settle}"
+    return f"{market.wire_base}/{market.quote}{settle}"
 
 
 def counted(market: Market, size: Decimal) -> float:
-    """Turn a size into what ccxt returns: contracts where the venue counts contracts."""
-    return float(size / market.contract_size)
+    """Turn a size into what ccxt returns: contracts or coins, as the venue counts."""
+    return float(size / market.contract_size / market.multiplier)
+
+
+def priced(market: Market, price: Decimal) -> float:
+    return float(price * market.multiplier)
 
 
 def levels(market: Market, side: Side) -> list[list[float]]:
-    return [[float(price), counted(market, size)] for price, size in side]
+    return [[priced(market, price), counted(market, size)] for price, size in side]
+
+
+def sides(market: Market) -> int:
+    """How often a venue counts what changed hands: HTX's swaps for the buyer and for the seller."""
+    return 2 if (market.venue, market.kind) == ("htx", "linear") else 1
+
+
+def asked_type(reader: Reader) -> dict[str, Any]:
+    """Return the parameters that make ccxt ask for the reader's kind of market."""
+    usual = {"okx": "spot", "htx": "spot", "bitget": "spot", "bybit": "linear"}.get(reader.name, reader.kind)
+    return {} if usual == reader.kind else {"type": "swap" if reader.kind == "linear" else "spot"}
 
 
 @over_readers
@@ -98,7 +123,9 @@ async def test_markets(lab: Lab, reader: Reader) -> None:
             assert row["contractSize"] == (float(market.contract_size) if market.kind == "linear" else None)
             assert row["precision"]["price"] == float(market.tick)
             assert row["precision"]["amount"] == counted(market, market.lot)
-            if reader.name != "krakenfutures":  # its list names no limits
+            if sides(market) == 2:  # which ccxt states in coins here
+                assert row["limits"]["amount"]["min"] == float(market.min_amount)
+            elif reader.name != "krakenfutures":  # its list names no limits
                 assert row["limits"]["amount"]["min"] == counted(market, market.min_amount)
             if market.min_notional is not None:
                 assert row["limits"]["cost"]["min"] == float(market.min_notional)
@@ -107,8 +134,7 @@ async def test_markets(lab: Lab, reader: Reader) -> None:
 @over_readers
 async def test_tickers(lab: Lab, reader: Reader) -> None:
     async with reading(reader, lab) as exchange:
-        type_ = "swap" if reader.kind == "linear" and reader.name == "okx" else None
-        rows = await exchange.fetch_tickers(params={"type": type_} if type_ else {})
+        rows = await exchange.fetch_tickers(params=asked_type(reader))
         for market in lab.truth.of(reader.venue, reader.kind):
             check_ticker(reader, market, rows[symbol(market)])
 
@@ -123,7 +149,8 @@ async def test_one_ticker(lab: Lab, reader: Reader) -> None:
 def check_ticker(reader: Reader, market: Market, row: dict[str, Any]) -> None:
     """Compare a ccxt ticker with the truth, in the units and gaps that ccxt is known for."""
     assert row["last"] == float(market.last)
-    assert row["baseVolume"] == pytest.approx(counted(market, market.base_volume), rel=1e-15)
+    volume = float(2 * market.base_volume) if sides(market) == 2 else counted(market, market.base_volume)
+    assert row["baseVolume"] == pytest.approx(volume, rel=1e-15)
     top = market.top
     best = [top.bid, top.bid_size and top.bid_size / market.contract_size]
     best += [top.ask, top.ask_size and top.ask_size / market.contract_size]
@@ -143,19 +170,36 @@ def check_ticker(reader: Reader, market: Market, row: dict[str, Any]) -> None:
         assert row["quoteVolume"] is None
         assert Decimal(row["info"]["volCcy24h"]) == market.base_volume
     elif reader.name != "krakenfutures":
-        assert row["quoteVolume"] == pytest.approx(float(market.quote_volume), rel=1e-15)
+        assert row["quoteVolume"] == pytest.approx(float(sides(market) * market.quote_volume), rel=1e-15)
 
 
 @over_readers
 async def test_order_book(lab: Lab, reader: Reader) -> None:
     async with reading(reader, lab) as exchange:
         for market in lab.truth.of(reader.venue, reader.kind):
-            limit = 5 if reader.name != "krakenfutures" else 24  # which ignores a limit
+            limit = 24 if reader.name == "krakenfutures" or sides(market) == 2 else 5  # those ignore a limit
             book = await exchange.fetch_order_book(symbol(market), 5)
             assert [row[:2] for row in book["bids"]] == levels(market, market.bids[:limit])
             assert [row[:2] for row in book["asks"]] == levels(market, market.asks[:limit])
             if reader.name not in ("kraken", "binance", "krakenfutures"):
                 assert book["timestamp"] == lab.sent(reader.venue, market.id)
+
+
+@over_readers
+async def test_trades(lab: Lab, reader: Reader) -> None:
+    lab.now_ms = lambda: NOW
+    options = {"method": "publicGetHistory"} if reader.name == "krakenfutures" else {}
+    market = lab.truth.market(reader.venue, "ETH", reader.kind)
+    async with reading(reader, lab) as exchange:
+        rows = await exchange.fetch_trades(symbol(market), None, 100, options)
+    assert len(rows) == len(market.trades) == 12
+    for row, done in zip(rows, reversed(market.trades), strict=True):
+        assert [row["side"], row["price"], row["timestamp"]] == [done.side, float(done.price), NOW - done.age_ms]
+        assert row["amount"] == sides(market) * counted(market, done.size)
+        assert row["id"] in (done.id, uuid_of(done.id))
+        if sides(market) == 2:
+            assert row["info"]["quantity"] == float(2 * done.size)
+            assert row["cost"] == pytest.approx(float(2 * done.size * done.price), rel=1e-15)
 
 
 @pytest.mark.parametrize("reader", READERS[:2], ids=lambda r: r.name)
@@ -186,12 +230,13 @@ async def test_time_and_status(lab: Lab, reader: Reader) -> None:
 @over_readers
 async def test_unknown_symbol(lab: Lab, reader: Reader) -> None:
     async with reading(reader, lab) as exchange:
+        asked = symbol(lab.truth.market(reader.venue, "BTC", reader.kind))
         lab.truth = lab.truth.only("ETH")
-        asked = symbol(default_truth().market(reader.venue, "BTC", reader.kind))
         with pytest.raises(ccxt.ExchangeError) as caught:
             await exchange.fetch_order_book(asked)
     kind = {"kraken": ccxt.ExchangeError, "krakenfutures": ccxt.BadRequest}.get(reader.name, ccxt.BadSymbol)
-    assert type(caught.value) is kind
+    kind = {"bybit": ccxt.BadRequest, "bitget": ccxt.ExchangeError}.get(reader.name, kind)
+    assert type(caught.value) is (ccxt.ExchangeError if reader[1:3] == ("htx", "linear") else kind)
 
 
 @over_readers
@@ -280,6 +325,111 @@ WRITTEN: dict[tuple[str, str], Any] = {
         "asks": [["96416.90000", "0.837", 1_699_999_999]],
         "bids": [["96416.80000", "0.931", 1_699_999_999]],
     },
+    ("bybit", "/v5/market/tickers?category=linear&symbol=BTCUSDT"): {
+        "symbol": "BTCUSDT",
+        "bid1Price": "96519.1",
+        "bid1Size": "3.418",
+        "ask1Price": "96519.2",
+        "ask1Size": "3.076",
+        "lastPrice": "96519.1",
+        "prevPrice24h": "95360.9",
+        "price24hPcnt": "0.012145",
+        "highPrice24h": "97966.9",
+        "lowPrice24h": "94685.3",
+        "turnover24h": "7806403115.4403",
+        "volume24h": "81204.1130",
+        "markPrice": "96519.2",
+        "indexPrice": "96490.2",
+        "prevPrice1h": "95940.0",
+        "openInterest": "54136.076",
+        "openInterestValue": "5225170746.66",
+        "singleOpenInterest": "27068.038",
+        "fundingRate": "0.0001",
+        "fundingIntervalHour": "8",
+        "nextFundingTime": "1700006400000",
+        "predictedDeliveryPrice": "",
+        "basisRate": "",
+        "basis": "",
+        "deliveryFeeRate": "",
+        "deliveryTime": "0",
+    },
+    ("bybit", "/v5/market/recent-trade?category=spot&symbol=BTCUSDT&limit=1"): {
+        "execId": "432030411",
+        "symbol": "BTCUSDT",
+        "price": "96486.3",
+        "size": "0.042",
+        "side": "Sell",
+        "time": str(NOW - 200),
+        "isBlockTrade": False,
+        "isRPITrade": False,
+        "seq": "432030411",
+    },
+    ("htx", "/market/tickers"): {
+        "symbol": "btcusdt",
+        "open": 95329.46,
+        "high": 97934.62,
+        "low": 94654.05,
+        "close": 96487.3,
+        "count": 265846,
+        "amount": 4104.418331,
+        "vol": 394440183.61803013,
+        "bid": 96487.3,
+        "bidSize": 1.312,
+        "ask": 96487.31,
+        "askSize": 1.18,
+    },
+    ("htx", "/linear-swap-ex/market/detail/batch_merged"): {
+        "contract_code": "BTC-USDT",
+        "business_type": "swap",
+        "id": 1_699_999_999,
+        "open": "95345.7",
+        "high": "97951.3",
+        "low": "94670.1",
+        "close": "96503.7",
+        "count": 531692,
+        "amount": "42088.236",
+        "vol": "42088236",
+        "trade_turnover": "4045424441.3772",
+        "bid": [96503.7, 1904],
+        "ask": [96503.8, 1713],
+        "ts": NOW - 500,
+    },
+    ("htx", "/linear-swap-ex/market/history/trade?contract_code=BTC-USDT&size=1"): {
+        "price": 96503.7,
+        "direction": "sell",
+        "ts": NOW - 200,
+        "id": 255767736,
+        "amount": 76,
+        "quantity": 0.076,
+        "trade_turnover": 7334.2812,
+    },
+    ("okx", "/api/v5/market/trades?instId=BTC-USDT-SWAP&limit=1"): {
+        "instId": "BTC-USDT-SWAP",
+        "side": "sell",
+        "sz": "9.6",
+        "source": "0",
+        "px": "96526.8",
+        "tradeId": "109956161",
+        "ts": str(NOW - 200),
+    },
+    ("binance", "/fapi/v1/aggTrades?symbol=BTCUSDT&limit=1"): {
+        "a": 198030543,
+        "p": "96512.40",
+        "q": "0.124",
+        "f": 198030543,
+        "l": 198030543,
+        "T": NOW - 200,
+        "m": True,
+    },
+    ("krakenfutures", "/derivatives/api/v3/history?symbol=PF_XBTUSD"): {
+        "time": "2023-11-14T22:13:19.800Z",
+        "trade_id": 137348428,
+        "price": 96426,
+        "size": 0.014,
+        "side": "sell",
+        "type": "fill",
+        "uid": "00000000-082f-c54c-0000-0000082fc54c",
+    },
     ("krakenfutures", "/derivatives/api/v3/tickers/PF_XBTUSD"): {
         "symbol": "PF_XBTUSD",
         "last": 96426,
@@ -308,15 +458,22 @@ WRITTEN: dict[tuple[str, str], Any] = {
 }
 
 
+def content(body: Any) -> Any:
+    """Return what is inside an envelope, and the first row of what is a list."""
+    if isinstance(body, list):
+        return content(body[0])
+    names = ("data", "result", "ticker", "list", "ticks", "tick", "history", "XXBTZUSD")
+    held = [body[name] for name in names if isinstance(body.get(name), dict | list)]
+    return content(held[0]) if held else body
+
+
 @pytest.mark.parametrize(("venue", "path"), WRITTEN, ids=lambda part: part.rsplit("/", 1)[-1])
 async def test_rows_as_the_venues_write_them(lab: Lab, http: aiohttp.ClientSession, venue: str, path: str) -> None:
     lab.now_ms = lambda: NOW
     lab.truth = lab.truth.changed(lambda market: dataclasses.replace(market, quote_age_ms=500))
     async with http.get(lab.url(venue) + path) as response:
         body = await response.json()
-    row = {"okx": lambda: body["data"][0], "kraken": lambda: body["result"]["XXBTZUSD"]}.get(venue, lambda: body)()
-    row = row.get("ticker", row)
-    expected = WRITTEN[venue, path]
+    row, expected = content(body), WRITTEN[venue, path]
     written = {key: value for key, value in row.items() if key in expected or "depth" not in path}
     assert json.dumps(written, sort_keys=True) == json.dumps(expected, sort_keys=True)
 
@@ -328,12 +485,19 @@ BOOKS = {
     ("okx", "spot"): ("/api/v5/market/books?instId={}&sz=400", ("data", 0)),
     ("kraken", "spot"): ("/0/public/Depth?pair={0}", ("result", "{0}")),
     ("krakenfutures", "linear"): ("/derivatives/api/v3/orderbook?symbol={}", ("orderBook",)),
+    ("bybit", "linear"): ("/v5/market/orderbook?category=linear&symbol={}&limit=1000", ("result",)),
+    ("bybit", "spot"): ("/v5/market/orderbook?category=spot&symbol={}&limit=200", ("result",)),
+    ("htx", "linear"): ("/linear-swap-ex/market/depth?contract_code={}&type=step0", ("tick",)),
+    ("htx", "spot"): ("/market/depth?symbol={}&type=step0", ("tick",)),
+    ("bitget", "linear"): ("/api/v2/mix/market/merge-depth?productType=USDT-FUTURES&symbol={}", ("data",)),
+    ("bitget", "spot"): ("/api/v2/spot/market/orderbook?symbol={}", ("data",)),
 }
 
 
 @pytest.mark.parametrize("where", BOOKS, ids="-".join)
 async def test_books_are_exact(lab: Lab, http: aiohttp.ClientSession, where: tuple[str, Kind]) -> None:
-    lab.truth = default_truth(levels=60).with_premium(where[0], "ETH", 17).with_depeg("0.9712")
+    world = default_truth(levels=60).adding(bitget_markets(60))
+    lab.truth = world.with_premium(where[0], "ETH", 17).with_depeg("0.9712")
     path, inside = BOOKS[where]
     for market in lab.truth.of(*where):
         async with http.get(lab.url(where[0]) + path.format(market.id)) as response:
@@ -341,7 +505,8 @@ async def test_books_are_exact(lab: Lab, http: aiohttp.ClientSession, where: tup
         for key in inside:
             body = body[key.format(market.id) if isinstance(key, str) else key]
         for side, true in (("bids", market.bids), ("asks", market.asks)):
-            read = [(Decimal(row[0]), Decimal(row[1]) * market.contract_size) for row in body[side]]
+            rows = body[side] if side in body else body[side[0]]
+            read = [(Decimal(row[0]), Decimal(row[1]) * market.contract_size) for row in rows]
             assert tuple(read) == true
 
 
@@ -351,36 +516,86 @@ async def test_pairs_by_any_name(lab: Lab, http: aiohttp.ClientSession) -> None:
             assert list((await response.json())["result"]) == ["XXBTZUSD"]
 
 
-async def test_multiplied_coin(lab: Lab, http: aiohttp.ClientSession) -> None:
-    lab.truth = with_pepe(lab.truth)
-    (market,) = lab.truth.group("PEPE", "linear")
-    async with http.get(lab.url("binance") + "/fapi/v1/depth?symbol=1000PEPEUSDT&limit=5") as response:
-        price, size = (await response.json())["bids"][0]
-    assert Decimal(price) == market.bids[0][0] * 1000
-    assert Decimal(size) * 1000 == market.bids[0][1]
-    async with reading(READERS[0], lab) as exchange:
-        assert exchange.market("1000PEPE/USDT:USDT")["precision"] == {
-            **exchange.market("BTC/USDT:USDT")["precision"],
-            "price": 1e-7,
-            "amount": 1.0,
-        }
+THOUSANDS = {
+    "binanceusdm": {"1000PEPE", "1000SHIB"},
+    "okx": {"PEPE", "SHIB"},
+    "krakenfutures": {"PEPE"},
+    "bybit": {"1000PEPE", "SHIB1000"},
+    "htx": {"PEPE"},
+}
 
 
-def with_pepe(truth: Truth) -> Truth:
-    """List 1000PEPE on Binance: prices and sizes in the truth stay those of one PEPE."""
-    model = truth.market("binance", "DOGE", "linear")
-    pepe = dataclasses.replace(
-        model.mapped(lambda price: price / 10_000),
-        base="PEPE",
-        id="1000PEPEUSDT",
-        multiplier=Decimal(1000),
-        tick=Decimal("1e-10"),
-        lot=Decimal(1000),
-        min_amount=Decimal(1000),
-        bids=((Decimal("0.0000120512"), Decimal(5_412_000)),),
-        asks=((Decimal("0.0000120513"), Decimal(1_208_000)),),
-    )
-    return truth.adding([pepe])
+@pytest.mark.parametrize(
+    "reader", [r for r in READERS if r.name in THOUSANDS and r.kind == "linear"], ids=lambda r: r.name
+)
+async def test_coins_by_the_thousand(lab: Lab, reader: Reader) -> None:
+    lab.truth = lab.truth.adding(extra_markets())
+    markets = [m for m in lab.truth.of(reader.venue, "linear") if m.base in ("PEPE", "SHIB")]
+    async with reading(reader, lab) as exchange:
+        assert {exchange.markets[symbol(market)]["base"] for market in markets} == THOUSANDS[reader.name]
+        for market in markets:
+            row = exchange.markets[symbol(market)]
+            assert row["id"] == market.id
+            assert row["contractSize"] == float(market.contract_size)
+            steps = [row["precision"]["price"], row["precision"]["amount"]]
+            assert steps == [priced(market, market.tick), counted(market, market.lot)]
+            book = await exchange.fetch_order_book(symbol(market), 20)
+            assert [level[:2] for level in book["bids"][:5]] == levels(market, market.bids[:5])
+            ticker = await exchange.fetch_ticker(symbol(market))
+            assert ticker["last"] == priced(market, market.last)
+            whole = sides(market) * market.base_volume / market.multiplier
+            contracts = market.contract_size if reader.name == "okx" else 1
+            assert ticker["baseVolume"] == float(whole / contracts)
+
+
+@pytest.mark.parametrize(("venue", "kind"), BOOKS, ids=map("-".join, BOOKS))
+async def test_a_scale_that_no_name_tells(lab: Lab, venue: str, kind: Kind) -> None:
+    plain = lab.truth.market(venue, "ETH", kind)
+    lab.truth = lab.truth.with_scale(venue, "ETH", 1000, kind)
+    market = lab.truth.find(venue, kind, plain.id)
+    assert market is not None
+    assert (market.bids, market.base, market.wire_base) == (plain.bids, "ETH", "ETH")
+    (reader,) = [r for r in READERS if (r.venue, r.kind) == (venue, kind)][:1]
+    async with reading(reader, lab) as exchange:
+        row, asked = exchange.markets[symbol(plain)], symbol(plain)
+        assert row["precision"]["price"] in (float(1000 * plain.tick), 1)  # some lists have no step above one
+        book = await exchange.fetch_order_book(asked, 5)
+        price, size = book["bids"][0][:2]
+        assert price == float(1000 * plain.bids[0][0])
+        assert size * (row["contractSize"] or 1) == pytest.approx(float(plain.bids[0][1] / 1000), rel=1e-2)
+        ticker = await exchange.fetch_ticker(asked)
+        assert ticker["last"] == float(1000 * plain.last)
+        coins = plain.base_volume / (plain.contract_size if venue == "okx" and kind == "linear" else 1000)
+        assert ticker["baseVolume"] == pytest.approx(float(sides(plain) * coins), rel=1e-9)
+
+
+async def test_bybit_lists_its_perpetuals_in_pages(lab: Lab, http: aiohttp.ClientSession) -> None:
+    path, pages = lab.url("bybit") + "/v5/market/instruments-info", []
+    query = {"category": "linear", "limit": "3"}
+    while query.get("cursor") != "":
+        async with http.get(path, params=query) as response:
+            result = (await response.json())["result"]
+        pages.append([row["symbol"] for row in result["list"]])
+        query["cursor"] = result["nextPageCursor"]
+    assert [len(page) for page in pages] == [3, 3, 1]
+    assert [name for page in pages for name in page] == [m.id for m in lab.truth.of("bybit", "linear")]
+    async with http.get(path, params={"category": "linear", "status": "PreLaunch"}) as response:
+        assert (await response.json())["result"] == {"category": "linear", "list": [], "nextPageCursor": ""}
+    async with http.get(path, params={"category": "spot", "limit": "3"}) as response:
+        assert list((await response.json())["result"]) == ["category", "list"]
+
+
+async def test_htx_takes_its_own_depths_alone(lab: Lab, http: aiohttp.ClientSession) -> None:
+    lab.truth = default_truth(levels=200)
+    taken = {"5": 5, "20": 20, "150": 150, "": 150}
+    for depth, levels_ in taken.items():
+        path = "/market/depth?symbol=btcusdt&type=step0" + (f"&depth={depth}" if depth else "")
+        async with http.get(lab.url("htx") + path) as response:
+            assert len((await response.json())["tick"]["asks"]) == levels_
+    async with http.get(lab.url("htx") + "/market/depth?symbol=btcusdt&type=step0&depth=50") as response:
+        assert (await response.json())["err-code"] == "invalid-parameter"
+    async with http.get(lab.url("htx") + "/linear-swap-ex/market/depth?contract_code=BTC-USDT&type=step0") as response:
+        assert len((await response.json())["tick"]["bids"]) == 150
 
 
 async def test_used_weight(lab: Lab, http: aiohttp.ClientSession) -> None:

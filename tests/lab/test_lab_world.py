@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from tests.lab import Market, Truth, big_truth, default_truth, fractions
+from tests.lab import Market, Truth, big_truth, bitget_markets, default_truth, extra_markets, fractions
 
 TAKER = {("kraken", "spot"): Decimal("0.004")}
 
@@ -25,13 +25,18 @@ def edge(truth: Truth, buy: Market, sell: Market) -> Decimal:
 
 
 def test_everything_is_on_the_venues_grid() -> None:
-    truth = default_truth(levels=100).with_premium("okx", "BTC", 12.5).with_depeg("0.91")
+    world = default_truth(levels=100).adding(bitget_markets(100)).adding(extra_markets(100))
+    truth = world.with_premium("okx", "BTC", 12.5).with_depeg("0.91").with_collision("SOL", "htx", "1.73")
     for market in truth.markets:
         for price, size in market.bids + market.asks:
             assert price % market.tick == 0
             assert price > 0
             assert size % market.lot == 0
             assert size > 0
+        for done in market.trades:
+            assert done.price % market.tick == 0
+            assert done.size % market.lot == 0
+            assert min(done.price, done.size) > 0
         assert market.base_volume % market.lot == 0
         assert [p for p, _ in market.bids] == sorted({p for p, _ in market.bids}, reverse=True)
         assert [p for p, _ in market.asks] == sorted({p for p, _ in market.asks})
@@ -39,8 +44,20 @@ def test_everything_is_on_the_venues_grid() -> None:
         assert market.low < market.last < market.high or market.base in ("USDT", "USDC")
 
 
+def test_a_dozen_trades_on_every_market() -> None:
+    for market in default_truth().markets:
+        assert len(market.trades) == 12
+        assert {done.side for done in market.trades} == {"buy", "sell"}
+        assert len({done.size for done in market.trades}) > 8
+        assert len({done.id for done in market.trades}) == 12
+        ages = [done.age_ms for done in market.trades]
+        assert (ages[0], ages[-1], ages) == (200, 60_000, sorted(ages))
+        assert market.trades[0].price == market.last
+        assert market.trades == default_truth().market(market.venue, market.base, market.kind, market.quote).trades
+
+
 def test_a_calm_world() -> None:
-    truth = default_truth()
+    truth = default_truth().adding(bitget_markets()).adding(extra_markets())
     assert len(truth.markets) == len({(m.venue, m.kind, m.id) for m in truth.markets})
     for base, kind in {(market.base, market.kind) for market in truth.markets}:
         for buy, sell in product(truth.group(base, kind), repeat=2):
@@ -102,9 +119,33 @@ def test_cross_has_several_levels(buy: str, sell: str) -> None:
         assert all(price % market.tick == 0 for price, _ in market.bids + market.asks)
 
 
+def test_a_collision_is_the_same_ticker_at_another_price() -> None:
+    calm = default_truth()
+    before = calm.market("htx", "SOL")
+    odd = calm.with_collision("SOL", "htx", before.mid / 111)
+    after = odd.market("htx", "SOL")
+    assert before.mid / after.mid == pytest.approx(Decimal(111), rel=Decimal("0.001"))
+    assert after.low < after.last < after.high
+    assert (after.id, after.lot, after.base_volume) == (before.id, before.lot, before.base_volume)
+    assert [m for m in odd.markets if m != after] == [m for m in calm.markets if m != before]
+    dear = calm.with_collision("SOL", "okx", 21_600, kind="spot").market("okx", "SOL", "spot")
+    assert dear.mid == pytest.approx(Decimal(21_600), rel=Decimal("0.0001"))
+    assert all(price % dear.tick == 0 for price, _ in dear.bids)
+
+
+def test_a_scale_changes_the_wire_alone() -> None:
+    calm = default_truth()
+    for venue in ("bybit", "okx"):
+        plain, market = calm.market(venue, "XRP"), calm.with_scale(venue, "XRP", 1000).market(venue, "XRP")
+        assert (market.bids, market.id, market.wire_base) == (plain.bids, plain.id, plain.base)
+        assert market.wire_price(market.last) == 1000 * plain.last
+        contracts = plain.wire_size(Decimal(5000))
+        assert market.wire_size(Decimal(5000)) == (contracts if venue == "okx" else contracts / 1000)
+
+
 def test_big_world() -> None:
     truth = big_truth(100)
-    assert len(truth.markets) == len(default_truth().markets) + 400
+    assert len(truth.markets) == len(default_truth().markets) + 600
     assert len(truth.of("okx", "linear")) == 107
     for market in truth.group("C0042", "linear"):
         assert all(size % market.lot == 0 for _, size in market.bids + market.asks)

@@ -19,6 +19,7 @@ Kind: TypeAlias = Literal["spot", "linear"]
 Level: TypeAlias = tuple[Decimal, Decimal]
 Side: TypeAlias = tuple[Level, ...]
 
+COUNTING = frozenset({"okx", "htx"})
 STABLE = frozenset({"USD", "USDT", "USDC"})
 ONE = Decimal(1)
 BPS = Decimal(10_000)
@@ -46,12 +47,28 @@ class Quote:
         return (self.bid + self.ask) / 2
 
 
+@dataclass(frozen=True)
+class Print:
+    """One public trade: `side` is the taker's, `size` is base units, `id` is digits, `age_ms` counts back from now."""
+
+    id: str
+    price: Decimal
+    size: Decimal
+    side: Literal["buy", "sell"]
+    age_ms: int
+
+    def at_ms(self, now_ms: int) -> int:
+        """Time of the trade (Unix milliseconds) that the venue states at its own time `now_ms`."""
+        return now_ms - self.age_ms
+
+
 @dataclass(frozen=True, kw_only=True)
 class Market:
     """One listed instrument of one venue.
 
     `id` is the venue's own name. `contract_size` is base units per contract (1 if there is none) and
-    `multiplier` is how many base units the venue's coin stands for (1000 for 1000PEPE). `tick` is a step
+    `multiplier` is how many base units the venue's coin stands for (1000 for 1000PEPE); `coin` is what the
+    venue calls that coin, where it is not the multiplier before the base. `trades` are newest first. `tick` is a step
     of the price per base unit, `lot` and `min_amount` are base units, `min_notional` is quote units.
     `quote_age_ms` says how old the venue's quote time is when it answers, `trade_age_ms` the same for the
     last trade. `open`, `high`, `low`, volumes and `vwap` are of the last 24 hours; `midnight_open` is the
@@ -77,6 +94,7 @@ class Market:
     vwap: Decimal
     contract_size: Decimal = ONE
     multiplier: Decimal = ONE
+    coin: str | None = None
     min_notional: Decimal | None = None
     price_digits: int | None = None
     mark: Decimal | None = None
@@ -85,8 +103,16 @@ class Market:
     open_interest: Decimal | None = None
     quote_age_ms: int = 0
     trade_age_ms: int = 1_000
+    trades: tuple[Print, ...] = ()
     active: bool = True
     suspended: bool = False
+
+    @property
+    def wire_base(self) -> str:
+        """Name of the base asset as the venue writes it: 1000PEPE, SHIB1000."""
+        if self.coin is not None:
+            return self.coin
+        return self.base if self.multiplier == ONE else f"{self.multiplier:f}{self.base}"
 
     @property
     def quote_volume(self) -> Decimal:
@@ -136,6 +162,23 @@ class Market:
         ticks = int((self.mid * (factor - 1) / self.tick).to_integral_value(ROUND_HALF_EVEN))
         return self.shifted(ticks)
 
+    def priced_at(self, price: Decimal) -> Market:
+        """Return the market multiplied to a mid of about `price`, on a tick that suits it."""
+        factor = price / self.mid
+        tick = self.tick * Decimal(10) ** factor.adjusted()
+        moved = self.mapped(lambda old: on_grid(old * factor, tick))
+        return dataclasses.replace(moved, tick=tick, price_digits=None)
+
+    def quoted_by(self, factor: Decimal) -> Market:
+        """Return the same market on the wire in coins of `factor` base units, under the name it had.
+
+        Where the venue counts contracts, a contract is still worth as many base units.
+        """
+        counted = self.kind == "linear" and self.venue in COUNTING
+        contract = self.contract_size / factor if counted else self.contract_size
+        coin, multiplier = self.wire_base, self.multiplier * factor
+        return dataclasses.replace(self, coin=coin, multiplier=multiplier, contract_size=contract, price_digits=None)
+
 
 _PRICES = ("last", "open", "high", "low", "midnight_open", "vwap", "mark", "index")
 
@@ -147,7 +190,13 @@ def _changed_prices(market: Market, change: Callable[[Decimal], Decimal]) -> dic
     for name in _PRICES:
         value = getattr(market, name)
         fields[name] = None if value is None else change(value)
+    fields["trades"] = repriced(market.trades, change)
     return fields
+
+
+def repriced(trades: tuple[Print, ...], change: Callable[[Decimal], Decimal]) -> tuple[Print, ...]:
+    """Return the trades with `change` applied to every price."""
+    return tuple(dataclasses.replace(trade, price=change(trade.price)) for trade in trades)
 
 
 @dataclass(frozen=True)
@@ -220,6 +269,19 @@ class Truth:
         """Return the world with one venue's price of `base` higher by `bps` (to the nearest tick)."""
         factor = 1 + Decimal(str(bps)) / BPS
         return self.changed(lambda m: m.scaled(factor) if _fits(m, venue, base, kind, None) else m)
+
+    def with_collision(self, base: str, venue: str, price: Decimal | str | float, kind: Kind = "linear") -> Truth:
+        """Return the world in which a venue's ticker `base` is another coin, worth `price` of the quote currency."""
+        worth = Decimal(str(price))
+        return self.changed(lambda m: m.priced_at(worth) if _fits(m, venue, base, kind, None) else m)
+
+    def with_scale(self, venue: str, base: str, factor: int, kind: Kind = "linear") -> Truth:
+        """Return the world in which a venue quotes `base` by the `factor`, and neither name nor list says so.
+
+        Prices on the wire are `factor` times the truth's, sizes so many times smaller; the truth stays.
+        """
+        change = Decimal(factor)
+        return self.changed(lambda m: m.quoted_by(change) if _fits(m, venue, base, kind, None) else m)
 
     def with_depeg(self, usdt_usd: Decimal | str) -> Truth:
         """Return the world in which one USDT is worth `usdt_usd` dollars.

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from tests.lab import encode_binance, encode_kraken, encode_krakenfutures, encode_okx
+from tests.lab import (
+    encode_binance,
+    encode_bitget,
+    encode_bybit,
+    encode_htx,
+    encode_kraken,
+    encode_krakenfutures,
+    encode_okx,
+)
 from tests.lab.truth import Kind, Market, Truth
 from tests.lab.wire import Query, Reply
 
-SOCKETS = ("binance", "okx", "kraken")
+SOCKETS = ("binance", "okx", "kraken", "bybit", "htx", "bitget")
 VENUES = (*SOCKETS, "krakenfutures")
 FUTURES_PATH = "/derivatives/"
 FORMATS = {
@@ -14,9 +22,22 @@ FORMATS = {
     "okx": encode_okx.reply,
     "kraken": encode_kraken.reply,
     "krakenfutures": encode_krakenfutures.reply,
+    "bybit": encode_bybit.reply,
+    "htx": encode_htx.reply,
+    "bitget": encode_bitget.reply,
 }
-CLOCKS = ("/time", "/Time", "/status", "/SystemStatus", "/ping")
-METADATA = ("/exchangeInfo", "/instruments", "/AssetPairs", "/Assets")
+CLOCKS = (
+    *("/time", "/Time", "/status", "/SystemStatus", "/ping"),
+    *("/timestamp", "/market-status", "/heartbeat", "/heartbeat/"),
+)
+METADATA = (
+    *("/exchangeInfo", "/instruments", "/AssetPairs", "/Assets", "/instruments-info"),
+    *("/common/symbols", "/swap_contract_info", "/reference/currencies"),
+    *("/public/symbols", "/market/contracts", "/public/coins", "/margin/currencies"),
+)
+
+
+NAMING = ("symbol", "instId", "pair", "contract_code", "symbols")
 
 
 def socket_of(venue: str) -> str:
@@ -56,13 +77,16 @@ def answer(socket: str, truth: Truth, path: str, query: Query, now_ms: int) -> R
     return FORMATS[format_of(socket, path)](truth, path, query, now_ms)
 
 
-def kind_of(venue: str, path: str, market_id: str) -> Kind:
-    """Kind of market that an id means on a path."""
+def kind_of(venue: str, path: str, query: Query, market_id: str) -> Kind:
+    """Kind of market that an id means in a request."""
     linear = {
         "binance": path.startswith("/fapi/"),
         "okx": market_id.endswith("-SWAP"),
         "kraken": False,
         "krakenfutures": True,
+        "bybit": query.get("category") == "linear",
+        "htx": path.startswith(encode_htx.LINEAR),
+        "bitget": path.startswith(encode_bitget.LINEAR),
     }
     return "linear" if linear[venue] else "spot"
 
@@ -71,12 +95,12 @@ def asked_ids(path: str, query: Query) -> tuple[str, ...]:
     """Ids that a request names; empty when it asks for all markets."""
     if path.startswith(f"{encode_krakenfutures.PREFIX}tickers/"):
         return (path.rsplit("/", 1)[-1].upper(),)
-    text = query.get("symbol") or query.get("instId") or query.get("pair") or query.get("symbols") or ""
+    text = next((query[name] for name in NAMING if query.get(name)), "")
     return tuple(part.strip('"[] ') for part in text.split(",") if part)
 
 
-def find(venue: str, truth: Truth, path: str, market_id: str) -> Market | None:
-    """Return the market that an id means on a path of a venue."""
+def find(venue: str, truth: Truth, path: str, query: Query, market_id: str) -> Market | None:
+    """Return the market that an id means in a request to a venue."""
     if venue == "kraken":
         return encode_kraken.named(truth, market_id)
-    return truth.find(venue, kind_of(venue, path, market_id), market_id)
+    return truth.find(venue, kind_of(venue, path, query, market_id), market_id)

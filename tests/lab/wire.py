@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
+from uuid import UUID
 
 Body: TypeAlias = Any
 Query: TypeAlias = Mapping[str, str]
@@ -45,6 +46,11 @@ def number(value: Decimal) -> int | float:
     if not value.is_finite():
         return float("nan")
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def uuid_of(digits: str) -> str:
+    """Write a number as a UUID, always the same for the same number."""
+    return str(UUID(int=int(digits) << 64 | int(digits)))
 
 
 def iso_ms(stamp_ms: int) -> str:

@@ -1,21 +1,32 @@
 """The markets of the default world: contract sizes, steps and minimums as the venues list them.
 
 Steps of BTC, ETH, LTC, XRP, DOGE and ADA are the venues' own; where a venue's row for a market was not at
-hand (SOL swaps, Kraken's dollar pairs of SOL, ADA and DOGE, some Kraken Futures steps) they are typical.
+hand (SOL on OKX, Bybit and HTX, USDC, PEPE and SHIB, Kraken's dollar pairs of SOL, ADA and DOGE, some Kraken
+Futures steps) they are typical.
 Prices, sizes and volumes are invented: a calm market, nothing crosses after fees.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
-from tests.lab.truth import ONE, STABLE, Kind, Market, Side, Truth, on_grid
+from tests.lab.truth import ONE, STABLE, Kind, Market, Print, Side, Truth, on_grid
 
 USDT_USD = Decimal("0.9993")
 GRAIN = Decimal("0.001")
 SHAPE = [Decimal(x) / 10 for x in (10, 4, 17, 9, 26, 13, 31, 6, 42, 20)]
+
+# trades, newest first: age in ms, ticks beyond the best price of the side that was taken, part of the best size
+TRADES = (
+    *((200, 0, "0.02"), (450, 0, "0.35"), (900, 0, "0.004"), (1_600, 1, "0.11"), (2_600, 0, "0.6"), (4_000, 1, "0.05")),
+    *((6_500, 2, "0.9"), (10_000, 1, "0.015"), (16_000, 0, "0.24"), (25_000, 3, "1.3"), (40_000, 2, "0.07")),
+    (60_000, 4, "0.5"),
+)
+SELLS = (0, 3, 4, 7, 8, 11)
 
 # base: fair price in USDT
 FAIR = {
@@ -74,6 +85,7 @@ XRP  0.0001  0.000001   1       - 64118330.5    12044   -2.2
 DOGE 0.00001 0.000001   10      - 300118442     90210   -2.5
 LTC  0.01    0.000001   0.01    - 180224.33     64.8    -1.9
 ADA  0.0001  0.0001     10      - 42118904.5    21044   -2.3
+USDC 0.0001  0.000001   1       - 310118442.5   804118  0
 """
 KRAKEN_USD = """
 BTC  0.1       0.00000001 0.00005 0.5 2214.33418  0.931   -2.9
@@ -95,6 +107,61 @@ DOGE 0.00001  0.00000001 13      0.5 4022118.3   12204   -1.9
 LTC  0.00001  0.00000001 0.05    0.5 3304.21184  18.9    -1.4
 ADA  0.000001 0.00000001 4.4     0.5 1404332.18  6204    -1.7
 """
+BYBIT_LINEAR = """
+BTC  0.1     0.001 0.001 5 81204.113   3.418  0.7
+ETH  0.01    0.01  0.01  5 1704118.42  42.17  0.6
+SOL  0.01    0.1   0.1   5 8102443.6   520.3  0.9
+XRP  0.0001  0.1   0.1   5 421004118.2 38204.6 0.5
+DOGE 0.00001 1     1     5 2310442118  210443 0.8
+LTC  0.01    0.1   0.1   5 2804118.4   160.7  0.6
+ADA  0.0001  1     1     5 361204118   61204  0.7
+"""
+BYBIT_SPOT = """
+BTC  0.1     0.000001 0.000001 5 12204.418331  2.118   -2.7
+ETH  0.01    0.00001  0.00001  5 210443.11824  27.44   -2.5
+SOL  0.01    0.001    0.001    5 1804221.443   310.2   -2.9
+XRP  0.0001  0.01     0.01     5 98204118.33   17220.4 -2.4
+DOGE 0.00001 0.1      0.1      5 420118443.2   121044  -2.7
+LTC  0.01    0.00001  0.00001  5 260118.44213  81.6    -2.1
+ADA  0.0001  0.01     0.01     5 70221044.18   30118.2 -2.5
+USDC 0.0001  0.01     0.01     5 204118332.41  604118  0
+"""
+BITGET_LINEAR = """
+BTC  0.1     0.0001 0.0001 5 71044.3312 2.641 0.4
+ETH  0.01    0.01   0.01   5 1302118.42 33.18 0.5
+"""
+BITGET_SPOT = """
+BTC  0.01    0.000001 0.000001 1 9204.418331 1.704 -2.8
+ETH  0.01    0.0001   0.0001   1 160221.4433 19.36 -2.6
+"""
+HTX_LINEAR = """
+BTC  0.1      0.001 0.001 - 21044.118  1.904  -0.9
+ETH  0.01     0.01  0.01  - 402118.33  19.62  -0.7
+SOL  0.0001   1     1     - 1604118    210    -1.1
+XRP  0.00001  10    10    - 82044110   14020  -0.6
+DOGE 0.000001 100   100   - 410221800  84300  -0.9
+LTC  0.01     0.1   0.1   - 602118.4   64.3   -0.8
+ADA  0.000001 10    10    - 64118030   21040  -0.7
+"""
+HTX_SPOT = """
+BTC  0.01     0.000001 0.00001 1 4104.418331 1.312  -2.6
+ETH  0.01     0.0001   0.0001  1 62118.4431  14.2   -2.4
+SOL  0.0001   0.0001   0.01    1 410221.3318 96.4   -2.8
+XRP  0.00001  0.01     1       1 24118044.33 8120.5 -2.3
+DOGE 0.000001 0.01     1       1 92044118.31 50221  -2.6
+LTC  0.01     0.0001   0.001   1 71044.2218  40.3   -2.0
+ADA  0.000001 0.0001   0.1     1 16044118.22 14022  -2.4
+"""
+# contract sizes as recorded, SOL's is typical
+HTX_CONTRACTS = {
+    "BTC": "0.001",
+    "ETH": "0.01",
+    "SOL": "1",
+    "XRP": "10",
+    "DOGE": "100",
+    "LTC": "0.1",
+    "ADA": "10",
+}
 BINANCE_DIGITS = {"BTC": 2, "SOL": 4, "DOGE": 6, "ADA": 5}
 OKX_CONTRACTS = {
     "BTC": "0.01",
@@ -127,13 +194,38 @@ LISTINGS = (
     Listing("kraken", "spot", "USDT", KRAKEN_USDT),
     Listing("binance", "spot", "USDT", BINANCE_SPOT),
     Listing("okx", "spot", "USDT", OKX_SPOT),
+    Listing("bybit", "linear", "USDT", BYBIT_LINEAR),
+    Listing("bybit", "spot", "USDT", BYBIT_SPOT),
+    Listing("htx", "linear", "USDT", HTX_LINEAR),
+    Listing("htx", "spot", "USDT", HTX_SPOT),
 )
+CONTRACTS = {"okx": OKX_CONTRACTS, "htx": HTX_CONTRACTS}
+BIG = (*LISTINGS[:4], *(listing for listing in LISTINGS[4:] if listing.kind == "linear"))
+BIG_CONTRACTS = {"okx": "10", "htx": "0.1"}
+
+BITGET = (Listing("bitget", "linear", "USDT", BITGET_LINEAR), Listing("bitget", "spot", "USDT", BITGET_SPOT))
+
+# perpetuals of coins worth next to nothing, which some venues list by the thousand:
+# venue | base | id | coins per unit | name if another | contract | tick | lot | volume | size | bps off
+MEMES = """
+binance       PEPE 1000PEPEUSDT   1000 -        1        0.0000000001 1000    9102443118000  4120330000 0.0
+bybit         PEPE 1000PEPEUSDT   1000 -        1        0.0000000001 100000  4204118300000  2104400000 0.6
+okx           PEPE PEPE-USDT-SWAP 1    -        10000000 0.000000001  1000000 3110224000000  1804000000 1.2
+htx           PEPE PEPE-USDT      1    -        1000000  0.0000000001 1000000 402118000000   612000000  -0.7
+krakenfutures PEPE PF_PEPEUSD     1    -        1        0.0000000001 1000    62118443000    84120000   -1.4
+binance       SHIB 1000SHIBUSDT   1000 -        1        0.000000001  1000    1804221443000  920443000  0.0
+bybit         SHIB SHIB1000USDT   1000 SHIB1000 1        0.000000001  10000   904118330000   512040000  0.5
+okx           SHIB SHIB-USDT-SWAP 1    -        1000000  0.000000001  100000  610332100000   402200000  1.1
+"""
+MEME_FAIR = {"PEPE": "0.0000120514", "SHIB": "0.000021807"}
 
 
 def market_id(venue: str, kind: Kind, base: str, quote: str) -> str:
     """Return the venue's own name of a market."""
     if venue == "okx":
         return f"{base}-{quote}-SWAP" if kind == "linear" else f"{base}-{quote}"
+    if venue == "htx":
+        return f"{base}-{quote}" if kind == "linear" else f"{base}{quote}".lower()
     if venue == "krakenfutures":
         return f"PF_{'XBT' if base == 'BTC' else base}{quote}"
     return KRAKEN_IDS.get(base + quote, base + quote) if venue == "kraken" else base + quote
@@ -158,12 +250,26 @@ def ladder(best: Decimal, tick: Decimal, size: Decimal, grain: Decimal, levels: 
     return tuple(level(rank) for rank in range(levels))
 
 
+def prints(name: str, bids: Side, asks: Side, tick: Decimal, grain: Decimal) -> tuple[Print, ...]:
+    """Make a market's latest trades: takers of both sides, sizes in whole steps of `grain`."""
+    newest = 100_000_000 + zlib.crc32(name.encode()) % 800_000_000
+
+    def trade(rank: int, age_ms: int, beyond: int, part: str) -> Print:
+        sold = rank in SELLS
+        best, size = bids[0] if sold else asks[0]
+        amount = max(grain, on_grid(size * Decimal(part), grain, ROUND_FLOOR))
+        price = best + tick * (-beyond if sold else beyond)
+        return Print(str(newest - rank), price, amount, "sell" if sold else "buy", age_ms)
+
+    return tuple(trade(rank, *row) for rank, row in enumerate(TRADES))
+
+
 def build(listing: Listing, row: str, levels: int) -> Market:
     """Make one market from a row of its table."""
     base, *numbers = row.split()
     tick, lot, least, notional, volume, size, off = (Decimal("0" if x == "-" else x) for x in numbers)
     fair = fair_price(base, listing.quote) * (1 + off / 10_000)
-    contract = Decimal(OKX_CONTRACTS[base]) if (listing.venue, listing.kind) == ("okx", "linear") else ONE
+    contract = Decimal(CONTRACTS.get(listing.venue, {}).get(base, 1)) if listing.kind == "linear" else ONE
     return make_market(
         listing,
         base,
@@ -198,6 +304,9 @@ def make_market(
     ask = bid + tick
     grain = max(lot, GRAIN)
     linear = listing.kind == "linear"
+    bids = ladder(bid, -tick, size, grain, levels)
+    asks = ladder(ask, tick, size * Decimal("0.9"), grain, levels)
+    name = market_id(listing.venue, listing.kind, base, listing.quote)
     calm = Decimal("0.02") if base in STABLE else ONE
 
     def away(part: str) -> Decimal:
@@ -208,15 +317,15 @@ def make_market(
         kind=listing.kind,
         base=base,
         quote=listing.quote,
-        id=market_id(listing.venue, listing.kind, base, listing.quote),
+        id=name,
         contract_size=contract,
         tick=tick,
         lot=lot,
         min_amount=least,
         min_notional=notional,
         price_digits=BINANCE_DIGITS.get(base) if (listing.venue, linear) == ("binance", True) else None,
-        bids=ladder(bid, -tick, size, grain, levels),
-        asks=ladder(ask, tick, size * Decimal("0.9"), grain, levels),
+        bids=bids,
+        asks=asks,
         last=bid,
         open=away("-0.012"),
         high=away("0.015"),
@@ -229,6 +338,7 @@ def make_market(
         funding_hourly=Decimal("0.0000125") if linear else None,
         open_interest=on_grid(volume / 3, lot) if linear else None,
         trade_age_ms=90_000 if listing.venue == "krakenfutures" else 1_000,
+        trades=prints(f"{listing.venue} {listing.kind} {name}", bids, asks, tick, grain),
     )
 
 
@@ -236,6 +346,39 @@ def default_truth(levels: int = 24) -> Truth:
     """Return a calm world of seven coins on all venues, books `levels` deep, USDT at 0.9993 dollars."""
     rows = ((listing, row) for listing in LISTINGS for row in listing.rows.strip().splitlines())
     return Truth(tuple(build(listing, row, levels) for listing, row in rows), USDT_USD)
+
+
+def extra_markets(levels: int = 24) -> tuple[Market, ...]:
+    """Return perpetuals in PEPE on all venues and in SHIB on some, for `Truth.adding`; most go by the thousand."""
+    return tuple(_meme(row, levels) for row in MEMES.strip().splitlines())
+
+
+def _meme(row: str, levels: int) -> Market:
+    """Make one market from a row of the table of coins by the thousand."""
+    venue, base, name, coins, coin, *numbers = row.split()
+    contract, tick, lot, volume, size, off = map(Decimal, numbers)
+    listing = Listing(venue, "linear", "USD" if venue == "krakenfutures" else "USDT", "")
+    rate = USDT_USD if listing.quote == "USD" else ONE
+    market = make_market(
+        listing,
+        base,
+        Decimal(MEME_FAIR[base]) * rate * (1 + off / 10_000),
+        tick=tick,
+        lot=lot,
+        least=lot,
+        notional=Decimal(5) if venue in ("binance", "bybit") else None,
+        volume=volume,
+        size=size,
+        contract=contract,
+        levels=levels,
+    )
+    return dataclasses.replace(market, id=name, multiplier=Decimal(coins), coin=None if coin == "-" else coin)
+
+
+def bitget_markets(levels: int = 24) -> tuple[Market, ...]:
+    """Return BTC and ETH, spot and perpetual, of a sixth exchange, for `Truth.adding`."""
+    rows = ((listing, row) for listing in BITGET for row in listing.rows.strip().splitlines())
+    return tuple(build(listing, row, levels) for listing, row in rows)
 
 
 def big_truth(n: int, levels: int = 5) -> Truth:
@@ -247,7 +390,7 @@ def _more(n: int, levels: int) -> Iterator[Market]:
     """Yield `n` invented coins C0000, C0001 … on the main market of each venue."""
     for rank in range(n):
         price = Decimal(1) + Decimal(rank % 997) / 7
-        for place, listing in enumerate(LISTINGS[:4]):
+        for place, listing in enumerate(BIG):
             rate = USDT_USD if listing.quote == "USD" else ONE
             yield make_market(
                 listing,
@@ -259,6 +402,6 @@ def _more(n: int, levels: int) -> Iterator[Market]:
                 notional=Decimal(5) if listing.venue == "binance" else None,
                 volume=Decimal(100_000 + 37 * rank),
                 size=Decimal(50 + rank % 40),
-                contract=Decimal(10) if listing.venue == "okx" else ONE,
+                contract=Decimal(BIG_CONTRACTS.get(listing.venue, 1)),
                 levels=levels,
             )

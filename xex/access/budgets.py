@@ -23,6 +23,8 @@ from xex.model.clock import monotonic
 
 # What an answer may travel longer than the one before it; beyond the window, so that jitter cannot breach it.
 MARGIN_S = 0.1
+# How many addresses are remembered with their weights.
+MOST_KNOWN = 4096
 # What sums of fractions may be off by.
 _ROUNDING = 1e-9
 
@@ -131,20 +133,33 @@ class Budgets:
         self.clock = clock
         self._ledgers: dict[tuple[str, str, str], Ledger] = {}
         self._pauses: dict[str, tuple[float, bool]] = {}
+        self._known: dict[tuple[int, str], tuple[Iterable[Limit], list[tuple[Limit, float, str]]]] = {}
 
     def charges(self, limits: Iterable[Limit], public_url: str, origin: str, share: float = 1.0) -> Iterator[Charge]:
         """Yield what a request to `public_url` takes; a caller with a `share` of the budget pays dearer."""
-        parts = urlsplit(public_url)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        for limit in limits:
-            cost = limit.cost(parts.path, query) if limit.host == parts.hostname else None
-            if cost is None:
-                continue
-            key = (origin, limit.name, query.get(limit.per, "") if limit.per else "")
+        for limit, cost, value in self._costs(limits, public_url):
+            key = (origin, limit.name, value)
             ledger = self._ledgers.get(key)
             if ledger is None:
                 ledger = self._ledgers[key] = Ledger(limit.weight, limit.seconds, self.clock)
             yield Charge(ledger, cost / share, limit)
+
+    def _costs(self, limits: Iterable[Limit], public_url: str) -> Iterable[tuple[Limit, float, str]]:
+        """Return which limits a request concerns, its weight in each, and the value that has a budget of its own."""
+        # The same few addresses are asked again and again, and taking one apart costs as much as a small body.
+        known = self._known.get((id(limits), public_url))
+        if known is None or known[0] is not limits:
+            parts = urlsplit(public_url)
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            costs = [
+                (limit, cost, query.get(limit.per, "") if limit.per else "")
+                for limit in limits
+                if limit.host == parts.hostname and (cost := limit.cost(parts.path, query)) is not None
+            ]
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            known = self._known[id(limits), public_url] = (limits, costs)
+        return known[1]
 
     def pause(self, origin: str, seconds: float, *, banned: bool = False) -> None:
         """Send nothing to `origin` for `seconds`."""

@@ -7,11 +7,10 @@ prices in quote currency per one base unit, sizes in base units, times in millis
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import nan
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 from xex.errors import BadPayload
 from xex.model import clock
@@ -20,6 +19,8 @@ from xex.model.listings import Listings
 from xex.model.schema import Columns
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from xex.access.transport import Route, Transport
     from xex.config import ExchangeConfig
 
@@ -133,6 +134,15 @@ class AnswersBooks(Protocol):
 
 
 @runtime_checkable
+class AnswersTrades(Protocol):
+    """Knows public trades. One request per instrument."""
+
+    async def trades(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the latest trades of each instrument, oldest first, `side` being the taker's."""
+        ...
+
+
+@runtime_checkable
 class AnswersMarket(Protocol):
     """Knows every ticker of a market at once, in one request per endpoint."""
 
@@ -173,16 +183,25 @@ class ConvertsCurrencies(Protocol):
         ...
 
 
-FEATURE_PROTOCOLS: Mapping[str, type] = {"ticker": ExchangeConnector, "order_book": AnswersBooks}
+FEATURE_PROTOCOLS: Mapping[str, type] = {
+    "ticker": ExchangeConnector, "order_book": AnswersBooks, "trades": AnswersTrades,
+}  # fmt: skip
 """Which Protocol a feature needs; features without an entry no connector answers yet."""
 
 
 def answers(connector: ExchangeConnector, feature: str) -> bool:
     """Say whether a connector can answer a feature."""
     protocol = FEATURE_PROTOCOLS.get(feature)
-    return protocol is not None and _is_able(type(connector), protocol)
+    return protocol is not None and able(connector, protocol)
 
 
-@lru_cache(maxsize=256)
-def _is_able(connector: type, protocol: type) -> bool:
-    return issubclass(connector, protocol)
+A = TypeVar("A")
+_able: dict[tuple[type, object], bool] = {}
+
+
+def able(connector: Any, protocol: Callable[..., A]) -> TypeIs[A]:
+    """Say whether a connector answers a Protocol: `isinstance`, remembered by class since asking is slow."""
+    key = (type(connector), protocol)
+    if key not in _able:
+        _able[key] = isinstance(connector, cast("type", protocol))
+    return _able[key]

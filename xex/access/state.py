@@ -18,7 +18,7 @@ class VenueState:
     """Latency, successes, failures and clock skew of one configured exchange.
 
     `status` is "unknown" before the first request, "up" while the last request succeeded, "degraded" after
-    a failure, "down" after three in a row.
+    a failure, "down" after three in a row. `in_flight` counts the requests that are under way.
     """
 
     exchange: str
@@ -26,6 +26,7 @@ class VenueState:
     success_count: int = 0
     error_count: int = 0
     last_error: str | None = None
+    in_flight: int = 0
     _failures_in_row: int = 0
     _latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _skews: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=9))

@@ -187,6 +187,7 @@ class Transport:
         origin = _origin(target, url)
         exchange = InFlight(url, target, signed, clock.monotonic(), route.secrets, trim)
         token = in_flight.set(exchange)
+        route.state.in_flight += 1
         try:
             charged: list[Charge] = []
             with self.budgets.spending(charged):
@@ -213,6 +214,7 @@ class Transport:
             )  # fmt: skip
             raise
         finally:
+            route.state.in_flight -= 1
             in_flight.reset(token)
         route.state.succeeded(response.latency_ms)
         kept = heard.get()
@@ -243,7 +245,7 @@ class Transport:
                 yarl.URL(target, encoded=True),
                 headers=dict(headers or {}),
                 data=body.encode() if isinstance(body, str) else body,
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=seconds, sock_read=seconds),
+                timeout=aiohttp.ClientTimeout(total=seconds),
                 proxy=route.proxy,
                 allow_redirects=False,
             ) as answer:

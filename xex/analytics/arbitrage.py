@@ -9,14 +9,13 @@ in all, at the entry prices. Nothing is thrown away: rejected rows name the gate
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xex.analytics.quality import MAX_AGE_S, ages_ms, check_max_age
+from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, flags, numbers, take, texts
@@ -33,34 +32,6 @@ GATES = (
 )  # fmt: skip
 SUSPECT_EDGE = 0.03
 HAIRCUT_Z = 3.0
-LOT_SLACK = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One venue's side of a trade: levels best first in the common currency, and the rules of its market.
-
-    `factor` brings the venue's own prices to the common currency; minimum notionals are in the venue's.
-    """
-
-    price: Floats
-    size: Floats
-    fee: float
-    lot: float = 0.0
-    min_amount: float = 0.0
-    min_notional: float = 0.0
-    factor: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Optimum:
-    """The best quantity and what it earns; `gate` is empty when it is executable."""
-
-    quantity: float
-    gross_profit: float
-    net_profit: float
-    notional: float
-    gate: str
 
 
 def fee_sides(kind: str) -> int:
@@ -68,121 +39,103 @@ def fee_sides(kind: str) -> int:
     return 1 if kind == "spot" else 2
 
 
-def crossing(asks: Floats, ask_sizes: Floats, bids: Floats, bid_sizes: Floats) -> float:
-    """Return the quantity up to which the n-th cheapest ask is below the n-th dearest bid.
-
-    Prices are after fees, in any order. Since one side only rises and the other only falls, taking every ask
-    below every bid until they meet is the optimum, for two books as for any number of them.
-    """
-    if not len(asks) or not len(bids):
-        return 0.0
-    buy, sell = np.argsort(asks, kind="stable"), np.argsort(-bids, kind="stable")
-    bought, sold = np.cumsum(ask_sizes[buy]), np.cumsum(bid_sizes[sell])
-    steps = np.union1d(bought, sold)
-    steps = steps[steps <= min(bought[-1], sold[-1])]
-    starts = np.concatenate([[0.0], steps[:-1]])
-    edge = (
-        bids[sell][np.searchsorted(sold, starts, side="right")]
-        - asks[buy][np.searchsorted(bought, starts, side="right")]
-    )
-    paying = int(np.argmin(edge > 0)) if not (edge > 0).all() else len(edge)
-    return float(steps[paying - 1]) if paying else 0.0
-
-
-def walked(price: Floats, size: Floats, quantity: float) -> float:
-    """Return what `quantity` costs, or brings, taken from the levels in the order given."""
-    before = np.cumsum(size) - size
-    return float(np.clip(quantity - before, 0.0, size) @ price)
-
-
-def common_step(*lots: float) -> float:
-    """Return the smallest quantity that is a whole number of every lot; 0 for none.
-
-    >>> common_step(0.001, 0.0025), common_step(0.0, 0.01)
-    (0.005, 0.01)
-    """
-    steps = [Fraction(repr(float(lot))) for lot in lots if lot > 0 and math.isfinite(lot)]
-    if not steps:
-        return 0.0
-    numerator = math.lcm(*(step.numerator for step in steps))
-    return float(Fraction(numerator, math.gcd(*(step.denominator for step in steps))))
-
-
-def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
-    """Return the best trade that buys from one leg's asks and sells to the other's bids.
-
-    The quantity is the optimum floored to a common lot; minimum amount and notional hold on both legs, at the
-    prices walked, or the gate is "lots". An optimum of 0 is stopped by "fees", an empty side by "depth".
-    """
-    if not len(buy.price) or not len(sell.price):
-        return Optimum(0.0, 0.0, 0.0, 0.0, "depth")
-    ask, bid = buy.price * (1 + sides * buy.fee), sell.price * (1 - sides * sell.fee)
-    ideal = crossing(ask, buy.size, bid, sell.size)
-    if ideal <= 0:
-        return Optimum(0.0, 0.0, 0.0, 0.0, "fees")
-    step = common_step(buy.lot, sell.lot)
-    quantity = math.floor(ideal / step + LOT_SLACK) * step if step else ideal
-    paid, earned = walked(buy.price, buy.size, quantity), walked(sell.price, sell.size, quantity)
-    gross = earned - paid
-    net = walked(bid, sell.size, quantity) - walked(ask, buy.size, quantity)
-    enough = (
-        quantity >= max(buy.min_amount, sell.min_amount) * (1 - LOT_SLACK)
-        and paid / buy.factor >= buy.min_notional * (1 - LOT_SLACK)
-        and earned / sell.factor >= sell.min_notional * (1 - LOT_SLACK)
-    )
-    return Optimum(quantity, gross, net, paid, "" if quantity > 0 and enough else "lots")
-
-
-def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None) -> pd.DataFrame:
+def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the optimum over all books of a group at once: one row per group.
 
     `books` needs `exchange`, `side`, `price`, `size` (base units), all of a group in one currency, and `group` or
-    `base` and `kind`. `taker_bps` is in basis points of notional. Returns `quantity` (base), `gross_profit`,
-    `net_profit`, `notional` and `fees` (currency), and `clearing_price`, the marginal price after fees at which the
-    last unit is worth buying; zeros and NaN where nothing crosses.
+    `base` and `kind`. `taker_bps` is in basis points of notional. `rules` are rows of instruments (`exchange`,
+    `instrument` or `group`, `lot`, `min_amount`, `min_notional`): with them every leg is a whole number of
+    lots and reaches its venue's minimums. Returns `quantity` (base), `gross_profit`, `net_profit`, `notional` and
+    `fees` (currency), `clearing_price`, the marginal price after fees at which the last unit is worth buying, and
+    `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where nothing that pays can be traded.
     """
-    schema.check(books, ("exchange", "side", "price", "size"), "arbitrage.depth")
-    columns = schema.columns_of(books)
-    fees = taker_fees(columns, taker_bps) * np.array([fee_sides(kind) for kind in texts(columns, "kind", "spot")])
-    groups, sides = np.array(texts(columns, "group")), np.array(texts(columns, "side"))
-    currencies = np.array(texts(columns, "currency"))
-    price, size = numbers(columns, "price"), numbers(columns, "size")
+    rows = [
+        {
+            "group": group, "currency": currency, "quantity": found.quantity, "gross_profit": found.gross_profit,
+            "net_profit": found.net_profit, "notional": found.notional,
+            "fees": found.gross_profit - found.net_profit, "clearing_price": found.price, "gate": found.gate,
+        }
+        for group, currency, _, found in _cleared(books, taker_bps, rules, "arbitrage.depth")
+    ]  # fmt: skip
+    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["depth"]}, "depth")
+
+
+def legs(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return what the optimum of `depth` buys and sells where: one row per group, exchange and side that takes part.
+
+    `side` is "buy" or "sell", `price` the mean before fees, `worst_price` the last level touched, `notional` and
+    `fees` in the group's currency. Input as in `depth`.
+    """
+    rows = [
+        {"group": group, "currency": currency, **row}
+        for group, currency, parts, found in _cleared(books, taker_bps, rules, "arbitrage.legs")
+        for row in leg_rows(parts, found)
+    ]
+    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["legs"]}, "legs")
+
+
+def leg_rows(parts: Mapping[str, tuple[Leg, Leg, int]], found: Clearing) -> list[dict[str, Any]]:
+    """Return the legs of a clearing as dicts; `parts` are each exchange's legs and how often they pay the fee."""
     rows = []
+    for place, amounts in ((0, found.bought), (1, found.sold)):
+        for (exchange, part), quantity in zip(parts.items(), amounts, strict=True):
+            leg, sides = (part[0], part[1])[place], part[2]
+            if quantity <= 0:
+                continue
+            order = np.argsort(leg.price if place == 0 else -leg.price, kind="stable")
+            notional = walked(leg.price[order], leg.size[order], quantity)
+            touched = int(np.searchsorted(np.cumsum(leg.size[order]), quantity * (1 - 1e-12)))
+            rows.append({
+                "exchange": exchange, "side": ("buy", "sell")[place], "quantity": quantity,
+                "price": notional / quantity, "worst_price": float(leg.price[order][min(touched, len(order) - 1)]),
+                "notional": notional, "fees": notional * leg.fee * sides,
+            })  # fmt: skip
+    return rows
+
+
+def _cleared(
+    books: pd.DataFrame, taker_bps: TakerBps, rules: pd.DataFrame | None, what: str
+) -> Iterator[tuple[str, str, dict[str, tuple[Leg, Leg, int]], Clearing]]:
+    """Yield each group with its currency, the legs of its exchanges, and its optimum."""
+    schema.check(books, ("exchange", "side", "price", "size"), what)
+    columns = schema.columns_of(books)
+    fees = taker_fees(columns, taker_bps)
+    groups, sides = np.array(texts(columns, "group")), np.array(texts(columns, "side"))
+    exchanges, currencies = np.array(texts(columns, "exchange")), np.array(texts(columns, "currency"))
+    kinds, factor = texts(columns, "kind", "spot"), numbers(columns, "fx_rate", 1.0)
+    price, size = numbers(columns, "price"), numbers(columns, "size")
+    key = "instrument" if rules is not None and {"instrument"} <= {*rules.columns} & {*books.columns} else "group"
+    known, names = _rules(rules, key, what), texts(columns, key)
     for group in dict.fromkeys(groups.tolist()):
         inside = groups == group
         if len(set(currencies[inside].tolist())) > 1:
             raise SchemaError(f"the books of {group} are in several currencies; convert them to one first")
-        ask, bid = inside & (sides == "ask"), inside & (sides == "bid")
-        found = _cleared(
-            (price[ask], size[ask], fees[ask]), (price[bid], size[bid], fees[bid]),
-        )  # fmt: skip
-        rows.append({"group": group, "currency": currencies[inside][0], **found})
-    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["depth"]}, "depth")
+        parts: dict[str, tuple[Leg, Leg, int]] = {}
+        times = fee_sides(kinds[int(np.argmax(inside))])
+        for exchange in dict.fromkeys(exchanges[inside].tolist()):
+            mine = inside & (exchanges == exchange)
+            first = int(np.argmax(mine))
+            rule = known.get((exchange, names[first]), (0.0, 0.0, 0.0))
+            rate = float(factor[first]) if factor[first] == factor[first] else 1.0
+            ask, bid = (
+                Leg(price[rows], size[rows], float(fees[first]), *rule, rate)
+                for rows in (mine & (sides == "ask"), mine & (sides == "bid"))
+            )
+            parts[exchange] = (ask, bid, times)
+        optimum = clear if rules is None else clear_in_lots
+        found = optimum([part[0] for part in parts.values()], [part[1] for part in parts.values()], times)
+        yield group, str(currencies[inside][0]), parts, found
 
 
-def _cleared(asks: tuple[Floats, Floats, Floats], bids: tuple[Floats, Floats, Floats]) -> dict[str, float]:
-    (ask, ask_size, ask_fee), (bid, bid_size, bid_fee) = asks, bids
-    dear, cheap = ask * (1 + ask_fee), bid * (1 - bid_fee)
-    if len(ask) and len(bid):
-        # Only levels beyond the other side's best can take part.
-        near, high = dear < cheap.max(), cheap > dear.min()
-        ask, ask_size, dear = ask[near], ask_size[near], dear[near]
-        bid, bid_size, cheap = bid[high], bid_size[high], cheap[high]
-    quantity = crossing(dear, ask_size, cheap, bid_size)
-    if quantity <= 0:
-        return {
-            "quantity": 0.0, "gross_profit": 0.0, "net_profit": 0.0, "notional": 0.0, "fees": 0.0,
-            "clearing_price": float("nan"),
-        }  # fmt: skip
-    buy, sell = np.argsort(dear, kind="stable"), np.argsort(-cheap, kind="stable")
-    paid = walked(ask[buy], ask_size[buy], quantity)
-    gross = walked(bid[sell], bid_size[sell], quantity) - paid
-    net = walked(cheap[sell], bid_size[sell], quantity) - walked(dear[buy], ask_size[buy], quantity)
-    last = int(np.searchsorted(np.cumsum(ask_size[buy]), quantity * (1 - 1e-12)))
-    return {
-        "quantity": quantity, "gross_profit": gross, "net_profit": net, "notional": paid, "fees": gross - net,
-        "clearing_price": float(dear[buy][min(last, len(buy) - 1)]),
-    }  # fmt: skip
+def _rules(rules: pd.DataFrame | None, key: str, what: str) -> dict[tuple[str, str], tuple[float, float, float]]:
+    """Return lot, minimum amount and minimum notional by exchange and `key`, 0 for none."""
+    if rules is None:
+        return {}
+    schema.check(rules, ("exchange", "lot"), f"{what}, rules")
+    columns = schema.columns_of(rules)
+    cells = [np.nan_to_num(numbers(columns, name)).tolist() for name in ("lot", "min_amount", "min_notional")]
+    keys = zip(texts(columns, "exchange"), texts(columns, key), strict=True)
+    return dict(zip(keys, zip(*cells, strict=True), strict=True))
 
 
 def taker_fees(columns: Columns, taker_bps: TakerBps) -> Floats:

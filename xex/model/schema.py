@@ -46,6 +46,7 @@ _QUOTE = {
 SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "tickers": {**_COMMON, **_QUOTE, "halted": FLAG, "taker_bps": NUMBER, "fee_source": TEXT},
     "books": {**_COMMON, "side": TEXT, "level": NUMBER, "price": NUMBER, "size": NUMBER, "censored": FLAG},
+    "trades": {**_COMMON, "trade_id": TEXT, "side": TEXT, "price": NUMBER, "size": NUMBER, "notional": NUMBER},
     "instruments": {
         **_IDENTITY,
         "id": TEXT, "expiry": TEXT, "multiplier": NUMBER, "contract_size": NUMBER,
@@ -77,7 +78,11 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "depth": {
         "group": TEXT, "currency": TEXT, "quantity": NUMBER, "gross_profit": NUMBER, "net_profit": NUMBER,
-        "notional": NUMBER, "fees": NUMBER, "clearing_price": NUMBER,
+        "notional": NUMBER, "fees": NUMBER, "clearing_price": NUMBER, "gate": TEXT,
+    },
+    "legs": {
+        "group": TEXT, "currency": TEXT, "exchange": TEXT, "side": TEXT, "quantity": NUMBER, "price": NUMBER,
+        "worst_price": NUMBER, "notional": NUMBER, "fees": NUMBER,
     },
     "liquidity": {
         "group": TEXT, "exchange": TEXT, "notional": NUMBER, "cost_bps": NUMBER, "score": NUMBER,

@@ -45,8 +45,9 @@ SIZES = ("bid_size", "ask_size", "size")
 class Units:
     """How one venue's market of one kind counts, with the payload field that proves it.
 
-    `size` is what book and quote sizes count, `lot` what lots and minimum amounts count, `base_volume` and
-    `quote_volume` what the 24-hour volumes count.
+    `size` is what book, quote and trade sizes count, `lot` what lots and minimum amounts count, `base_volume` and
+    `quote_volume` what the 24-hour volumes count. `two_sided` names what is counted once for the buyer and once
+    for the seller, "volume" or "trades": it is halved.
     """
 
     name: str
@@ -56,11 +57,20 @@ class Units:
     lot: Amount = Amount.BASE
     base_volume: Amount = Amount.BASE
     quote_volume: Amount = Amount.QUOTE
+    two_sided: tuple[str, ...] = ()
 
     @property
     def rule(self) -> str:
-        """The text that a converted row carries."""
-        return f"{self.name}: size {self.size}, volume {self.base_volume}, quote volume {self.quote_volume}"
+        """The text that a converted quote or book carries."""
+        volumes = f"volume {self.base_volume}, quote volume {self.quote_volume}"
+        halved = ", both halved: two-sided" if "volume" in self.two_sided else ""
+        return f"{self.name}: size {self.size}, {volumes}{halved}"
+
+    @property
+    def trade_rule(self) -> str:
+        """The text that a converted trade carries."""
+        halved = ", halved: two-sided" if "trades" in self.two_sided else ""
+        return f"{self.name}: size {self.size}{halved}"
 
 
 def factor(amount: Amount, contract_size: Array, multiplier: Array) -> Array:
@@ -78,9 +88,7 @@ def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Ar
     `contract_size` and `multiplier` have one entry per row. Raises `UnitError` for rows that a rule has
     already brought to base units.
     """
-    if "unit_rule" in columns:
-        raise UnitError(f"these rows are in base units already ({columns['unit_rule'][0]})")
-    done = dict(columns)
+    done = _unconverted(columns)
     for name in PRICES:
         if name in done:
             done[name] = numbers(done, name) / multiplier
@@ -88,7 +96,10 @@ def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Ar
         if name in done:
             done[name] = numbers(done, name) * factor(units.size, contract_size, multiplier)
     if "base_volume" in done:
-        done["base_volume"] = numbers(done, "base_volume") * factor(units.base_volume, contract_size, multiplier)
+        once = 0.5 if "volume" in units.two_sided else 1.0
+        done["base_volume"] = numbers(done, "base_volume") * factor(units.base_volume, contract_size, multiplier) * once
+        if "quote_volume" in done:
+            done["quote_volume"] = numbers(done, "quote_volume") * once
         if units.quote_volume is Amount.DERIVED:
             done["quote_volume"] = done["base_volume"] * numbers(done, "last")
         elif units.quote_volume is Amount.AVERAGED:
@@ -96,3 +107,24 @@ def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Ar
     done.pop("vwap", None)
     done["unit_rule"] = Text.same(units.rule, length(columns))
     return done
+
+
+def trades_to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Array) -> Columns:
+    """Return trades with prices per one base unit, sizes in base units and notionals in quote units.
+
+    Raises `UnitError` for rows that a rule has already brought to base units.
+    """
+    done = _unconverted(columns)
+    once = 0.5 if "trades" in units.two_sided else 1.0
+    done["price"] = numbers(done, "price") / multiplier
+    done["size"] = numbers(done, "size") * factor(units.size, contract_size, multiplier) * once
+    done["notional"] = done["price"] * done["size"]
+    done["unit_rule"] = Text.same(units.trade_rule, length(columns))
+    return done
+
+
+def _unconverted(columns: Columns) -> Columns:
+    """Return a copy of rows that no rule has converted yet."""
+    if "unit_rule" in columns:
+        raise UnitError(f"these rows are in base units already ({columns['unit_rule'][0]})")
+    return dict(columns)

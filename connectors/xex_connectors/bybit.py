@@ -1,0 +1,63 @@
+"""Bybit: spot and linear perpetuals, in base units. Its tickers carry no time of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xex.access.budgets import Limit
+from xex.model.units import Evidence, Units
+from xex_connectors.ccxt_adapter import CcxtConnector
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap
+
+_OK = ("retCode", "0")
+_TICKER = {
+    "bid": "bid1Price", "bid_size": "bid1Size", "ask": "ask1Price", "ask_size": "ask1Size", "last": "lastPrice",
+    "open": "prevPrice24h", "high": "highPrice24h", "low": "lowPrice24h",
+    "base_volume": "volume24h", "quote_volume": "turnover24h",
+}  # fmt: skip
+_FIELDS = {
+    "base": "baseCoin", "quote": "quoteCoin", "tick": "priceFilter.tickSize", "min_amount": "lotSizeFilter.minOrderQty",
+}  # fmt: skip
+_INSTRUMENTS: dict[str, Any] = {
+    "id": "symbol", "rows": "result.list", "ok": _OK, "active": ("status", "Trading"),
+    "cursor": ("cursor", "result.nextPageCursor"),
+}  # fmt: skip
+_TICKERS: dict[str, Any] = {"id": "symbol", "rows": "result.list", "one": "symbol", "ok": _OK}
+_BOOK: dict[str, Any] = {
+    "id": "symbol", "bids": "result.b", "asks": "result.a", "limit": "limit", "ok": _OK, "time": "result.ts",
+}  # fmt: skip
+_TRADES: dict[str, Any] = {
+    "id": "symbol", "rows": "result.list", "ok": _OK, "buys": "Buy", "sells": "Sell",
+    "fields": {"trade_id": "execId", "price": "price", "size": "size", "side": "side", "time": "time"},
+}  # fmt: skip
+_SPOT, _LINEAR = {"category": "spot"}, {"category": "linear"}
+
+
+class BybitConnector(CcxtConnector):
+    """Bybit."""
+
+    markets = {
+        "linear": Market(
+            "bybit", Units("bybit.linear", proof="turnover24h / volume24h is a price", evidence=Evidence.RECORDED),
+            Fee(5.5, 2.0, "published: perpetuals, regular tier"),
+            InstrumentMap("publicGetV5MarketInstrumentsInfo", **_INSTRUMENTS, params={**_LINEAR, "limit": "1000"},
+                where={"contractType": {"LinearPerpetual"}},
+                fields={**_FIELDS, "settle": "settleCoin", "lot": "lotSizeFilter.qtyStep",
+                    "min_notional": "lotSizeFilter.minNotionalValue"}),
+            (TickerMap("publicGetV5MarketTickers", params=_LINEAR, **_TICKERS,
+                fields={**_TICKER, "mark": "markPrice", "index": "indexPrice"}),),
+            BookMap("publicGetV5MarketOrderbook", params=_LINEAR, depths=(500, 1000), **_BOOK),
+            TradeMap("publicGetV5MarketRecentTrade", params=_LINEAR, limit=("limit", 1000), **_TRADES)),
+        "spot": Market(
+            "bybit", Units("bybit.spot", proof="turnover24h / volume24h is a price", evidence=Evidence.DOCUMENTED),
+            Fee(10.0, 10.0, "published: spot, regular tier"),
+            InstrumentMap("publicGetV5MarketInstrumentsInfo", **_INSTRUMENTS, params={**_SPOT, "limit": "1000"},
+                fields={**_FIELDS, "lot": "lotSizeFilter.basePrecision", "min_notional": "lotSizeFilter.minOrderAmt"}),
+            (TickerMap("publicGetV5MarketTickers", params=_SPOT, **_TICKERS, fields=_TICKER),),
+            BookMap("publicGetV5MarketOrderbook", params=_SPOT, depths=(200, 1000), **_BOOK),
+            TradeMap("publicGetV5MarketRecentTrade", params=_SPOT, limit=("limit", 60), **_TRADES)),
+    }  # fmt: skip
+    time_map = ValueMap("publicGetV5MarketTime", "time", ok=_OK)
+    status_map = ValueMap("publicGetV5SystemStatus", "result.list", each="state", ok=_OK,
+        good=("scheduled", "completed", "canceled"))  # fmt: skip
+    limits = (Limit("public", "api.bybit.com", 600, 5),)

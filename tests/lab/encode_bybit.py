@@ -1,0 +1,253 @@
+"""Bybit's v5 wire format: one set of paths for spot and linear, told apart by `category`.
+
+Prices and sizes are strings inside {"retCode": 0, "retMsg": "OK", "result": ..., "retExtInfo": {}, "time": ms}.
+Tickers carry no time but the envelope's. The list of linear instruments comes in pages; that of spot does
+not. `openInterest` counts both sides of every contract. A multiplied coin may have its factor behind its
+name (SHIB1000). The HTTP status of an error stays 200.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from urllib.parse import unquote
+
+from tests.lab.truth import Kind, Market, Print, Side, Truth
+from tests.lab.wire import Body, Query, Reply, decimals, fixed, text, uuid_of
+
+KINDS: dict[str, Kind] = {"spot": "spot", "linear": "linear"}
+UNSERVED = ("inverse", "option")
+NO_SYMBOL = "params error: symbol invalid"
+DEPTHS = {"spot": (1, 200), "linear": (25, 1000)}
+RECENT = {"spot": (60, 60), "linear": (500, 1000)}
+FUNDING_MS = 8 * 3_600_000
+LISTED_MS = "1584230400000"
+PAGE, LARGEST_PAGE = 500, 1000
+
+
+def success(result: Body, now_ms: int) -> Reply:
+    """Wrap a result in Bybit's envelope."""
+    return Reply({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now_ms})
+
+
+def failure(code: int, message: str, now_ms: int, status: int = 200) -> Reply:
+    """Encode Bybit's error envelope."""
+    return Reply({"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": now_ms}, status)
+
+
+def price(market: Market, value: Decimal) -> str:
+    """Write a price with the decimals of the tick; an odd value keeps its own."""
+    return fixed(market.wire_price(value), decimals(market.wire_price(market.tick)))
+
+
+def size(market: Market, value: Decimal) -> str:
+    """Write a size in the venue's own coins: perpetuals with the decimals of the step, spot as it comes."""
+    wire = market.wire_size(value)
+    return text(wire) if market.kind == "spot" else fixed(wire, decimals(market.wire_size(market.lot)))
+
+
+def spot_instrument(market: Market, number: int) -> Body:
+    """Encode one spot row of instruments-info."""
+    return {
+        "symbolId": number,
+        "symbol": market.id,
+        "baseCoin": market.wire_base,
+        "quoteCoin": market.quote,
+        "innovation": "0",
+        "status": status(market),
+        "marginTrading": "utaOnly",
+        "stTag": "0",
+        "lotSizeFilter": {
+            "basePrecision": text(market.wire_size(market.lot)),
+            "quotePrecision": "0.0000001",
+            "minOrderQty": text(market.wire_size(market.min_amount)),
+            "maxOrderQty": "14000000",
+            "minOrderAmt": text(market.min_notional or Decimal(5)),
+            "maxOrderAmt": "8000000",
+            "maxLimitOrderQty": "14000000",
+            "maxMarketOrderQty": "6800000",
+            "postOnlyMaxLimitOrderSize": "70000000",
+        },
+        "priceFilter": {"tickSize": text(market.wire_price(market.tick))},
+        "riskParameters": {"priceLimitRatioX": "0.005", "priceLimitRatioY": "0.01"},
+        "symbolType": "",
+        "xstockMultiplier": "1",
+    }
+
+
+def linear_instrument(market: Market, number: int) -> Body:
+    """Encode one linear row of instruments-info."""
+    return {
+        "symbol": market.id,
+        "contractType": "LinearPerpetual",
+        "status": status(market),
+        "baseCoin": market.wire_base,
+        "quoteCoin": market.quote,
+        "launchTime": LISTED_MS,
+        "deliveryTime": "0",
+        "deliveryFeeRate": "",
+        "priceScale": str(decimals(market.wire_price(market.tick))),
+        "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+        "priceFilter": {"minPrice": price(market, market.tick), "maxPrice": "1999999.80"}
+        | {"tickSize": price(market, market.tick)},
+        "lotSizeFilter": {
+            "maxOrderQty": "43678900",
+            "minOrderQty": size(market, market.min_amount),
+            "qtyStep": size(market, market.lot),
+            "postOnlyMaxOrderQty": "43678900",
+            "maxMktOrderQty": "5991100",
+            "minNotionalValue": text(market.min_notional or Decimal(5)),
+        },
+        "unifiedMarginTrade": True,
+        "fundingInterval": 480,
+        "settleCoin": market.quote,
+        "copyTrading": "both",
+        "upperFundingRate": "0.005",
+        "lowerFundingRate": "-0.005",
+        "isPreListing": False,
+        "preListingInfo": None,
+        "riskParameters": {"priceLimitRatioX": "0.01", "priceLimitRatioY": "0.02"},
+        "displayName": "",
+        "symbolType": "",
+        "forbidUplWithdrawal": False,
+        "symbolId": number,
+    }
+
+
+def status(market: Market) -> str:
+    """State of a market as Bybit names it."""
+    return "Trading" if market.tradable else "Closed"
+
+
+def ticker(market: Market, now_ms: int) -> Body:
+    """Encode one ticker; an empty side of the book is an empty string."""
+    top = market.top
+    row: dict[str, Any] = {
+        "symbol": market.id,
+        "bid1Price": "" if top.bid is None else price(market, top.bid),
+        "bid1Size": "" if top.bid_size is None else size(market, top.bid_size),
+        "ask1Price": "" if top.ask is None else price(market, top.ask),
+        "ask1Size": "" if top.ask_size is None else size(market, top.ask_size),
+        "lastPrice": price(market, market.last),
+        "prevPrice24h": price(market, market.open),
+        "price24hPcnt": f"{(market.last - market.open) / market.open:.6f}",
+        "highPrice24h": price(market, market.high),
+        "lowPrice24h": price(market, market.low),
+        "turnover24h": fixed(market.quote_volume, 4),
+        "volume24h": fixed(market.base_volume / market.multiplier, 4 if market.kind == "linear" else 0),
+    }
+    return row | (perpetual(market, now_ms) if market.kind == "linear" else {"usdIndexPrice": ""})
+
+
+def perpetual(market: Market, now_ms: int) -> Body:
+    """Encode what only a perpetual's ticker has."""
+    mark = market.last if market.mark is None else market.mark
+    interest = market.open_interest or Decimal(0)
+    return {
+        "markPrice": price(market, mark),
+        "indexPrice": price(market, mark if market.index is None else market.index),
+        "prevPrice1h": price(market, market.midnight_open),
+        "openInterest": size(market, 2 * interest),
+        "openInterestValue": f"{2 * interest * mark:.2f}",
+        "singleOpenInterest": size(market, interest),
+        "fundingRate": text(8 * (market.funding_hourly or Decimal(0))),
+        "fundingIntervalHour": "8",
+        "nextFundingTime": str((now_ms // FUNDING_MS + 1) * FUNDING_MS),
+        "predictedDeliveryPrice": "",
+        "basisRate": "",
+        "basis": "",
+        "deliveryFeeRate": "",
+        "deliveryTime": "0",
+    }
+
+
+def book(market: Market, now_ms: int, depth: int) -> Body:
+    """Encode an order book: `ts` when it was made, `cts` when the engine last changed it."""
+
+    def levels(side: Side) -> list[list[str]]:
+        return [[price(market, at), size(market, amount)] for at, amount in side[:depth]]
+
+    quoted = market.quote_ms(now_ms)
+    numbers = {"ts": quoted, "u": quoted // 10, "seq": quoted, "cts": quoted - 3}
+    return {"s": market.id, "b": levels(market.bids), "a": levels(market.asks)} | numbers
+
+
+def trade(market: Market, done: Print, now_ms: int) -> Body:
+    """Encode one public trade; `side` is the taker's."""
+    return {
+        "execId": done.id if market.kind == "spot" else uuid_of(done.id),
+        "symbol": market.id,
+        "price": price(market, done.price),
+        "size": size(market, done.size),
+        "side": done.side.capitalize(),
+        "time": str(done.at_ms(now_ms)),
+        "isBlockTrade": False,
+        "isRPITrade": False,
+        "seq": done.id,
+    }
+
+
+def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    """Answer one request as Bybit does."""
+    name = path.removeprefix("/v5/")
+    if name == "market/time":
+        return success({"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}, now_ms)
+    if name == "system/status":
+        return success({"list": []}, now_ms)
+    if name not in ("market/instruments-info", "market/tickers", "market/orderbook", "market/recent-trade"):
+        return Reply(b"<html><head><title>404 Not Found</title></head></html>", 404, content_type="text/html")
+    category = query.get("category", "")
+    if category in UNSERVED:
+        return success({"category": category, "list": [], "nextPageCursor": ""}, now_ms)
+    if category not in KINDS:
+        return failure(10001, "Illegal category", now_ms)
+    if name in ("market/orderbook", "market/recent-trade"):
+        return _one_reply(truth, name, query, now_ms)
+    return _list_reply(truth, name, query, now_ms)
+
+
+def _list_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
+    """Answer with rows of all markets of a category, or of one symbol."""
+    category = query["category"]
+    markets = truth.of("bybit", KINDS[category])
+    if "symbol" in query:
+        markets = tuple(market for market in markets if market.id == query["symbol"])
+        if not markets:
+            return failure(10001, NO_SYMBOL, now_ms)
+    if name == "market/tickers":
+        return success({"category": category, "list": [ticker(m, now_ms) for m in markets]}, now_ms)
+    wanted = query.get("status")
+    rows = [(m, number) for number, m in enumerate(markets, 1) if wanted in (None, status(m))]
+    if category == "spot":
+        return success({"category": category, "list": [spot_instrument(*row) for row in rows]}, now_ms)
+    page, cursor = _page(rows, query)
+    body = {"category": category, "list": [linear_instrument(*row) for row in page], "nextPageCursor": cursor}
+    return success(body, now_ms)
+
+
+def _page(rows: list[tuple[Market, int]], query: Query) -> tuple[list[tuple[Market, int]], str]:
+    """Return the page that a request asks for and the cursor of the next, empty when there is none."""
+    limit = max(1, min(int(query.get("limit", str(PAGE))), LARGEST_PAGE))
+    cursor = query.get("cursor", "")
+    while "%" in cursor:
+        cursor = unquote(cursor)
+    after = cursor.rpartition("last=")[2]
+    start = next((at for at, (market, _) in enumerate(rows, 1) if market.id == after), 0)
+    page = rows[start : start + limit]
+    if start + limit >= len(rows):
+        return page, ""
+    return page, f"first%3D{page[0][0].id}%26last%3D{page[-1][0].id}"
+
+
+def _one_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
+    """Answer about one market's book or trades."""
+    category = query["category"]
+    market = truth.find("bybit", KINDS[category], query.get("symbol", ""))
+    if market is None:
+        return failure(10001, NO_SYMBOL, now_ms)
+    usual, most = (DEPTHS if name == "market/orderbook" else RECENT)[category]
+    limit = max(1, min(int(query.get("limit", str(usual))), most))
+    if name == "market/orderbook":
+        return success(book(market, now_ms, limit), now_ms)
+    rows = [trade(market, done, now_ms) for done in market.trades[:limit]]
+    return success({"category": category, "list": rows}, now_ms)

@@ -1,0 +1,418 @@
+"""How much to trade: exact optima over order books, as kernels on arrays.
+
+Taking every ask below every bid, after fees, until they meet is the optimum for two books as for any number of
+them: one side only rises, the other only falls. Lots make it a problem on a lattice; its values stay concave,
+so that an allocation that no exchange of single steps improves is the best one (Murota, Discrete Convex Analysis,
+2003, theorem 6.26).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+LOT_SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One venue's side of a trade: levels best first in the common currency, and the rules of its market.
+
+    `factor` brings the venue's own prices to the common currency; minimum notionals are in the venue's.
+    """
+
+    price: Floats
+    size: Floats
+    fee: float
+    lot: float = 0.0
+    min_amount: float = 0.0
+    min_notional: float = 0.0
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Optimum:
+    """The best quantity and what it earns; `gate` is empty when it is executable."""
+
+    quantity: float
+    gross_profit: float
+    net_profit: float
+    notional: float
+    gate: str
+
+
+def crossing(asks: Floats, ask_sizes: Floats, bids: Floats, bid_sizes: Floats) -> float:
+    """Return the quantity up to which the n-th cheapest ask is below the n-th dearest bid.
+
+    Prices are after fees, in any order. Since one side only rises and the other only falls, taking every ask
+    below every bid until they meet is the optimum, for two books as for any number of them.
+    """
+    if not len(asks) or not len(bids):
+        return 0.0
+    buy, sell = np.argsort(asks, kind="stable"), np.argsort(-bids, kind="stable")
+    bought, sold = np.cumsum(ask_sizes[buy]), np.cumsum(bid_sizes[sell])
+    steps = np.union1d(bought, sold)
+    steps = steps[steps <= min(bought[-1], sold[-1])]
+    starts = np.concatenate([[0.0], steps[:-1]])
+    edge = (
+        bids[sell][np.searchsorted(sold, starts, side="right")]
+        - asks[buy][np.searchsorted(bought, starts, side="right")]
+    )
+    paying = int(np.argmin(edge > 0)) if not (edge > 0).all() else len(edge)
+    return float(steps[paying - 1]) if paying else 0.0
+
+
+def walked(price: Floats, size: Floats, quantity: float) -> float:
+    """Return what `quantity` costs, or brings, taken from the levels in the order given."""
+    before = np.cumsum(size) - size
+    return float(np.clip(quantity - before, 0.0, size) @ price)
+
+
+def common_step(*lots: float) -> float:
+    """Return the smallest quantity that is a whole number of every lot; 0 for none.
+
+    >>> common_step(0.001, 0.0025), common_step(0.0, 0.01)
+    (0.005, 0.01)
+    """
+    steps = [Fraction(repr(float(lot))) for lot in lots if lot > 0 and math.isfinite(lot)]
+    if not steps:
+        return 0.0
+    numerator = math.lcm(*(step.numerator for step in steps))
+    return float(Fraction(numerator, math.gcd(*(step.denominator for step in steps))))
+
+
+def floored(quantity: float, step: float) -> float:
+    """Return the largest whole number of steps in `quantity`, forgiving what sums of floats lose; 0 is no step.
+
+    >>> floored(0.30000000000000004 - 0.1, 0.1), floored(7.9, 2.0), floored(1.5, 0.0)
+    (0.2, 6.0, 1.5)
+    """
+    if not step:
+        return quantity
+    count = quantity / step
+    return math.floor(count + min(max(LOT_SLACK, 1e-12 * count), 0.5)) * step
+
+
+def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
+    """Return the best trade that buys from one leg's asks and sells to the other's bids.
+
+    The quantity is the optimum floored to a common lot; minimum amount and notional hold on both legs, at the
+    prices walked, or the gate is "lots". An optimum of 0 is stopped by "fees", an empty side by "depth".
+    """
+    if not len(buy.price) or not len(sell.price):
+        return Optimum(0.0, 0.0, 0.0, 0.0, "depth")
+    ask, bid = buy.price * (1 + sides * buy.fee), sell.price * (1 - sides * sell.fee)
+    if ask.min() >= bid.max():
+        return Optimum(0.0, 0.0, 0.0, 0.0, "fees")
+    ideal = crossing(ask, buy.size, bid, sell.size)
+    step = common_step(buy.lot, sell.lot)
+    quantity = floored(ideal, step)
+    paid, earned = walked(buy.price, buy.size, quantity), walked(sell.price, sell.size, quantity)
+    gross = earned - paid
+    net = walked(bid, sell.size, quantity) - walked(ask, buy.size, quantity)
+    enough = (
+        quantity >= max(buy.min_amount, sell.min_amount) * (1 - LOT_SLACK)
+        and paid / buy.factor >= buy.min_notional * (1 - LOT_SLACK)
+        and earned / sell.factor >= sell.min_notional * (1 - LOT_SLACK)
+    )
+    return Optimum(quantity, gross, net, paid, "" if quantity > 0 and enough else "lots")
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """What is bought from and sold to each book, and what that earns; `gate` is empty when it is executable.
+
+    `price` is the marginal price after fees at which the last unit is worth buying, NaN for none.
+    """
+
+    bought: tuple[float, ...]
+    sold: tuple[float, ...]
+    gross_profit: float
+    net_profit: float
+    notional: float
+    price: float
+    gate: str
+
+    @property
+    def quantity(self) -> float:
+        """The base units that change hands."""
+        return math.fsum(self.bought)
+
+
+class _Side:
+    """One book's asks, or bids, after fees and best first; what they cost is negative, what they bring positive."""
+
+    def __init__(self, leg: Leg, *, buying: bool, sides: int) -> None:
+        order = np.argsort(leg.price if buying else -leg.price, kind="stable")
+        self.leg, self.sign = leg, -1.0 if buying else 1.0
+        self.raw, self.size = leg.price[order], leg.size[order]
+        self.price = self.raw * (1 - self.sign * sides * leg.fee)
+        self.ends = np.cumsum(self.size)
+        self.values = np.cumsum(self.price * self.size)
+
+    @property
+    def total(self) -> float:
+        return float(self.ends[-1]) if len(self.ends) else 0.0
+
+    def value(self, quantity: float) -> float:
+        """Return what the best `quantity` brings after fees."""
+        if quantity <= 0:
+            return 0.0
+        level = min(int(np.searchsorted(self.ends, quantity)), len(self.ends) - 1)
+        beyond = quantity - float(self.ends[level])
+        return self.sign * float(self.values[level] + beyond * self.price[level])
+
+    def raw_value(self, quantity: float) -> float:
+        """Return the notional of `quantity`, before fees."""
+        return walked(self.raw, self.size, quantity)
+
+    def least(self, step: float) -> float:
+        """Return the smallest whole number of steps that the venue's minimums allow; infinity where none does."""
+        leg = self.leg
+        least = leg.min_amount * (1 - LOT_SLACK)
+        worth = leg.min_notional * leg.factor * (1 - LOT_SLACK)
+        if worth > 0:
+            values = np.cumsum(self.raw * self.size)
+            level = int(np.searchsorted(values, worth))
+            if level >= len(values):
+                return math.inf
+            least = max(least, float(self.ends[level] - (values[level] - worth) / self.raw[level]))
+        count = math.ceil(least / step - LOT_SLACK) if step else 0
+        while self.raw_value(count * step) < worth:  # in floats the last step may lack a breath
+            count += 1
+        return float(count)
+
+
+def clear(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> Clearing:
+    """Return the optimum over all books at once: buy from the asks of `buys`, sell to the bids of `sells`.
+
+    Without lots and minimums, exact for any number of levels, books, fees and ties. `sides` is how often a leg
+    pays its fee.
+    """
+    books = _sides(buys, sells, sides)
+    return _evaluated(books, *_walked_books(books))
+
+
+def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> Clearing:
+    """Return the optimum in which every leg is a whole number of lots and reaches its venue's minimums.
+
+    All legs are multiples of one step, the least common multiple of the lots that take part; every choice of venues
+    up to a lot is tried, since one coarse lot may cost more than its venue brings. Never more is traded than in the
+    optimum without lots. The gate says "lots" where that one pays and none of these does.
+    """
+    if not _pays(buys, sells, sides):
+        gate = "fees" if any(len(leg.price) for leg in buys) and any(len(leg.price) for leg in sells) else "depth"
+        return Clearing((0.0,) * len(buys), (0.0,) * len(sells), 0.0, 0.0, 0.0, math.nan, gate)
+    books = _sides(buys, sells, sides)
+    free = _evaluated(books, *_walked_books(books))
+    if free.gate:
+        return free
+    playing = _playing(books)
+    best: tuple[float, dict[int, float]] = (0.0, {})
+    for coarsest in sorted({book.leg.lot for book in playing}, reverse=True):
+        some = [book for book in books if book.leg.lot <= coarsest]
+        step = common_step(*(book.leg.lot for book in _playing(some)))
+        fitting = [book for book in some if _divides(book.leg.lot, step)]
+        found = _in_lots(fitting, step, free.quantity, best[0], {})
+        if found[0] > best[0]:
+            best = found
+    amounts = [best[1].get(id(book), 0.0) for book in books]
+    done = _evaluated(books, amounts[: len(buys)], amounts[len(buys) :])
+    return done if done.quantity > 0 else replace(done, gate="lots")
+
+
+def _pays(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> bool:
+    """Say whether the cheapest ask of all is below the dearest bid of all, after fees."""
+    asks = [float(leg.price.min()) * (1 + sides * leg.fee) for leg in buys if len(leg.price)]
+    bids = [float(leg.price.max()) * (1 - sides * leg.fee) for leg in sells if len(leg.price)]
+    return bool(asks and bids) and min(asks) < max(bids)
+
+
+def _sides(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> list[_Side]:
+    return [_Side(leg, buying=buying, sides=sides) for legs, buying in ((buys, True), (sells, False)) for leg in legs]
+
+
+def _playing(books: Sequence[_Side]) -> list[_Side]:
+    """Return the books that the optimum without lots takes something from."""
+    bought, sold = _walked_books(books)
+    asks, bids = ([book for book in books if book.sign == sign] for sign in (-1.0, 1.0))
+    return [book for book, taken in zip((*asks, *bids), (*bought, *sold), strict=True) if taken > 0]
+
+
+def _divides(lot: float, step: float) -> bool:
+    return lot <= 0 or (step > 0 and abs(step / lot - round(step / lot)) < LOT_SLACK * step / lot)
+
+
+def _walked_books(books: Sequence[_Side], forced: dict[int, float] | None = None) -> tuple[list[float], list[float]]:
+    """Return what the optimum takes from each book; `forced` amounts are taken whatever they cost."""
+    taken: list[list[float]] = []
+    merged = []
+    for sign in (-1.0, 1.0):
+        mine = [book for book in books if book.sign == sign]
+        parts = [_split(book, (forced or {}).get(id(book), 0.0)) for book in mine]
+        owner = np.repeat(np.arange(len(mine)), [len(price) for price, _ in parts])
+        price = np.concatenate([price for price, _ in parts]) if parts else np.zeros(0)
+        size = np.concatenate([size for _, size in parts]) if parts else np.zeros(0)
+        merged.append((mine, owner, price, size))
+    (_, _, ask, ask_size), (_, _, bid, bid_size) = merged
+    if len(ask) and len(bid):
+        # Only levels beyond the other side's best can take part.
+        near, high = ask < bid.max(), bid > ask.min()
+        quantity = crossing(ask[near], ask_size[near], bid[high], bid_size[high])
+    else:
+        quantity = 0.0
+    for (mine, owner, price, size), sign in zip(merged, (1.0, -1.0), strict=True):
+        order = np.argsort(sign * price, kind="stable")
+        before = np.cumsum(size[order]) - size[order]
+        amounts = np.clip(quantity - before, 0.0, size[order])
+        taken.append(np.bincount(owner[order], amounts, minlength=len(mine)).tolist())
+    return taken[0], taken[1]
+
+
+def _split(book: _Side, forced: float) -> tuple[Floats, Floats]:
+    """Return a book's levels after fees, the first `forced` units at a price that nobody refuses."""
+    if forced <= 0:
+        return book.price, book.size
+    first = np.clip(forced - (book.ends - book.size), 0.0, book.size)
+    price, size = np.concatenate([book.price, book.price]), np.concatenate([first, book.size - first])
+    price[: len(first)] = book.sign * 1e300
+    return price[size > 0], size[size > 0]
+
+
+def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[float]) -> Clearing:
+    amounts = [*bought, *sold]
+    pairs = list(zip(books, amounts, strict=True))
+    net = math.fsum(book.value(amount) for book, amount in pairs)
+    paid = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign < 0)
+    earned = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign > 0)
+    dear = [
+        float(book.price[min(int(np.searchsorted(book.ends, amount * (1 - 1e-12))), len(book.ends) - 1)])
+        for book, amount in pairs
+        if book.sign < 0 and amount > 0
+    ]
+    has = [any(len(book.ends) for book in books if book.sign == sign) for sign in (-1.0, 1.0)]
+    gate = "depth" if not all(has) else "" if dear else "fees"
+    return Clearing(tuple(bought), tuple(sold), earned - paid, net, paid, max(dear, default=math.nan), gate)
+
+
+# --- on the lattice of lots ---------------------------------------------------------------------------------
+
+
+def _in_lots(
+    books: Sequence[_Side], step: float, most: float, beat: float, forced: dict[int, float]
+) -> tuple[float, dict[int, float]]:
+    """Return the best profit on the lattice and what it takes of each book; nothing where none beats `beat`.
+
+    A leg below its venue's minimum is either left out or raised to it: both are tried, and a branch ends where even
+    without the other minimums it cannot be better than what is known. `most` bounds the quantity.
+    """
+    bought, sold = _walked_books(books, forced)
+    amounts = dict(zip(map(id, books), (*bought, *sold), strict=True))
+    if any(amounts[book] < least * (1 - 1e-12) for book, least in forced.items()):
+        return 0.0, {}
+    counts = _balanced(books, amounts, step, most, forced)
+    if counts is None:
+        return 0.0, {}
+    taken = {id(book): count * step if step else amounts[id(book)] for book, count in zip(books, counts, strict=True)}
+    profit = math.fsum(book.value(taken[id(book)]) for book in books)
+    if profit <= beat:
+        return 0.0, {}
+    for book in books:
+        amount, least = taken[id(book)], book.least(step or 1e-12) * (step or 1e-12)
+        if 0 < amount < least * (1 - LOT_SLACK):
+            without = _in_lots([other for other in books if other is not book], step, most, beat, forced)
+            beat = max(beat, without[0])
+            if math.isinf(least) or least > book.total * (1 + 1e-12):
+                return without
+            raised = _in_lots(books, step, most, beat, {**forced, id(book): least})
+            return raised if raised[0] > without[0] else without
+    return profit, taken
+
+
+def _balanced(
+    books: Sequence[_Side], amounts: Mapping[int, float], step: float, most: float, forced: Mapping[int, float]
+) -> list[int] | None:
+    """Return whole numbers of steps near `amounts`, as much bought as sold, that no exchange of steps improves."""
+    bought = math.fsum(amounts[id(book)] for book in books if book.sign < 0)
+    if not step:
+        return [0] * len(books) if bought <= most * (1 + 1e-12) else None
+    state = _Lattice(books, step, _steps(min(bought, most), step), forced)
+    state.count = [
+        min(max(_steps(amounts[id(book)], step), low), high)
+        for book, low, high in zip(books, state.low, state.high, strict=True)
+    ]
+    return state.improved()
+
+
+class _Lattice:
+    """Whole numbers of steps, one per book, within bounds."""
+
+    def __init__(self, books: Sequence[_Side], step: float, most: int, forced: Mapping[int, float]) -> None:
+        self.books, self.step, self.most = books, step, most
+        self.low = [math.ceil(forced.get(id(book), 0.0) / step - LOT_SLACK) for book in books]
+        self.high = [_steps(book.total, step) for book in books]
+        self.buys = [book.sign < 0 for book in books]
+        self.count = list(self.low)
+
+    def gain(self, place: int, by: int) -> float:
+        """Return what one step more or less of a book is worth; minus infinity where there is none."""
+        after = self.count[place] + by
+        if not self.low[place] <= after <= self.high[place]:
+            return -math.inf
+        book = self.books[place]
+        return book.value(after * self.step) - book.value(self.count[place] * self.step)
+
+    def improved(self) -> list[int] | None:
+        """Move single steps, the most valuable first: until as much is bought as sold, then while it pays."""
+        if any(low > high for low, high in zip(self.low, self.high, strict=True)):
+            return None
+        for _ in range(64 * (len(self.books) + 1)):
+            bought = sum(count for count, buys in zip(self.count, self.buys, strict=True) if buys)
+            excess = 2 * bought - sum(self.count)
+            moves = self._balancing(excess) if excess else self._exchanges(bought)
+            worth, change = max(moves, default=(-math.inf, ()))
+            if worth == -math.inf:
+                return None if excess or bought > self.most else self.count
+            if not excess and bought <= self.most and worth <= 0:
+                return self.count
+            for place, by in change:
+                self.count[place] += by
+        return None
+
+    def _balancing(self, excess: int) -> list[_Move]:
+        """Return the single steps that bring bought and sold nearer to each other."""
+        less = excess > 0
+        return [
+            (self.gain(place, by), ((place, by),))
+            for place, buys in enumerate(self.buys)
+            for by in ((-1 if less else 1) if buys else (1 if less else -1),)
+        ]
+
+    def _exchanges(self, bought: int) -> list[_Move]:
+        """Return the pairs of steps that keep bought equal to sold, and the quantity within its bound."""
+        found: list[_Move] = []
+        for one, other in combinations(range(len(self.books)), 2):
+            same = self.buys[one] == self.buys[other]
+            for by in (-1, 1):
+                grows = 0 if same else by
+                if (bought > self.most and grows >= 0) or bought + grows > max(self.most, bought):
+                    continue
+                pair_of = (one, by), (other, -by if same else by)
+                found.append((sum(self.gain(*part) for part in pair_of), pair_of))
+        return found
+
+
+_Move = tuple[float, tuple[tuple[int, int], ...]]
+
+
+def _steps(quantity: float, step: float) -> int:
+    """Return how many whole steps `quantity` holds."""
+    return round(floored(quantity, step) / step)

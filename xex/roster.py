@@ -1,0 +1,437 @@
+"""The configured exchanges: added, connected, chosen and closed, and asked so that a failure stays theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from xex.access import registry
+from xex.access.cache import MetadataCache
+from xex.access.deadline import remaining, until
+from xex.access.port import AnswersStatus, AnswersTime, ExchangeConnector, ListsInstruments, able, answers
+from xex.access.state import VenueState
+from xex.access.transport import Route, Transport, scrub
+from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
+from xex.errors import BadPayload, ConfigError, ConnectorError, LoopError, TimedOut, UnknownVenue, Unreachable
+from xex.model import clock, schema
+from xex.model.schema import Columns
+from xex.snapshot import VenueAnswer
+
+log = logging.getLogger("xex.manager")
+access_log = logging.getLogger("xex.access")
+T = TypeVar("T")
+
+HEALTH = {"up": 0, "degraded": 1, "unknown": 1, "down": 2}
+"""Who is asked first: what is not known comes after what is up and before what is down."""
+
+SKEW_FRESH_S = 300.0
+"""How long a measurement of a venue's clock holds."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One configured exchange: its configuration, its connector, and what is known of it."""
+
+    config: ExchangeConfig
+    connector: ExchangeConnector
+    state: VenueState
+    given: bool = False
+    connected: bool = False
+    shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The configuration's id."""
+        return self.config.exchange_id
+
+
+class Roster:
+    """What a manager knows of its exchanges. It belongs to the event loop of its first question."""
+
+    def __init__(
+        self,
+        *,
+        deadline: float = DEFAULT_DEADLINE_S,
+        cache: bool = True,
+        requests_per_second: float | None = None,
+    ) -> None:
+        self.deadline = checked_deadline(deadline)
+        self.exchange_configs: dict[str, ExchangeConfig] = {}
+        self.exchange_info: dict[str, VenueState] = {}
+        self._entries: dict[str, Entry] = {}
+        self._cache = MetadataCache.default() if cache else MetadataCache(None)
+        self._requests_per_second = requests_per_second
+        self._transport = Transport(requests_per_second=requests_per_second)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._background: set[asyncio.Task[Any]] = set()
+
+    @classmethod
+    def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> Self:
+        """Return a manager of every installed venue, with keys, priorities and limits from the environment."""
+        points = registry.installed()
+        environment = read_environment(sorted(points))
+        manager = cls(
+            deadline=environment.deadline_s if deadline is None else deadline,
+            cache=cache,
+            requests_per_second=environment.requests_per_second,
+        )
+        for config in environment.configs:
+            manager._add(config, None, points)
+        return manager
+
+    def sibling(self) -> Self:
+        """Return a manager for another event loop, of the same configurations; custom connectors stay here."""
+        made = type(self)(
+            deadline=self.deadline, cache=self._cache.folder is not None, requests_per_second=self._requests_per_second
+        )
+        points = registry.installed()
+        for entry in self._entries.values():
+            if entry.given:
+                log.warning("exchange %r has a connector of its own, add it to each manager", entry.id)
+            else:
+                made._add(entry.config, None, points)  # noqa: SLF001  one of its own kind
+        return made
+
+    def belongs_to(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Say whether a question from `loop` can be asked here; without a loop, from a later one."""
+        return self._loop is None or self._loop is loop or self._loop.is_closed()
+
+    # --- configuration
+
+    def add_exchange(self, config: ExchangeConfig, connector: ExchangeConnector | None = None) -> bool:
+        """Add an exchange, without any I/O; False where the id is taken or no connector is installed for it."""
+        return self._add(config, connector, None)
+
+    def _add(
+        self,
+        config: ExchangeConfig,
+        connector: ExchangeConnector | None,
+        points: Mapping[str, EntryPoint] | None,
+    ) -> bool:
+        if not isinstance(config, ExchangeConfig):
+            raise ConfigError(f"add_exchange takes an ExchangeConfig, not {type(config).__name__}")
+        name = config.exchange_id
+        if name in self._entries:
+            log.warning("exchange id %r is taken; remove_exchange(%r) first, or choose another id", name, name)
+            return False
+        given = connector is not None
+        if connector is None:
+            points = registry.installed() if points is None else points
+            point = points.get(config.venue)
+            if point is None:
+                log.warning(
+                    "no connector is installed for %r (installed: %s); pass connector=… or install a package with "
+                    "the entry point group %r", config.venue, ", ".join(sorted(points)), registry.GROUP,
+                )  # fmt: skip
+                return False
+            connector = registry.load(point)(config)
+        if not isinstance(connector, ExchangeConnector):
+            raise ConfigError(f"connector={type(connector).__name__}: a subclass of ExchangeConnector is expected")
+        if getattr(connector, "cache", None) is not None:
+            connector.cache = self._cache  # type: ignore[attr-defined]
+        state = VenueState(name, config.venue)
+        entry = Entry(config, connector, state, given)
+        self._entries[name], self.exchange_configs[name], self.exchange_info[name] = entry, config, state
+        self._bind(entry)
+        return True
+
+    def remove_exchange(self, exchange_id: str) -> bool:
+        """Forget an exchange; False where there is none of this id."""
+        entry = self._entries.pop(exchange_id, None)
+        if entry is None:
+            return False
+        del self.exchange_configs[exchange_id], self.exchange_info[exchange_id]
+        with suppress(RuntimeError):
+            self._keep(asyncio.get_running_loop().create_task(entry.connector.disconnect()))
+        return True
+
+    def _bind(self, entry: Entry) -> None:
+        bind = getattr(entry.connector, "bind", None)
+        if bind is not None:
+            bind(self._transport, self._route(entry))
+
+    def _route(self, entry: Entry) -> Route:
+        config = entry.config
+        keys = (
+            config.api_key, config.secret_key, config.passphrase, config.futures_api_key, config.futures_secret_key,
+        )  # fmt: skip
+        return Route(
+            exchange=entry.id,
+            venue=config.venue,
+            state=entry.state,
+            limits=getattr(entry.connector, "limits", ()),
+            timeout_s=config.timeout_s,
+            rate_share=config.rate_share,
+            base_url=config.base_url,
+            proxy=config.proxy,
+            secrets=tuple(key.get_secret_value() for key in keys if key is not None),
+        )
+
+    # --- life
+
+    async def __aenter__(self) -> Self:
+        self._enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.disconnect_all()
+
+    def _enter(self) -> None:
+        """Bind to the running loop, or say why that cannot be."""
+        loop = self._checked_loop()
+        if self._loop is loop:
+            return
+        self._loop = loop
+        self._background.clear()
+        self._transport = Transport(requests_per_second=self._requests_per_second)
+        for entry in self._entries.values():
+            entry.connected = False
+            entry.shared.clear()
+            self._bind(entry)
+
+    def _checked_loop(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+            raise LoopError(
+                f"this manager belongs to the event loop {id(self._loop):#x}, and was used from {id(loop):#x}; "
+                "make one manager per loop, or disconnect_all() in its own loop first"
+            )
+        return loop
+
+    async def connect_all(self) -> dict[str, bool]:
+        """Make every enabled exchange ready: instruments and clock. Returns who is; who is not may be later."""
+        self._enter()
+        entries = [entry for entry in self._entries.values() if entry.config.enabled]
+
+        async def ready(entry: Entry) -> bool:
+            try:
+                await self._guarded(entry, self._connected(entry))
+                if able(entry.connector, ListsInstruments):
+                    await self._guarded(entry, entry.connector.listings(entry.connector.kinds))
+                with suppress(ConnectorError):
+                    await self._measure_skew(entry)
+            except ConnectorError:
+                return False
+            return True
+
+        with until(self.deadline):
+            done = await gathered({entry.id: ready(entry) for entry in entries}, self._keep)
+        return {entry.id: bool(done.get(entry.id, False)) for entry in entries}
+
+    async def disconnect_all(self) -> None:
+        """Cancel what still runs and close every connection. The manager can be used again afterwards."""
+        self._checked_loop()
+        tasks = list(self._background)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._background.clear()
+        for entry in self._entries.values():
+            entry.connected = False
+            with suppress(Exception):
+                await entry.connector.disconnect()
+        await self._transport.close()
+        self._loop = None
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold on to a task until it is over, so that closing can end it."""
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        task.add_done_callback(_observed)
+
+    # --- state
+
+    def get_exchange_status(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each exchange: status, latency (ms), uptime, counts, the last error."""
+        return {name: state.as_dict() for name, state in self.exchange_info.items()}
+
+    async def health_check(self) -> dict[str, dict[str, Any]]:
+        """Ask every enabled exchange for its status and clock, and return what is known of each."""
+        self._enter()
+
+        async def probe(entry: Entry) -> str:
+            try:
+                await self._guarded(entry, self._connected(entry))
+                await self._measure_skew(entry)
+                if able(entry.connector, AnswersStatus):
+                    return await self._guarded(entry, entry.connector.status())
+            except ConnectorError as exc:
+                return exc.drop.text
+            return "ok"
+
+        entries = [entry for entry in self._entries.values() if entry.config.enabled]
+        with until(self.deadline):
+            said = await gathered({entry.id: probe(entry) for entry in entries}, self._keep)
+        known = self.get_exchange_status()
+        for entry in entries:
+            known[entry.id]["venue_status"] = said.get(entry.id, "no answer in time")
+        return known
+
+    def get_best_exchange(self, feature: str | None = None) -> str | None:
+        """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency."""
+        check_features([feature] if feature else [])
+        chosen = [entry for entry in self._entries.values() if self._offers(entry, feature)]
+        chosen.sort(
+            key=lambda entry: (
+                HEALTH[entry.state.status], entry.config.priority, np.nan_to_num(entry.state.latency, nan=1e9),
+            )
+        )  # fmt: skip
+        return chosen[0].id if chosen else None
+
+    def _offers(self, entry: Entry, feature: str | None) -> bool:
+        config = entry.config
+        check_features(config.features)
+        if not config.enabled:
+            return False
+        if feature is None:
+            return True
+        return (not config.features or feature in config.features) and answers(entry.connector, feature)
+
+    def _chosen(self, feature: str, venues: Iterable[str] | None) -> list[list[Entry]]:
+        """Return who is asked: per venue its configurations, the best first, the others as backups."""
+        given = None if venues is None else [venues] if isinstance(venues, str) else list(venues)
+        wanted = None if given is None else [name if name in self._entries else str(name).lower() for name in given]
+        if wanted is not None and not wanted:
+            raise ConfigError(f"venues names none; leave it out, or name some of: {', '.join(self._entries)}")
+        if wanted is not None:
+            known = {*self._entries, *(entry.config.venue for entry in self._entries.values())}
+            for name in wanted:
+                if name not in known:
+                    raise UnknownVenue(name, sorted(known))
+        groups: dict[str, list[Entry]] = {}
+        for entry in self._entries.values():
+            named = wanted is None or entry.id in wanted or entry.config.venue in wanted
+            if named and self._offers(entry, feature):
+                groups.setdefault(entry.config.venue, []).append(entry)
+        order = {"up": 0, "unknown": 0, "degraded": 1, "down": 2}
+        for group in groups.values():
+            group.sort(key=lambda entry: (order[entry.state.status], entry.config.priority))
+        if not groups:
+            raise ConfigError(
+                f"no enabled exchange answers {feature!r}; configured: {', '.join(self._entries) or 'none'}; "
+                "add_exchange(ExchangeConfig(…)) or ExchangeManager.from_env()"
+            )
+        return list(groups.values())
+
+    # --- one venue
+
+    async def _shared(self, entry: Entry, key: str, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await a question that others may be asking at this moment; who gives up takes it from nobody."""
+        task = entry.shared.get(key)
+        if task is None or task.done():
+            task = entry.shared[key] = asyncio.create_task(question())
+            self._keep(task)
+        return await asyncio.shield(task)
+
+    async def _connected(self, entry: Entry) -> None:
+        if not entry.connected:
+            if await entry.connector.connect() is False:
+                raise Unreachable("connect() returned False", venue=entry.config.venue)
+            entry.connected = True
+
+    async def _columns(self, entry: Entry, question: Awaitable[Columns], kind: str) -> Columns:
+        """Await columns and see that they are: what is assembled later is outside any guard."""
+
+        async def checked() -> Columns:
+            return schema.checked(await question, kind)
+
+        return await self._guarded(entry, checked())
+
+    async def _guarded(self, entry: Entry, question: Awaitable[T]) -> T:
+        """Await a connector; whatever comes out of it but an answer is this venue's failure."""
+        started, known = clock.monotonic(), entry.state.success_count + entry.state.error_count
+        try:
+            answer = await self._translated(entry, question)
+        except ConnectorError as exc:
+            exc.venue = exc.venue or entry.config.venue
+            if known == entry.state.success_count + entry.state.error_count:
+                entry.state.failed(exc)
+            raise
+        if known == entry.state.success_count + entry.state.error_count and not able(entry.connector, ListsInstruments):
+            # A connector that does not use the seam: what it took is all that is known of its venue.
+            entry.state.succeeded(1e3 * (clock.monotonic() - started))
+        return answer
+
+    async def _translated(self, entry: Entry, question: Awaitable[T]) -> T:
+        try:
+            return await question
+        except ConnectorError:
+            raise
+        except TimeoutError as exc:
+            raise TimedOut("the connector gave up waiting", venue=entry.config.venue) from exc
+        except (LookupError, OverflowError, TypeError, ValueError) as exc:
+            self._scrub(entry, exc)
+            access_log.exception("%s: an answer of an unexpected form", entry.id)
+            raise BadPayload(f"an unexpected form ({type(exc).__name__}: {exc})", venue=entry.config.venue) from exc
+        except Exception as exc:
+            self._scrub(entry, exc)
+            access_log.exception("%s: the connector failed", entry.id)
+            raise ConnectorError(f"{type(exc).__name__}: {exc}", venue=entry.config.venue) from exc
+
+    def _scrub(self, entry: Entry, error: Exception) -> None:
+        """Take keys out of a stranger's exception before anybody prints it."""
+        secrets = self._route(entry).secrets
+        error.args = tuple(scrub(str(part), secrets) for part in error.args)
+
+    async def _measure_skew_if_old(self, entry: Entry) -> None:
+        if entry.state.skew_age_s > SKEW_FRESH_S:
+            with suppress(ConnectorError):
+                await self._measure_skew(entry)
+
+    async def _skew_measured(self, entry: Entry) -> None:
+        async def measured() -> None:
+            await self._guarded(entry, self._connected(entry))
+            await self._measure_skew(entry)
+
+        with suppress(ConnectorError):
+            await self._shared(entry, f"skew {clock.epoch()}", measured)
+
+    async def _measure_skew(self, entry: Entry) -> None:
+        if able(entry.connector, AnswersTime):
+            reading = await self._guarded(entry, entry.connector.server_time())
+            if reading is not None and np.isfinite(reading.server_ms):
+                entry.state.note_skew(reading.server_ms, reading.sent_ms, reading.received_ms, reading.resolution_ms)
+
+
+def checked_deadline(seconds: float) -> float:
+    """Return a deadline in seconds, or raise `ConfigError`."""
+    try:
+        value = float(seconds)
+    except (TypeError, ValueError):
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"a deadline is a positive number of seconds, not {seconds!r}")
+    return value
+
+
+async def gathered(
+    questions: Mapping[str, Coroutine[Any, Any, T]], keep: Callable[[asyncio.Task[Any]], None]
+) -> dict[str, T]:
+    """Await all within the deadline and return what came; the late are cancelled and kept until they end."""
+    if not questions:
+        return {}
+    tasks = {name: asyncio.create_task(question) for name, question in questions.items()}
+    try:
+        await asyncio.wait(tasks.values(), timeout=remaining())
+    finally:
+        for task in tasks.values():
+            if not task.done():
+                task.cancel()
+                keep(task)
+    return {name: task.result() for name, task in tasks.items() if task.done() and not task.cancelled()}
+
+
+def _observed(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
