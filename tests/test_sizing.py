@@ -1,0 +1,241 @@
+"""The optimum over N books is the linear program's, and with lots and minimums the best of all that can be traded."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import random
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import linprog
+
+import xex
+from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, common_step, floored
+
+CASES = 10_000 if os.environ.get("XEX_FULL") else 500
+"""Random cases against the linear program; all of them with XEX_FULL=1."""
+
+Book = tuple[list[tuple[float, float]], list[tuple[float, float]], float]
+
+
+def random_books(rng: random.Random) -> list[Book]:
+    """Return books that often cross: ties, empty sides, one level, fees from 0 to 50 bps."""
+    grid = rng.choice([0.01, 0.5, 1.0])
+    books: list[Book] = []
+    for _ in range(rng.randint(1, 7)):
+        middle, fee = 100 + rng.uniform(-1.5, 1.5), rng.choice([0.0, 0.0, 0.0005, 0.001, 0.005])
+        sides: list[list[tuple[float, float]]] = []
+        for away in (1, -1):
+            levels = rng.choice([0, 1, 1, 3, 8, 20])
+            prices = [round((middle + away * rng.uniform(0, 2)) / grid) * grid for _ in range(levels)]
+            sides.append([(price, rng.choice([1.0, 2.5, rng.uniform(0.001, 10)])) for price in prices])
+        books.append((sides[0], sides[1], fee))
+    return books
+
+
+def legs_of(books: list[Book], place: int, rules: Any = None) -> list[Leg]:
+    found = []
+    for number, book in enumerate(books):
+        levels = np.array(book[place], dtype=np.float64).reshape(-1, 2)
+        rule = rules[number] if rules else (0.0, 0.0, 0.0)
+        found.append(Leg(levels[:, 0], levels[:, 1], book[2], *rule))
+    return found
+
+
+def linear_program(books: list[Book], sides: int) -> float:
+    """Return the best profit that HiGHS finds; each level is a variable."""
+    gain, bound, balance = [], [], []
+    for asks, bids, fee in books:
+        for price, size in asks:
+            gain.append(-price * (1 + sides * fee))
+            bound.append((0.0, size))
+            balance.append(1.0)
+        for price, size in bids:
+            gain.append(price * (1 - sides * fee))
+            bound.append((0.0, size))
+            balance.append(-1.0)
+    if not gain:
+        return 0.0
+    done = linprog(-np.array(gain), A_eq=[balance], b_eq=[0.0], bounds=bound, method="highs",
+                   options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10})  # fmt: skip
+    assert done.success
+    assert done.fun is not None
+    return -float(done.fun)
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_the_optimum_over_n_books_is_the_linear_programs(part: int) -> None:
+    crossed = 0
+    for case in range(CASES * part // 10, CASES * (part + 1) // 10):
+        rng = random.Random(case)
+        books, sides = random_books(rng), rng.choice([1, 2])
+        found = clear(legs_of(books, 0), legs_of(books, 1), sides)
+        want = linear_program(books, sides)
+        assert math.isclose(found.net_profit, want, rel_tol=1e-9, abs_tol=1e-9), case
+        assert math.isclose(sum(found.bought), sum(found.sold), rel_tol=1e-12, abs_tol=1e-12)
+        crossed += want > 1e-6
+    assert crossed > CASES / 10 / 4
+
+
+def test_the_frame_says_the_same_and_where_it_is_traded() -> None:
+    for case in range(60):
+        rng = random.Random(case)
+        books = random_books(rng)
+        rows = [
+            {
+                "exchange": f"v{number}",
+                "group": "BTC:spot",
+                "currency": "USDT",
+                "side": side,
+                "price": price,
+                "size": size,
+            }
+            for number, book in enumerate(books)
+            for side, levels in (("ask", book[0]), ("bid", book[1]))
+            for price, size in levels
+        ]
+        if not rows:
+            continue
+        frame, fees = pd.DataFrame(rows), {f"v{number}": 1e4 * book[2] for number, book in enumerate(books)}
+        total = xex.arbitrage.depth(frame, taker_bps=fees).iloc[0]
+        legs = xex.arbitrage.legs(frame, taker_bps=fees)
+        profit = linear_program(books, 1)
+        assert total["net_profit"] == pytest.approx(profit, rel=1e-9, abs=1e-9)
+        buys, sells = legs[legs["side"] == "buy"], legs[legs["side"] == "sell"]
+        assert buys["quantity"].sum() == pytest.approx(total["quantity"], abs=1e-9)
+        assert sells["quantity"].sum() == pytest.approx(total["quantity"], abs=1e-9)
+        net = sells["notional"].sum() - buys["notional"].sum() - legs["fees"].sum()
+        assert net == pytest.approx(total["net_profit"], abs=1e-9)
+
+
+# --- lots and minimums --------------------------------------------------------------------------------------
+
+
+def worth(levels: list[tuple[float, float]], quantity: float, *, best: Any) -> float:
+    """Return the notional of the best `quantity` of some levels."""
+    left, total = quantity, 0.0
+    for price, size in best(levels):
+        taken = min(left, size)
+        total, left = total + taken * price, left - taken
+    return total if left < 1e-9 else math.nan
+
+
+def dearest(levels: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    return sorted(levels, reverse=True)
+
+
+def by_trying_all(books: list[Book], rules: list[tuple[float, float, float]], step: float, most: float) -> float:
+    """Return the best profit of all allocations in whole steps that hold every minimum."""
+    options = []
+    for (asks, bids, fee), (lot, least, notional) in zip(books, rules, strict=True):
+        for levels, best, sign in ((asks, sorted, -1), (bids, dearest, 1)):
+            found = []
+            for count in range(int(sum(size for _, size in levels) / step + 1e-9) + 1):
+                quantity = count * step
+                value = worth(levels, quantity, best=best)
+                fits = abs(quantity / lot - round(quantity / lot)) < 1e-9
+                if count == 0 or (fits and quantity >= least - 1e-9 and value >= notional - 1e-9):
+                    found.append((count, sign * value * (1 - sign * fee)))
+            options.append((sign, found))
+    # What a side earns at most with so many steps in all, every split over the books tried.
+    sides: dict[int, dict[int, float]] = {-1: {0: 0.0}, 1: {0: 0.0}}
+    for sign, found in options:
+        sums: dict[int, float] = {}
+        for (have, value), (count, more) in itertools.product(sides[sign].items(), found):
+            sums[have + count] = max(sums.get(have + count, -math.inf), value + more)
+        sides[sign] = sums
+    both = (count for count in sides[-1] if count in sides[1] and count * step <= most + 1e-9)
+    return max(sides[-1][count] + sides[1][count] for count in both)
+
+
+def small_books(rng: random.Random) -> tuple[list[Book], list[tuple[float, float, float]]]:
+    lot = rng.choice([0.1, 0.25, 1.0])
+    books: list[Book] = []
+    rules = []
+    for _ in range(rng.randint(2, 3)):
+        middle = 100 + rng.choice([-1.0, 0.0, 1.0, 1.5])
+        asks, bids = (
+            [
+                (round(middle + away * rng.uniform(0.05, 1), 1), round(rng.uniform(0.3, 2.5), 1))
+                for _ in range(rng.randint(0, 3))
+            ]
+            for away in (1, -1)
+        )
+        books.append((asks, bids, rng.choice([0.0, 0.001])))
+        rules.append((lot, rng.choice([0.0, lot, 3 * lot]), rng.choice([0.0, 50.0, 120.0])))
+    return books, rules
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_with_equal_lots_it_is_the_best_of_all_that_can_be_traded(part: int) -> None:
+    traded = 0
+    for case in range(60 * part, 60 * (part + 1)):
+        rng = random.Random(case)
+        books, rules = small_books(rng)
+        free = clear(legs_of(books, 0), legs_of(books, 1))
+        found = clear_in_lots(legs_of(books, 0, rules), legs_of(books, 1, rules))
+        want = by_trying_all(books, rules, rules[0][0], free.quantity)
+        assert math.isclose(found.net_profit, want, rel_tol=1e-9, abs_tol=1e-9), case
+        assert_tradable(found, books, rules)
+        assert found.gate == ("" if want > 0 else free.gate or "lots"), case
+        traded += want > 0
+    assert traded > 10
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_with_unequal_lots_every_leg_is_tradable_and_no_pair_of_venues_would_earn_more(seed: int) -> None:
+    rng = random.Random(seed)
+    books = random_books(rng)
+    rules = [(rng.choice([0.001, 0.01, 0.1, 1.0]), rng.choice([0.0, 0.5]), rng.choice([0.0, 10.0])) for _ in books]
+    found = clear_in_lots(legs_of(books, 0, rules), legs_of(books, 1, rules))
+    assert_tradable(found, books, rules)
+    assert found.net_profit <= clear(legs_of(books, 0), legs_of(books, 1)).net_profit + 1e-9
+    buys, sells = legs_of(books, 0, rules), legs_of(books, 1, rules)
+    for one, other in itertools.product(range(len(books)), repeat=2):
+        if one != other:
+            alone = clear_in_lots([buys[one]], [sells[other]])
+            if rules[one][0] == rules[other][0] == max(lot for lot, *_ in rules):
+                assert found.net_profit >= alone.net_profit - 1e-9
+
+
+def assert_tradable(found: Clearing, books: list[Book], rules: list[tuple[float, float, float]]) -> None:
+    """Fail unless every leg is whole lots within its book and above its minimums, as much bought as sold."""
+    assert math.isclose(sum(found.bought), sum(found.sold), rel_tol=1e-9, abs_tol=1e-9)
+    for place, amounts in ((0, found.bought), (1, found.sold)):
+        for book, (lot, least, notional), quantity in zip(books, rules, amounts, strict=True):
+            if quantity == 0:
+                continue
+            assert abs(quantity / lot - round(quantity / lot)) < 1e-6
+            assert quantity >= least - 1e-9
+            value = worth((book[0], book[1])[place], quantity, best=(sorted, dearest)[place])
+            assert value >= notional - 1e-9
+
+
+def test_one_coarse_lot_does_not_cost_what_the_others_would_bring() -> None:
+    """The dear bid takes whole coins only, of which there is half a one; two cheaper books still trade."""
+    one = np.ones(1)
+    buys = [Leg(100 * one, 0.5 * one, 0.0, 0.001)]
+    sells = [Leg(103 * one, 0.5 * one, 0.0, 1.0), Leg(102 * one, 0.4 * one, 0.0, 0.001)]
+    found = clear_in_lots(buys, sells)
+    assert list(found.sold) == [0.0, pytest.approx(0.4)]
+    assert found.net_profit == pytest.approx(0.8)
+
+
+def test_what_pays_but_cannot_be_traded_is_stopped_by_lots() -> None:
+    one = np.ones(1)
+    found = clear_in_lots([Leg(100 * one, 0.5 * one, 0.0, 1.0)], [Leg(103 * one, 0.5 * one, 0.0, 1.0)])
+    assert (found.gate, found.quantity, found.net_profit) == ("lots", 0.0, 0.0)
+    assert clear([], []).gate == "depth"
+    assert clear([Leg(100 * one, one, 0.01)], [Leg(101 * one, one, 0.01)]).gate == "fees"
+
+
+def test_flooring_forgives_what_sums_of_floats_lose_and_nothing_more() -> None:
+    assert floored(70.36699999999999, 1e-5) == pytest.approx(70.367, abs=1e-12)
+    assert floored(70.366989, 1e-5) == pytest.approx(70.36698, abs=1e-12)
+    assert floored(0.1 + 0.2, 0.1) == pytest.approx(0.3)
+    assert floored(123_456.789_999_99, 1e-8) == pytest.approx(123_456.789_999_99, rel=1e-15)
+    assert common_step(0.001, 0.0025, 0.0) == 0.005
