@@ -1,0 +1,183 @@
+"""One exchange's answer with the next one in reserve, and frames of every exchange's rows."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import xex
+from tests.conftest import ManagerFor
+from tests.expected import EXCHANGES
+from tests.lab import Lab
+from xex.model import schema
+from xex.testing import StaticConnector
+
+QUOTE = {"bid": 99.0, "ask": 101.0}
+
+
+class Slow(StaticConnector):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__({"BTC/USDT": QUOTE})
+        self.asked, self.go, self.cancelled = asyncio.Event(), asyncio.Event(), False
+
+    async def get_ticker(self, symbol: str) -> Any:
+        self.asked.set()
+        try:
+            await self.go.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        return await super().get_ticker(symbol)
+
+
+def manager_of(**connectors: xex.ExchangeConnector) -> xex.ExchangeManager:
+    manager = xex.ExchangeManager(cache=False, deadline=2)
+    for priority, (name, connector) in enumerate(connectors.items(), start=1):
+        manager.add_exchange(xex.ExchangeConfig(name, name, priority=priority), connector)
+    return manager
+
+
+async def test_the_first_by_priority_answers_and_nobody_else_is_asked() -> None:
+    first, second = StaticConnector({"BTC/USDT": QUOTE}), Slow()
+    async with manager_of(a=first, b=second) as xm:
+        frame = await xm.first("ticker", "BTC/USDT")
+    assert frame["exchange"].tolist() == ["a"]
+    assert frame["bid"].tolist() == [99.0]
+    assert frame.attrs == {"asked": ["a", "b"], "answered": ["a"], "dropped": {}}
+    assert not second.asked.is_set()
+
+
+async def test_one_that_fails_is_named_and_the_next_one_answers() -> None:
+    broken = StaticConnector({"BTC/USDT": RuntimeError("no")})
+    unlisted = StaticConnector({})
+    async with manager_of(a=broken, b=unlisted, c=StaticConnector({"BTC/USDT": QUOTE})) as xm:
+        frame = await xm.first("ticker", "BTC/USDT")
+    assert frame.attrs["answered"] == ["c"]
+    assert list(frame.attrs["dropped"]) == ["a", "b"]
+    assert "not_listed" in frame.attrs["dropped"]["b"]
+
+
+async def test_a_slow_one_is_not_waited_for_alone_and_is_cancelled_when_another_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("xex.manager.HEDGE_S", 0.05)
+    slow = Slow()
+    async with manager_of(a=slow, b=StaticConnector({"BTC/USDT": QUOTE})) as xm:
+        frame = await xm.first("ticker", "BTC/USDT")
+        assert frame.attrs["answered"] == ["b"]
+        await asyncio.sleep(0)
+    assert slow.cancelled
+
+
+async def test_a_slow_one_that_answers_after_all_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xex.manager.HEDGE_S", 0.05)
+    slow, never = Slow(), Slow()
+    async with manager_of(a=slow, b=never) as xm:
+        question = asyncio.create_task(xm.first("ticker", "BTC/USDT"))
+        await never.asked.wait()
+        slow.go.set()
+        frame = await question
+    assert frame.attrs["answered"] == ["a"]
+
+
+async def test_when_nobody_answers_everybody_is_named() -> None:
+    async with manager_of(a=StaticConnector({"BTC/USDT": RuntimeError("no")}), b=Slow()) as xm:
+        with pytest.raises(xex.NoVenueAnswered, match=r"a: (.|\n)*b: late") as caught:
+            await xm.first("ticker", "BTC/USDT", deadline=0.05)
+    assert set(caught.value.dropped) == {"a", "b"}
+
+
+async def test_of_equals_the_one_with_less_under_way_is_asked() -> None:
+    async with manager_of(a=StaticConnector({"BTC/USDT": QUOTE}), b=StaticConnector({"BTC/USDT": QUOTE})) as xm:
+        xm.exchange_configs["b"].priority = 1
+        await xm.get_cross_exchange_ticker("BTC/USDT")
+        xm.exchange_info["a"].in_flight = 3
+        assert (await xm.first("ticker", "BTC/USDT")).attrs["answered"] == ["b"]
+        xm.exchange_info["b"].in_flight = 4
+        assert (await xm.first("ticker", "BTC/USDT")).attrs["answered"] == ["a"]
+
+
+async def test_one_that_failed_is_asked_after_one_that_is_up() -> None:
+    async with manager_of(a=StaticConnector({"BTC/USDT": RuntimeError("no")}), b=Slow()) as xm:
+        xm._entries["b"].connector.go.set()  # type: ignore[attr-defined]
+        assert list((await xm.first("ticker", "BTC/USDT")).attrs["dropped"]) == ["a"]
+        assert xm.get_best_exchange() == "b"
+        frame = await xm.first("ticker", "BTC/USDT")
+    assert frame.attrs["dropped"] == {}
+
+
+@pytest.mark.parametrize(("question", "kind"), [("ticker", "tickers"), ("order_book", "books"), ("trades", "trades")])
+async def test_every_question_of_one_exchange(lab: Lab, manager_for: ManagerFor, question: str, kind: str) -> None:
+    xm = manager_for(lab, kraken={"priority": 2}, binance={"priority": 3}, okx={"priority": 3}, htx={"priority": 3})
+    frame = await xm.first(question, "BTC/USDT")
+    assert set(frame["exchange"]) == {"bybit"}
+    assert list(frame.columns) == list(schema.SCHEMAS[kind])
+    lab.fault("bybit", "status", code=404)
+    frame = await xm.first(question, "BTC/USDT")
+    assert set(frame["exchange"]) == {"kraken"}
+    assert frame.attrs["dropped"]["bybit"].startswith("http_error")
+
+
+@pytest.mark.parametrize("question", ["tickers", "funding_rates", "ohlcv"])
+async def test_a_question_that_is_none_or_is_not_answered_yet_is_named(question: str) -> None:
+    async with manager_of(a=StaticConnector({"BTC/USDT": QUOTE})) as xm:
+        with pytest.raises(xex.XexError, match=f"{question}.*order_book"):
+            await xm.first(question, "BTC/USDT")
+
+
+# --- frames of every exchange --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("question", ["books", "trades"])
+async def test_a_venue_that_fails_costs_its_rows_and_is_named(lab: Lab, manager_for: ManagerFor, question: str) -> None:
+    xm = manager_for(lab)
+    lab.fault("htx", "html")
+    frame = await getattr(xm, question)("BTCUSDT")
+    assert frame.attrs["asked"] == frame.attrs["answered"] + ["htx"]
+    assert frame.attrs["dropped"]["htx"].startswith("bad_payload")
+    assert set(frame["exchange"]) == set(EXCHANGES) - {"htx"}
+    kraken = frame[frame["exchange"] == "kraken"]
+    assert set(kraken["flags"]) == {"substitute"}
+    assert set(kraken["currency"]) == {"USD"}
+
+
+async def test_a_misspelt_symbol_proposes_what_is_listed(lab: Lab, manager_for: ManagerFor) -> None:
+    xm = manager_for(lab)
+    for question in (xm.books, xm.trades):
+        with pytest.raises(xex.UnknownSymbol, match="BTC/USDT"):
+            await question("BTTC/USDT")
+
+
+async def test_instruments_of_every_exchange_in_one_frame(lab: Lab, manager_for: ManagerFor) -> None:
+    xm = manager_for(lab)
+    frame = await xm.instruments()
+    assert list(frame.columns) == list(schema.SCHEMAS["instruments"])
+    assert len(frame) == len(lab.truth.markets)
+    assert frame.attrs["dropped"] == {}
+    okx = frame[(frame["exchange"] == "okx") & (frame["instrument"] == "BTC/USDT:USDT")].iloc[0]
+    # 0.01 contracts of 0.01 BTC.
+    assert (okx["id"], okx["contract_size"], okx["lot"]) == ("BTC-USDT-SWAP", 0.01, pytest.approx(0.0001))
+    spot = await xm.instruments(market="spot", venues=["kraken"])
+    assert set(spot["kind"]) == {"spot"}
+    lab.fault("okx", "reset")
+    again = manager_for(lab)
+    frame = await again.instruments()
+    assert "okx" not in set(frame["exchange"])
+    assert "okx" in frame.attrs["dropped"]
+
+
+async def test_what_a_backup_answers_counts_once(lab: Lab, manager_for: ManagerFor) -> None:
+    xm = manager_for(lab, venues=("okx",))
+    xm.add_exchange(xex.ExchangeConfig("backup", "okx", base_url=lab.url("okx"), priority=2))
+    whole = await xm.trades("BTCUSDT")
+    assert whole.attrs["asked"] == ["okx"]
+    lab.fault("okx", "status", code=404, times=1, path="/api/v5/market/trades")
+    frame = await xm.trades("BTCUSDT")
+    assert set(frame["exchange"]) == {"backup"}
+    assert list(frame.attrs["dropped"]) == ["okx"]
+    pd.testing.assert_series_equal(frame["trade_id"], whole["trade_id"])
