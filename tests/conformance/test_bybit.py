@@ -1,0 +1,57 @@
+"""Bybit: the conformance suite with the venue's facts."""
+
+from __future__ import annotations
+
+from tests.conformance import bodies, suite
+from tests.conformance.worlds import Venue
+from xex_connectors import BybitConnector
+
+VENUE = Venue(
+    name="bybit",
+    connector=BybitConnector,
+    fees={"linear": (5.5, 2), "spot": (10, 10)},
+    depths={"linear": (500, 1000), "spot": (200, 1000)},
+    most={"spot": 200},  # what is documented; asking for more does no harm
+    dated={"linear": ("received", "quote"), "spot": ("received", "quote")},
+    recorded=(("linear", "books", "swap orderbook"), ("spot", "books", "Spot orderbook"),
+        ("linear", "trades", "swap public trade"), ("linear", "tickers", "swap ticker"),
+        (None, "status", "fetchStatus")),
+    uuids=("linear",),
+    listed={"linear": 9, "spot": 7},
+)  # fmt: skip
+
+
+class TestTickers(suite.AnswersTickers):
+    pass
+
+
+class TestInstruments(suite.Lists):
+    pass
+
+
+class TestBooks(suite.Books):
+    pass
+
+
+class TestTrades(suite.Trades):
+    pass
+
+
+class TestMarket(suite.AnswersWholeMarket):
+    pass
+
+
+class TestTime(suite.KnowsTime):
+    pass
+
+
+class TestStatus(suite.KnowsStatus):
+    pass
+
+
+class TestGolden(bodies.GoldenNumbers):
+    pass
+
+
+class TestRecorded(bodies.RecordedBodies):
+    pass
