@@ -1,0 +1,91 @@
+"""The notebooks: kept without outputs, and run as a reader runs them, in a kernel without a network."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+# The kernel talks to the test on this machine and to nothing else.
+OFFLINE = """
+import socket
+looked_up = socket.getaddrinfo
+def refuse(host, *args, **kwargs):
+    if host in {"127.0.0.1", "localhost", "::1"}:
+        return looked_up(host, *args, **kwargs)
+    raise socket.gaierror(socket.EAI_NONAME, "no network in tests")
+socket.getaddrinfo = refuse
+"""
+
+
+def read(path: Path) -> Any:
+    return nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.name)
+def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Give a notebook after a run from top to bottom; a cell that fails fails the test here."""
+    home = tmp_path_factory.mktemp("kernel")
+    (home / "sitecustomize.py").write_text(OFFLINE)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("EXCHANGE_")}
+    folders = {name: str(home) for name in ("PYTHONPATH", "IPYTHONDIR", "MPLCONFIGDIR")}
+    folders["XDG_CACHE_HOME"] = str(home / "cache")
+    notebook = read(request.param)
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(home)}})
+    client.execute(env={**kept, **folders})
+    yield notebook
+    assert not list((home / "cache").rglob("*.json")), "a replay keeps nothing"
+
+
+def outputs(notebook: Any) -> list[Any]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def test_there_is_a_notebook() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["01_first_snapshot.ipynb"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_are_kept_without_outputs(path: Path) -> None:
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert outputs(notebook) == []
+    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+    assert all(not cell.metadata for cell in notebook.cells)
+    assert "synthetic" in notebook.cells[0].source
+
+
+def test_every_cell_runs_without_an_error(executed: Any) -> None:
+    assert not [output for output in outputs(executed) if output.output_type == "error"]
+    assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
+
+
+def test_pictures_are_drawn(executed: Any) -> None:
+    pictures = [output.data["image/png"] for output in outputs(executed) if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 2
+    assert len(set(pictures)) == len(pictures)
+    for picture in pictures:
+        assert base64.b64decode(picture).startswith(b"\x89PNG")
+
+
+def test_what_it_shows_are_the_recordings_numbers(executed: Any) -> None:
+    """OKX's best bid and ask, and a price between the lowest and the highest of all venues."""
+    text = "\n".join(str(output.get("text") or output.data.get("text/plain", "")) for output in outputs(executed))
+    assert "synthetic" in text
+    assert re.search(r"okx +USDT 96,526\.80 96,526\.90 ", text)
+    prices = re.search(r"price, USDT +([\d,.]+) ([\d,.]+)", text)
+    assert prices
+    perp, spot = (float(price.replace(",", "")) for price in prices.groups())
+    assert 96_502 < perp < 96_527
+    assert 96_482 < spot < 96_496
+    assert "kraken is left out: not_recorded" in text
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
