@@ -540,7 +540,9 @@ def _opportunity(
     bid = float(sell.price[0]) if len(sell.price) else nan
     net = bid * (1 - times * sell.fee) - ask * (1 + times * buy.fee)
     priced = all(map(isfinite, (ask, bid, buy.fee, sell.fee)))
-    best = sizing.pair(buy, sell, times) if priced else sizing.Optimum(0.0, 0.0, 0.0, 0.0, "depth")
+    gate = "fees" if priced else "depth"
+    # Levels come best first: where the first does not pay, nothing does.
+    best = sizing.pair(buy, sell, times) if priced and net > 0 else sizing.Optimum(0.0, 0.0, 0.0, 0.0, gate)
     given = {Dropped(reasons[row]) for row in pair if reasons[row]}
     mean_edge = 1e4 * best.net_profit / best.notional if best.notional > 0 else nan
     stopped = {

@@ -68,6 +68,9 @@ PAUSE_S = 2.0
 MOST_PAGES = 50
 """More pages of instruments than this are a venue that never ends, not a market."""
 
+MOST_URLS = 1024
+"""How many addresses are remembered: one per endpoint and instrument that is asked for alone."""
+
 COVERED = 1_000_000.0
 """How much of the quote currency, on each side, a book should show before a deeper one is asked for."""
 
@@ -208,6 +211,7 @@ class CcxtConnector(ExchangeConnector):
         super().__init__(config)
         self.cache = MetadataCache(None)
         self._clients: dict[str, Any] = {}
+        self._urls: dict[tuple[Any, ...], str] = {}
         self._listings: dict[Kind, Listings] = {}
         self._loads: dict[Kind, asyncio.Task[Listings]] = {}
         self._loaded_at: dict[Kind, float] = {}
@@ -225,6 +229,7 @@ class CcxtConnector(ExchangeConnector):
         """Take the manager's seam."""
         super().bind(transport, route)
         self._clients.clear()
+        self._urls.clear()
         self._loads.clear()
 
     async def connect(self) -> None:
@@ -594,10 +599,19 @@ class CcxtConnector(ExchangeConnector):
         token = _raw.set(None)
         trim = None if rows is None else partial(trimmed, path=rows[0], id_path=rows[1], keep=self._touched[kind])
         _trim.set(trim)
+        client = self._client(kind)
+        key = (client.id, method, *params.items())
+        url = self._urls.get(key)
         try:
             with translated(self._route.venue, self._route.secrets):
-                await cast("Awaitable[object]", getattr(self._client(kind), method)(params))
+                if url is None:
+                    await cast("Awaitable[object]", getattr(client, method)(params))
+                else:
+                    # The same question without a key has the same address: ccxt need not write it again.
+                    await client.fetch(url)
             response = _raw.get()
+            if response is not None and response.url and len(self._urls) < MOST_URLS:
+                self._urls[key] = response.url
         except RateLimited:
             self._slow_down(_raw.get())
             raise

@@ -281,7 +281,7 @@ def ticker_columns(body: bytes, spec: TickerMap) -> Columns:
             columns[name] = _cleaned(_numbers(rows, path), positive=name in _PRICES)
     else:
         # For a few rows the calls cost more than the numbers: all columns are cleaned as one table.
-        table = np.array([_numbers(rows, path) for path in spec.fields.values()])
+        table = np.array([_few_numbers(rows, path) for path in spec.fields.values()], dtype=np.float64)
         least = np.array([[SMALLEST if name in _PRICES else 0.0] for name in spec.fields])
         table[~((table <= LARGEST) & (table >= least))] = np.nan
         columns.update(zip(spec.fields, table, strict=True))
@@ -398,6 +398,10 @@ def _numbers(rows: Sequence[Any], path: str) -> np.ndarray[Any, np.dtype[np.floa
         # Cells that are lists would become a table of their own.
         values = np.array([number(cell) for cell in cells], dtype=np.float64)
     return values
+
+
+def _few_numbers(rows: Sequence[Any], path: str) -> list[float]:
+    return [cell if isinstance(cell, float) else number(cell) for cell in _cells(rows, path)]
 
 
 def _cleaned(values: np.ndarray[Any, np.dtype[np.float64]], *, positive: bool) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -101,12 +101,14 @@ async def rounds(lab: dict[str, str]) -> dict[str, list[float]]:
         await ask_ccxt(clients)
         gc.collect()
         gc.freeze()
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             for name, ask in (
                 ("xex", ask_xex),
                 ("bare", lambda: bare(session, sent)),
                 ("ccxt", lambda: ask_ccxt(clients)),
             ):
+                if name == "ccxt" and number % 3:
+                    continue  # it takes seconds
                 start = time.perf_counter()
                 await ask()
                 took[name].append(1e3 * (time.perf_counter() - start))
@@ -119,7 +121,7 @@ def test_snapshots_cost_little_more_than_their_requests(lab_urls: dict[str, str]
     took = benchmark.pedantic(lambda: asyncio.run(rounds(lab_urls)), rounds=1)
     medians = {name: statistics.median(times) for name, times in took.items()}
     extra = medians["xex"] - medians["bare"]
-    slower = sum(mine >= plain for mine, plain in zip(took["xex"], took["ccxt"], strict=True))
+    slower = sum(mine >= plain for mine, plain in zip(took["xex"][::3], took["ccxt"], strict=True))
     benchmark.extra_info.update({**medians, "extra_ms": extra, "rounds_not_faster_than_ccxt": slower})
     print(f"\nmedian of {ROUNDS} rounds at {LATENCY_MS} ms, {len(SYMBOLS)} snapshots of {len(VENUES)} exchanges: "
           f"xex {medians['xex']:.1f} ms, bare gather "

@@ -70,6 +70,7 @@ class Response:
     latency_ms: float
     origin: str
     path: str
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +284,7 @@ class Transport:
             latency,
             _origin(target, exchange.public_url),
             urlsplit(exchange.public_url).path,
+            exchange.public_url,
         )
 
     def _judge(self, route: Route, origin: str, response: Response) -> None:

@@ -122,14 +122,12 @@ def costs(book: Depth, reference: float) -> list[dict[str, Any]]:
     """Return cost and score of each notional."""
     bids = _Side(1.0 - book.bid / reference, book.bid_size, cut=book.cut[0])
     asks = _Side(book.ask / reference - 1.0, book.ask_size, cut=book.cut[1])
-    entries = []
-    for notional in NOTIONALS:
-        quantity = notional / reference
-        (bid, bid_short), (ask, ask_short) = bids.cost(quantity), asks.cost(quantity)
-        cost = min(max(1e4 * (bid + ask), 0.0), 1000.0)
-        score = 100.0 * (1.0 - math.log1p(cost) / math.log(1001.0))
-        entries.append({"notional": notional, "cost_bps": cost, "score": score, "censored": bid_short or ask_short})
-    return entries
+    quantities = np.array(NOTIONALS) / reference
+    (bid, bid_short), (ask, ask_short) = bids.costs(quantities), asks.costs(quantities)
+    cost = np.clip(1e4 * (bid + ask), 0.0, 1000.0)
+    score = 100.0 * (1.0 - np.log1p(cost) / math.log(1001.0))
+    rows = zip(NOTIONALS, cost.tolist(), score.tolist(), (bid_short | ask_short).tolist(), strict=True)
+    return [dict(zip(("notional", "cost_bps", "score", "censored"), row, strict=True)) for row in rows]
 
 
 def mean_score(book: Depth, reference: float) -> tuple[float, bool]:
@@ -147,11 +145,15 @@ class _Side:
         # A level on the good side of the reference costs nothing, one too far away as much as a missing one.
         cost = np.clip(away, 0.0, WORST)
         order = np.argsort(cost, kind="stable")
-        self.unit_cost, self.size, self.cut = cost[order], size[order], cut
-        self.before = np.cumsum(self.size) - self.size
+        size = size[order]
+        self.cut = cut
+        # What lies beyond the last level is there without end, and costs the worst.
+        self.unit_cost = np.append(cost[order], WORST)
+        self.ends = np.concatenate([[0.0], np.cumsum(size)])
+        self.values = np.concatenate([[0.0], np.cumsum(size * self.unit_cost[:-1])])
 
-    def cost(self, quantity: float) -> tuple[float, bool]:
-        """Return the mean cost a unit as a fraction, and whether a cut book ended before `quantity`."""
-        taken = np.clip(quantity - self.before, 0.0, self.size)
-        missing = max(quantity - float(taken.sum()), 0.0)
-        return (float(taken @ self.unit_cost) + missing * WORST) / quantity, self.cut and missing > 0
+    def costs(self, quantities: Floats) -> tuple[Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
+        """Return the mean cost a unit as a fraction, and whether a cut book ended before each quantity."""
+        level = np.searchsorted(self.ends, quantities) - 1
+        total = self.values[level] + (quantities - self.ends[level]) * self.unit_cost[level]
+        return total / quantities, self.cut & (quantities > self.ends[-1])

@@ -242,9 +242,12 @@ def concat(parts: Iterable[Columns], kind: str) -> Columns:
     joined: Columns = {}
     if len(given) == 1 and given[0].keys() <= schema.keys():
         return dict(given[0])
-    for name in {column for part in given for column in part}:
-        if name not in schema:
-            raise SchemaError(f"{name!r} is no column of {kind}")
+    names = dict.fromkeys(column for part in given for column in part)
+    if unknown := [name for name in names if name not in schema]:
+        raise SchemaError(f"{unknown[0]!r} is no column of {kind}")
+    if given and all(length(part) == 1 for part in given):
+        return {name: _single_rows(given, name, schema[name]) for name in names}
+    for name in names:
         if schema[name] == TEXT:
             joined[name] = _joined_text(given, name)
         elif schema[name] == FLAG:
@@ -252,6 +255,16 @@ def concat(parts: Iterable[Columns], kind: str) -> Columns:
         else:
             joined[name] = np.concatenate([numbers(part, name) for part in given])
     return joined
+
+
+def _single_rows(given: Sequence[Columns], name: str, dtype: str) -> Any:
+    """Return a column of parts that have one row each: one per venue is what most questions put together."""
+    cells = [part[name][0] if name in part else None for part in given]
+    if dtype == TEXT:
+        return [cell if isinstance(cell, str) else "" for cell in cells]
+    if dtype == FLAG:
+        return np.array([bool(cell) for cell in cells])
+    return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
 
 
 def _joined_text(given: Sequence[Columns], name: str) -> Text | list[str]:
