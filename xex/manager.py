@@ -36,7 +36,7 @@ from xex.model.listings import NUMBERS, TEXTS, Listings, nearest
 from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.recording import in_use
 from xex.roster import HEALTH, SKEW_FRESH_S, Entry, Roster, checked_deadline, gathered
-from xex.snapshot import VenueAnswer, ages, assemble
+from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -407,8 +407,7 @@ class ExchangeManager(Roster):
         pending, worth_waiting = set(tasks), float("inf")
         while pending and (left := min(remaining(), worth_waiting - clock.monotonic())) > 0:
             # In steps, since a ticker may be there although its venue is not done: its book may hang.
-            step = min(left, STRAGGLER_S / 10)
-            _, pending = await asyncio.wait(pending, timeout=step, return_when=asyncio.FIRST_COMPLETED)
+            _, pending = await asyncio.wait(pending, timeout=min(left, STRAGGLER_S / 10))
             if worth_waiting == float("inf") and any(length(answer.ticker) for answer in tries):
                 worth_waiting = clock.monotonic() + STRAGGLER_S
 
@@ -498,8 +497,11 @@ class ExchangeManager(Roster):
                 if not able(connector, ListsInstruments) and not names:
                     raise NotListed(f"{mine.symbol} is not listed")
                 raise BadPayload(f"no row for {mine.symbol}, which is listed and active", venue=answer.venue)
-            answer.legs = take(columns, np.array([name != mine.symbol for name in names]))
-            ticker = take(columns, [names.index(mine.symbol)])
+            ticker = columns
+            if len(names) > 1:
+                needed = {name: columns[name] for name in LEG_COLUMNS if name in columns}
+                answer.legs = take(needed, np.array([name != mine.symbol for name in names]))
+                ticker = take(columns, [names.index(mine.symbol)])
             notes = [texts(ticker, "flags")[0], "substitute" if substitute else ""]
             ticker["flags"] = [",".join(filter(None, notes))]
             answer.latency_ms = _latency(answer, ticker, 1e3 * (clock.monotonic() - started))
@@ -508,7 +510,7 @@ class ExchangeManager(Roster):
                 answer.book_failure = Drop(Dropped.LATE, "no book before the deadline")
             answer.ticker = ticker
             if book is not None:
-                await asyncio.wait([book])
+                await book
         finally:
             if book is not None and not book.done():
                 book.cancel()

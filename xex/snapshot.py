@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, isnan, nan
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, concat, flags, length, numbers, take, texts
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
-_LEG_COLUMNS = (
+LEG_COLUMNS = (
     "instrument", "kind", "base", "quote", "bid", "ask", "bid_size", "ask_size", "last", "halted", "time_source",
     "exchange_time", "received_time",
 )  # fmt: skip
+"""What a rate needs to know of a quote."""
 _PRICES = ("bid", "ask", "last", "open", "high", "low", "mark", "index")
 
 
@@ -205,7 +207,7 @@ def _legs(answers: Sequence[VenueAnswer], now_ms: int) -> Columns:
     for answer in answers:
         if not length(answer.legs):
             continue
-        legs = {name: answer.legs[name] for name in _LEG_COLUMNS if name in answer.legs}
+        legs = {name: answer.legs[name] for name in LEG_COLUMNS if name in answer.legs}
         legs["exchange"] = [answer.exchange] * length(legs)
         for symbol in dict.fromkeys(texts(answer.leg_books, "instrument")):
             book = take(answer.leg_books, np.array([name == symbol for name in texts(answer.leg_books, "instrument")]))
@@ -415,7 +417,8 @@ def _arbitrage(
         if quote != target
     }
     sigma = arbitrage.parkinson_sigma_bps(numbers(rows, "high"), numbers(rows, "low"))
-    drift = float(np.nanmedian(sigma)) if np.isfinite(sigma).any() else 0.0
+    known = sigma[np.isfinite(sigma)].tolist()
+    drift = median(known) if known else 0.0
     sides = {
         (row, buying): _side(answer, levels[row], row, native, target, direct.get(quotes[row]), buying=buying)
         for row, answer in enumerate(came)

@@ -432,8 +432,9 @@ class CcxtConnector(ExchangeConnector):
         if not len(rows) and (group is not None or any(table.columns["active"])):
             wanted = "any listed instrument" if group is None else ", ".join(found.id for found in group[:3])
             raise BadPayload(f"no {kind} row for {wanted} in the answer", venue=self._route.venue)
-        kept = take(columns, rows)
         count = len(rows)
+        # A single row that was asked for alone is there as it came.
+        kept = columns if count == len(ids) == 1 else take(columns, rows)
         kept["row"] = listed
         kept["received_time"] = np.full(count, float(response.received_at))
         kept["response_id"] = Text.same(response.id, count)

@@ -40,6 +40,9 @@ async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | Conne
         await asyncio.gather(*late, return_exceptions=True)
     results: list[T | ConnectorError] = []
     for task in tasks:
+        if task not in late:
+            task.exception()  # seen, also where another one's is raised first
+    for task in tasks:
         if task in late:
             results.append(TimedOut("no answer in time"))
             continue

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -384,6 +384,7 @@ def _through(base_url: str | None, url: str) -> str:
     return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + parts.path, parts.query, ""))
 
 
+@lru_cache(maxsize=1024)
 def _origin(target: str, public_url: str) -> str:
     """Return what budgets and pauses are kept by: where a request goes, and for which of the venue's hosts."""
     if target == public_url:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
+from statistics import median
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def rate(legs: Columns, source: str, target: str, *, asset: str, max_age_s: floa
     values = [vote.value for vote in votes]
     if len(values) == 2 and max(values) > min(values) * (1 + MAX_DISAGREE):
         return Rate(source, target, nan, why=f"two sources for {pair[0]}/{pair[1]} disagree: {values}")
-    middle = float(np.median(values))
+    middle = median(values)
     return Rate(
         source,
         target,
@@ -95,7 +96,7 @@ def _votes(legs: Columns, pair: tuple[str, str], asset: str, max_age_s: float) -
     if asset not in pair:
         direct = good & (kinds == "spot") & (bases == pair[0]) & (quotes == pair[1])
         if direct.any():
-            votes.append(_Vote("direct", float(np.median(mid[direct])), float(age[direct].max())))
+            votes.append(_Vote("direct", median(mid[direct].tolist()), float(age[direct].max())))
     for kind in ("spot", "linear"):
         ratios, oldest = [], 0.0
         for base in dict.fromkeys(bases[good & (kinds == kind)].tolist()):
@@ -107,7 +108,7 @@ def _votes(legs: Columns, pair: tuple[str, str], asset: str, max_age_s: float) -
                 ratios += (mid[over][:, None] / mid[under][None, :]).ravel().tolist()
                 oldest = max(oldest, float(age[over | under].max()))
         if ratios:
-            votes.append(_Vote(f"ratio:{kind}", float(np.median(ratios)), oldest))
+            votes.append(_Vote(f"ratio:{kind}", median(ratios), oldest))
     return votes
 
 

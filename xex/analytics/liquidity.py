@@ -120,22 +120,26 @@ class Depth:
 
 def costs(book: Depth, reference: float) -> list[dict[str, Any]]:
     """Return cost and score of each notional."""
+    cost, score, censored = _scored(book, reference)
+    rows = zip(NOTIONALS, cost.tolist(), score.tolist(), censored.tolist(), strict=True)
+    return [dict(zip(("notional", "cost_bps", "score", "censored"), row, strict=True)) for row in rows]
+
+
+def _scored(book: Depth, reference: float) -> tuple[Floats, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
     bids = _Side(1.0 - book.bid / reference, book.bid_size, cut=book.cut[0])
     asks = _Side(book.ask / reference - 1.0, book.ask_size, cut=book.cut[1])
     quantities = np.array(NOTIONALS) / reference
     (bid, bid_short), (ask, ask_short) = bids.costs(quantities), asks.costs(quantities)
     cost = np.clip(1e4 * (bid + ask), 0.0, 1000.0)
-    score = 100.0 * (1.0 - np.log1p(cost) / math.log(1001.0))
-    rows = zip(NOTIONALS, cost.tolist(), score.tolist(), (bid_short | ask_short).tolist(), strict=True)
-    return [dict(zip(("notional", "cost_bps", "score", "censored"), row, strict=True)) for row in rows]
+    return cost, 100.0 * (1.0 - np.log1p(cost) / math.log(1001.0)), bid_short | ask_short
 
 
 def mean_score(book: Depth, reference: float) -> tuple[float, bool]:
     """Return the mean score and whether it is censored; NaN without a reference or a single level."""
     if not 0 < reference < math.inf or not len(book.bid) + len(book.ask):
         return math.nan, False
-    entries = costs(book, reference)
-    return sum(entry["score"] for entry in entries) / len(entries), any(entry["censored"] for entry in entries)
+    _, score, censored = _scored(book, reference)
+    return float(score.sum()) / len(NOTIONALS), bool(censored.any())
 
 
 class _Side:

@@ -123,6 +123,14 @@ def _together(*words: Words) -> tuple[Words, tuple[int, ...]]:
     return Words([text for one in words for text in one.texts]), tuple(starts)
 
 
+@lru_cache(maxsize=64)
+def _zeros(rows: int) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Return the codes of columns that say the same in every row: one array for all of them, never written to."""
+    codes = np.zeros(rows, dtype=np.intp)
+    codes.flags.writeable = False
+    return codes
+
+
 class Text:
     """A text column by reference: which word each row has. A whole market costs no loop over rows."""
 
@@ -134,7 +142,7 @@ class Text:
     @classmethod
     def same(cls, text: str, rows: int) -> Text:
         """Return a column with one text in every row."""
-        return cls(_word(text), np.zeros(rows, dtype=np.intp))
+        return cls(_word(text), _zeros(rows))
 
     @classmethod
     def joined(cls, columns: Sequence[Text]) -> Text:

@@ -89,12 +89,15 @@ def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Ar
     already brought to base units.
     """
     done = _unconverted(columns)
-    for name in PRICES:
-        if name in done:
-            done[name] = numbers(done, name) / multiplier
-    for name in SIZES:
-        if name in done:
-            done[name] = numbers(done, name) * factor(units.size, contract_size, multiplier)
+    if (multiplier != 1.0).any():
+        for name in PRICES:
+            if name in done:
+                done[name] = numbers(done, name) / multiplier
+    scale = factor(units.size, contract_size, multiplier)
+    if (scale != 1.0).any():
+        for name in SIZES:
+            if name in done:
+                done[name] = numbers(done, name) * scale
     if "base_volume" in done:
         once = 0.5 if "volume" in units.two_sided else 1.0
         done["base_volume"] = numbers(done, "base_volume") * factor(units.base_volume, contract_size, multiplier) * once
