@@ -130,6 +130,37 @@ async def test_a_question_that_is_none_or_is_not_answered_yet_is_named(question:
             await xm.first(question, "BTC/USDT")
 
 
+@pytest.mark.parametrize(
+    ("question", "path"), [("ticker", "/v5/market/tickers"), ("order_book", "/v5/market/orderbook")]
+)
+@pytest.mark.parametrize(
+    ("fault", "arguments", "reason"), [("crossed", {"ticks": 3}, "crossed"), ("stale", {"seconds": 60}, "stale")]
+)
+async def test_a_quote_that_nobody_should_act_on_is_not_the_answer(
+    lab: Lab, manager_for: ManagerFor, question: str, path: str, fault: str, arguments: Any, reason: str
+) -> None:
+    xm = manager_for(lab, venues=("bybit", "okx"), okx={"priority": 2})
+    lab.fault("bybit", fault, path=path, **arguments)
+    frame = await xm.first(question, "BTCUSDT")
+    if (question, fault) == ("ticker", "stale"):
+        assert set(frame["exchange"]) == {"bybit"}  # its tickers carry no time: nothing says that they are old
+        return
+    assert set(frame["exchange"]) == {"okx"}
+    assert frame.attrs["dropped"]["bybit"].startswith(reason)
+
+
+async def test_one_that_hangs_is_not_waited_for_when_the_others_have_grown_old(
+    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xex.manager.STRAGGLER_S", 0.05)
+    xm = manager_for(lab, deadline=60)
+    await xm.connect_all()
+    lab.fault("htx", "hang")
+    frame = await asyncio.wait_for(xm.trades("BTCUSDT"), 5)
+    assert frame.attrs["dropped"].keys() == {"htx"}
+    assert frame.attrs["dropped"]["htx"].startswith("late")
+
+
 # --- frames of every exchange --------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from xex.access.deadline import patient_for, remaining, until
 from xex.access.port import AnswersBooks, AnswersMarket, AnswersTrades, ConvertsCurrencies, ListsInstruments, able
 from xex.access.transport import heard
 from xex.analytics import currency as currencies
-from xex.analytics.quality import MAX_AGE_S
+from xex.analytics.quality import MAX_AGE_S, verdicts
 from xex.answer import CrossExchangeData
 from xex.config import check_features
 from xex.errors import (
@@ -36,7 +36,7 @@ from xex.model.listings import NUMBERS, TEXTS, Listings, nearest
 from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.recording import in_use
 from xex.roster import HEALTH, SKEW_FRESH_S, Entry, Roster, checked_deadline, gathered
-from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble
+from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble, top_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -236,8 +236,9 @@ class ExchangeManager(Roster):
         """Return one exchange's answer, of the best one that has any: health, then priority, then load and latency.
 
         `question` is "ticker", "order_book" or "trades". One exchange is asked at a time; the next one is asked as
-        well where one fails, or is slower than it usually is. The column `exchange` and ``frame.attrs["answered"]``
-        name who answered, ``frame.attrs["dropped"]`` who was asked in vain. Raises `NoVenueAnswered` where nobody did.
+        well where one fails, sends a quote that is old or crossed, or is slower than it usually is. The column
+        `exchange` and ``frame.attrs["answered"]`` name who answered, ``frame.attrs["dropped"]`` who was asked in vain.
+        Raises `NoVenueAnswered` where nobody did.
         """
         self._enter()
         check_features([question])
@@ -289,7 +290,9 @@ class ExchangeManager(Roster):
 
         with until(seconds):
             instrument = ask.instrument or await self._resolved(ask, groups)
-            parts = await gathered({group[0].id: in_turn(group, instrument) for group in groups}, self._keep)
+            parts = await gathered(
+                {group[0].id: in_turn(group, instrument) for group in groups}, self._keep, length, STRAGGLER_S
+            )
         _note_late(groups, parts, failures)
         came = concat(parts.values(), QUESTIONS[question])
         if not length(came):
@@ -345,9 +348,14 @@ class ExchangeManager(Roster):
                 for task in done:
                     entry = tasks.pop(task)
                     try:
-                        return task.result()
+                        columns = task.result()
                     except ConnectorError as exc:
                         failures[entry.id] = exc.drop
+                        continue
+                    unusable = _unusable(question, columns)
+                    if unusable is None:
+                        return columns
+                    failures[entry.id] = unusable
             for entry in tasks.values():
                 failures[entry.id] = Drop(Dropped.LATE, "no answer in time")
         finally:
@@ -656,6 +664,16 @@ def _now(answered: Sequence[VenueAnswer]) -> int:
 
 def _who(entry: Entry) -> dict[str, str]:
     return {"exchange": entry.id, "venue": entry.config.venue}
+
+
+def _unusable(question: str, columns: Columns) -> Drop | None:
+    """Say why nobody should act on an exchange's quote or book: old, crossed, without a side, halted."""
+    if question == "trades":
+        return None
+    top = columns if question == "ticker" else top_of(columns)
+    top = {**top, "age_ms": numbers(columns, "age_ms")[:1]}
+    reason = verdicts(top)[0]
+    return Drop(reason, "its answer came, and is not used") if reason else None
 
 
 def _account(

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
+from math import inf
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -416,14 +417,26 @@ def checked_deadline(seconds: float) -> float:
 
 
 async def gathered(
-    questions: Mapping[str, Coroutine[Any, Any, T]], keep: Callable[[asyncio.Task[Any]], None]
+    questions: Mapping[str, Coroutine[Any, Any, T]],
+    keep: Callable[[asyncio.Task[Any]], None],
+    came: Callable[[T], object] = bool,
+    straggler_s: float = inf,
 ) -> dict[str, T]:
-    """Await all within the deadline and return what came; the late are cancelled and kept until they end."""
+    """Await all within the deadline and return what came; the late are cancelled and kept until they end.
+
+    Once something `came`, the others are waited for at most `straggler_s` longer.
+    """
     if not questions:
         return {}
     tasks = {name: asyncio.create_task(question) for name, question in questions.items()}
+    pending, ends = set(tasks.values()), inf
     try:
-        await asyncio.wait(tasks.values(), timeout=remaining())
+        while pending and (left := min(remaining(), ends - clock.monotonic())) > 0:
+            done, pending = await asyncio.wait(
+                pending, timeout=None if left == inf else left, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ends == inf and straggler_s < inf and any(came(task.result()) for task in done):
+                ends = clock.monotonic() + straggler_s
     finally:
         for task in tasks.values():
             if not task.done():

@@ -156,7 +156,7 @@ def _row(answer: VenueAnswer) -> Columns:
     row["exchange"], row["venue"] = [answer.exchange], [answer.venue]
     notes = list(texts(row, "flags"))
     if length(answer.book):
-        row.update(_top(answer.book))
+        row.update(top_of(answer.book))
     elif answer.book_failure is not None:
         notes[0] = ",".join(filter(None, (notes[0], f"no_book:{answer.book_failure}")))
     row["flags"] = notes
@@ -177,7 +177,8 @@ def _forget_old_tickers(came: Sequence[VenueAnswer], rows: Columns, now_ms: int)
             rows["flags"] = notes
 
 
-def _top(book: Columns) -> Columns:
+def top_of(book: Columns) -> Columns:
+    """Return the best bid and ask of a book as a quote, with the book's time."""
     sides, level = np.array(texts(book, "side")), numbers(book, "level")
     top: Columns = {}
     for side in ("bid", "ask"):
@@ -213,7 +214,7 @@ def _legs(answers: Sequence[VenueAnswer], now_ms: int) -> Columns:
             book = take(answer.leg_books, np.array([name == symbol for name in texts(answer.leg_books, "instrument")]))
             for row, name in enumerate(texts(legs, "instrument")):
                 if name == symbol:
-                    for column, values in _top(book).items():
+                    for column, values in top_of(book).items():
                         cells = list(legs.get(column, [nan] * length(legs)))
                         cells[row] = values[0]
                         legs[column] = cells
