@@ -177,6 +177,24 @@ async def test_a_venue_that_fails_costs_its_rows_and_is_named(lab: Lab, manager_
     assert set(kraken["currency"]) == {"USD"}
 
 
+async def test_a_trade_is_as_old_as_its_own_time_says(lab: Lab, manager_for: ManagerFor) -> None:
+    tape = await manager_for(lab).trades("BTC/USDT")
+    oldest = max(print_.age_ms for print_ in lab.truth.market("okx", "BTC", "spot", "USDT").trades)
+    mine = tape[tape["exchange"] == "okx"]
+    # The lab dates a trade when it answers; the way from there takes some milliseconds.
+    assert mine["age_ms"].max() == pytest.approx(oldest, abs=2_000)
+    assert (tape["time_source"] == "trade").all()
+
+
+@pytest.mark.parametrize(("typed", "said"), [("BTCUSDTT", "BTCUSDT was meant"), ("A" * 5_000, "at most 64 characters")])
+async def test_a_slip_of_the_finger_is_answered_in_a_line(
+    lab: Lab, manager_for: ManagerFor, typed: str, said: str
+) -> None:
+    with pytest.raises(xex.SymbolError, match=said) as caught:
+        await manager_for(lab).get_cross_exchange_ticker(typed)
+    assert len(str(caught.value)) < 200
+
+
 async def test_a_misspelt_symbol_proposes_what_is_listed(lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
     for question in (xm.books, xm.trades):

@@ -364,6 +364,14 @@ class _Output(NamedTuple):
 def _output(as_json: bool, as_csv: bool, parquet: Path | None) -> _Output:
     if sum([as_json, as_csv, parquet is not None]) > 1:
         _leave("choose one of --json, --csv and --parquet", USAGE)
+    if parquet is not None:
+        from importlib.util import find_spec
+
+        from xex.errors import MissingExtra
+
+        # Before anything is asked: the answer could not be kept.
+        if find_spec("pyarrow") is None:
+            _leave(str(MissingExtra("pyarrow", "parquet")), USAGE)
     return _Output(as_json, as_csv, parquet)
 
 
@@ -477,12 +485,8 @@ def notice(recording: Recording | None) -> str:
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    from importlib.util import find_spec
+    from xex.errors import XexError
 
-    from xex.errors import MissingExtra, XexError
-
-    if find_spec("pyarrow") is None:
-        raise MissingExtra("pyarrow", "parquet")
     try:
         frame.to_parquet(path, index=False)
     except OSError as exc:

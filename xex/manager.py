@@ -323,7 +323,11 @@ class ExchangeManager(Roster):
         same = {**_who(entry), "currency": mine.quote, "fx_source": "identity"}
         columns |= {name: schema.Text.same(cell, count) for name, cell in same.items()}
         columns |= {"fx_rate": np.ones(count), "fx_age_ms": np.zeros(count)}
-        columns["age_ms"] = ages(columns, [entry.state.skew_ms] * count, clock.now_ms())
+        dated = columns
+        if question == "trades":
+            # A trade is as old as its own time says, whatever the venue calls that.
+            dated = {**columns, "time_source": schema.Text.same("quote", count)}
+        columns["age_ms"] = ages(dated, [entry.state.skew_ms] * count, clock.now_ms())
         if mine.quote != instrument.quote:
             columns["flags"] = [",".join(filter(None, (note, "substitute"))) for note in texts(columns, "flags")]
         return columns

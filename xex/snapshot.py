@@ -470,7 +470,7 @@ def _together(
     )  # fmt: skip
     return {
         "quantity": found.quantity, "gross_profit": found.gross_profit, "net_profit": found.net_profit,
-        "notional": found.notional, "fees": found.gross_profit - found.net_profit, "currency": target,
+        "notional": found.notional, "fees": found.gross_profit - found.net_profit + 0.0, "currency": target,
         "clearing_price": found.price, "gate": found.gate, "legs": arbitrage.leg_rows(parts, found),
     }  # fmt: skip
 

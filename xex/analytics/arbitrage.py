@@ -53,7 +53,7 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
         {
             "group": group, "currency": currency, "quantity": found.quantity, "gross_profit": found.gross_profit,
             "net_profit": found.net_profit, "notional": found.notional,
-            "fees": found.gross_profit - found.net_profit, "clearing_price": found.price, "gate": found.gate,
+            "fees": found.gross_profit - found.net_profit + 0.0, "clearing_price": found.price, "gate": found.gate,
         }
         for group, currency, _, found in _cleared(books, taker_bps, rules, "arbitrage.depth")
     ]  # fmt: skip

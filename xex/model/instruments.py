@@ -23,6 +23,7 @@ USD_LIKE = ("USDT", "USD", "USDC", "FDUSD")
 STABLE = frozenset({"USD", "USDT", "USDC", "FDUSD", "DAI", "TUSD", "USDP", "EUR", "GBP"})
 ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 
+LONGEST = 64
 _MARKETS: dict[str, Kind] = {
     "spot": "spot", "linear": "linear", "perp": "linear", "perpetual": "linear", "swap": "linear",
     "inverse": "inverse",
@@ -135,6 +136,8 @@ def parse_symbol(text: str, market: str | None = None, venues: Iterable[str] = (
         raise SymbolError(f"a symbol is text such as 'BTCUSDT' or 'BTC/USDT', not {text!r}")
     wanted = _kind_of(market)
     clean = text.strip()
+    if len(clean) > LONGEST:
+        raise SymbolError(f"a symbol has at most {LONGEST} characters, not {len(clean)}: {clean[:20]!r}…")
     venue, colon, rest = clean.partition(":")
     if colon and "/" not in venue:
         return _native(clean, venue.lower(), rest, {name.lower() for name in venues})
@@ -160,6 +163,10 @@ def _instrument(base: str, quote: str, kind: Kind, expiry: str = "") -> Instrume
 def _without_quote(clean: str, upper: str) -> SymbolError:
     import difflib
 
+    if split_pair(upper[:-1]):
+        return UnknownSymbol(
+            f"{clean!r} ends in no known quote currency; {upper[:-1]} was meant?", nearest=[upper[:-1]]
+        )
     for size in (4, 3):
         same_size = [quote for quote in QUOTES if len(quote) == size]
         near = difflib.get_close_matches(upper[-size:], same_size, n=1, cutoff=0.6) if len(upper) > size + 1 else []
