@@ -12,7 +12,9 @@ import xex
 from tests.conftest import ManagerFor
 from tests.expected import EXCHANGES
 from tests.lab import Lab
+from xex.access import budgets
 from xex.model import schema
+from xex.snapshot import ages
 from xex.testing import StaticConnector
 
 QUOTE = {"bid": 99.0, "ask": 101.0}
@@ -230,3 +232,97 @@ async def test_what_a_backup_answers_counts_once(lab: Lab, manager_for: ManagerF
     assert set(frame["exchange"]) == {"backup"}
     assert list(frame.attrs["dropped"]) == ["okx"]
     pd.testing.assert_series_equal(frame["trade_id"], whole["trade_id"])
+
+
+# --- what a connector of one's own may get wrong -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ticker", "said"),
+    [
+        ({"bid": "abc", "ask": 101}, "bid is 'abc', a number is expected"),
+        ({"bidd": 99, "ask": 101}, "neither last, nor bid and ask, but: bidd, ask"),
+        ({"bid": 99, "ask": 101, "base_volume": -4}, "base_volume is -4"),
+        ({"bid": 99, "ask": 101, "taker_bps": -3000}, "taker_bps is -3000"),
+        ({"price": 99}, "neither last"),
+    ],
+)
+async def test_a_ticker_that_cannot_be_is_named_by_its_key(ticker: Any, said: str) -> None:
+    async with manager_of(a=StaticConnector({"BTC/USDT": ticker})) as xm:
+        with pytest.raises(xex.NoVenueAnswered, match=said):
+            await xm.get_cross_exchange_ticker("BTC/USDT")
+
+
+class Plain(StaticConnector):
+    def get_ticker(self, symbol: str) -> Any:
+        return self.tickers_by_symbol[symbol]
+
+
+class PlainToo(StaticConnector):
+    def connect(self) -> Any:
+        return True
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Plain, "async def get_ticker"), (PlainToo, "async def connect")])
+async def test_a_method_that_is_no_coroutine_is_named(kind: Any, said: str) -> None:
+    async with manager_of(a=kind({"BTC/USDT": QUOTE})) as xm:
+        with pytest.raises(xex.NoVenueAnswered, match=said):
+            await xm.get_cross_exchange_ticker("BTC/USDT")
+
+
+async def test_a_quote_from_the_future_does_not_stay_young_for_ever() -> None:
+    ahead = {**QUOTE, "timestamp": 4e9}
+    async with manager_of(a=StaticConnector({"BTC/USDT": ahead})) as xm:
+        row = (await xm.get_cross_exchange_ticker("BTC/USDT")).frame.iloc[0]
+    # Aged from its arrival: a moment, not the nothing that a clock running ahead would claim for decades.
+    assert 0 <= row["age_ms"] < 2_000
+    rows = {"time_source": ["quote"], "exchange_time": [4e12], "received_time": [1e12]}
+    assert ages(rows, [0.0], 1_000_000_020_000).tolist() == [20_000.0]
+
+
+@pytest.mark.parametrize("price", [0.0, -1.0])
+async def test_a_price_that_nobody_trades_at_costs_its_own_venue(price: float) -> None:
+    odd = {"bid": price, "ask": price, "bid_size": 1.0, "ask_size": 1.0, "taker_bps": 1}
+    good = {**QUOTE, "bid_size": 1.0, "ask_size": 1.0, "taker_bps": 1}
+    async with manager_of(a=StaticConnector({"BTC/USDT": odd}), b=StaticConnector({"BTC/USDT": good})) as xm:
+        snap = await xm.get_cross_exchange_ticker("BTC/USDT")
+    assert snap.aggregated_price == 100
+    assert snap.dropped == {"a": "no_quote"}
+    assert snap.arbitrage_opportunities == []
+
+
+async def test_a_spent_budget_is_named_and_ages_nobody_else_s_quotes(lab: Lab, manager_for: ManagerFor) -> None:
+    xm = manager_for(lab)
+    await xm.connect_all()
+    for ledger in [ledger for key, ledger in budgets.PROCESS._ledgers.items() if "api.kraken.com" in key[0]]:
+        ledger._out = ledger.weight  # taken, and not back for long
+    snap = await xm.get_cross_exchange_ticker("BTC/USDT")
+    assert snap.dropped["kraken"] == "rate_limited"
+    assert "budget" in snap.dropped["kraken"].detail
+    assert snap.frame["age_ms"].max() < 4_000
+
+
+# --- frames that cannot be -----------------------------------------------------------------------------------------
+
+
+def a_book(**columns: Any) -> pd.DataFrame:
+    rows = {"exchange": ["a", "b"], "base": "BTC", "kind": "spot", "quote": "USDT", "side": ["ask", "bid"],
+            "price": [100.0, 103.0], "size": [1.0, 2.0]}  # fmt: skip
+    return pd.DataFrame({**rows, **columns})
+
+
+def test_rows_that_are_no_levels_are_left_out_and_text_is_refused() -> None:
+    for odd in ({"size": [-1.0, 2.0]}, {"price": [float("nan"), 103.0]}, {"size": [float("inf"), 2.0]}):
+        found = xex.arbitrage.depth(a_book(**odd), taker_bps=0).iloc[0]
+        assert (found["gate"], found["quantity"]) == ("depth", 0)
+    with pytest.raises(xex.SchemaError, match="price"):
+        xex.arbitrage.depth(a_book(price=["x", "y"]), taker_bps=0)
+    with pytest.raises(xex.SchemaError, match="basis points"):
+        xex.arbitrage.depth(a_book(), taker_bps=-3000)
+
+
+def test_fees_come_from_the_rules_and_are_exact() -> None:
+    rules = pd.DataFrame({"exchange": ["a", "b"], "group": "BTC:spot", "lot": 0.1, "taker_bps": [10.0, 20.0]})
+    found = xex.arbitrage.depth(a_book(), rules=rules).iloc[0]
+    assert found["fees"] == pytest.approx(100 * 0.001 + 103 * 0.002, rel=1e-15)
+    assert xex.arbitrage.depth(a_book(), taker_bps=0).iloc[0]["fees"] == 0

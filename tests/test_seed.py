@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -271,3 +272,20 @@ async def test_a_program_has_one_manager_per_loop_and_one_configuration(
     mine.exchange_configs["kraken"].enabled = False
     assert found[0].exchange_configs["kraken"].enabled is False
     await mine.disconnect_all()
+
+
+async def test_two_loops_that_reach_for_it_at_once_get_one_each(world: Lab) -> None:
+    del world
+    ready = threading.Barrier(4)
+
+    def reached() -> tuple[ExchangeManager, bool]:
+        async def twice() -> tuple[ExchangeManager, bool]:
+            ready.wait()
+            first = xex.get_exchange_manager()
+            await asyncio.sleep(0)
+            return first, xex.get_exchange_manager() is first
+
+        return asyncio.run(twice())
+
+    found = await asyncio.gather(*(asyncio.to_thread(reached) for _ in range(4)))
+    assert all(same for _, same in found)

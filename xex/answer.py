@@ -171,7 +171,10 @@ def _explained(snap: CrossExchangeData) -> list[str]:
         if source not in {"", "identity"}:
             quote = texts(snap.columns, "quote")[row]
             lines.append(f"{name} quotes in {quote}; 1 {quote} = {data['fx_rate']:.6f} {currency} by {source}.")
-    lines += [f"{name} is left out, {drop.text}." for name, drop in snap.dropped.items()]
+    lines += [
+        f"{name} is left out{' of the price' if name in snap.exchanges_data else ''}, {drop.text}."
+        for name, drop in snap.dropped.items()
+    ]
     if snap.volume_partial:
         lines.append(f"The volume lacks {', '.join(snap.volume_partial)}.")
     used, of = snap.liquidity_books

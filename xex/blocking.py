@@ -63,6 +63,10 @@ def _close() -> None:
 
 async def _cancel_others() -> None:
     others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    # Who was interrupted is closing what it opened, and must not be interrupted in that.
+    leaving = [task for task in others if task.cancelling()]
+    if leaving:
+        await asyncio.wait(leaving, timeout=1.0)
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)

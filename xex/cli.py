@@ -296,7 +296,7 @@ def venues(*, as_json: AsJson = False, as_csv: AsCsv = False, parquet: Parquet =
 def record(
     symbols: Annotated[list[str], typer.Argument(help="BTCUSDT, BTC/USDT, …", metavar="SYMBOL")],
     *,
-    out: Annotated[Path, typer.Option(help="The file to write.", metavar="FILE")],
+    out: Annotated[Path | None, typer.Option(help="The file to write.", metavar="FILE")] = None,
     spot: Spot = False,
     perp: Perp = False,
     venues: Venues = None,
@@ -311,6 +311,8 @@ def record(
     from xex.recording import record as recorded
     from xex.tables import left_out
 
+    if out is None:  # what an older click makes of an option without its value
+        _leave("--out needs a file to write", USAGE)
     market, existed = _market(spot=spot, perp=perp), out.exists()
     if existed and not force:
         _leave(f"{out} exists; choose another name, or replace it with --force", USAGE)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Hashable, Iterable, Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from xex.access.transport import heard
 from xex.analytics import currency as currencies
 from xex.analytics.quality import MAX_AGE_S, verdicts
 from xex.answer import CrossExchangeData
-from xex.config import check_features
 from xex.errors import (
     BadPayload,
     ConfigError,
@@ -51,6 +51,8 @@ RATE_GRACE_S = 0.5
 """How much longer than for the quotes a question waits for rates at least."""
 RATE_PATIENCE_S = 0.2
 """How long a rate waits for a request budget before the last legs, with their age, must do."""
+BUDGET_PATIENCE_S = 1.0
+"""How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile."""
 HEDGE_S = 1.0
 """How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
 
@@ -241,7 +243,6 @@ class ExchangeManager(Roster):
         Raises `NoVenueAnswered` where nobody did.
         """
         self._enter()
-        check_features([question])
         if question not in QUESTIONS:
             raise ConfigError(f"first() knows no {question!r}; it answers {', '.join(QUESTIONS)}")
         seconds = self.deadline if deadline is None else checked_deadline(deadline)
@@ -375,7 +376,17 @@ class ExchangeManager(Roster):
         legs = self._legs(groups, instrument, target)
         tries: list[VenueAnswer] = []
         tasks = [
-            asyncio.create_task(self._asked_venue(group, instrument, legs, tries, books=books)) for group in groups
+            asyncio.create_task(
+                self._asked_venue(
+                    group,
+                    instrument,
+                    legs,
+                    tries,
+                    books=books,
+                    patience_s=BUDGET_PATIENCE_S if len(groups) > 1 else inf,
+                )
+            )
+            for group in groups
         ]
         rates = [
             asyncio.create_task(self._asked_rates(entry, instrument, target, tries))
@@ -459,6 +470,7 @@ class ExchangeManager(Roster):
         tries: list[VenueAnswer],
         *,
         books: bool,
+        patience_s: float,
     ) -> None:
         """Ask a venue's configurations one after the other until one answers; each try is kept."""
         for place, entry in enumerate(group):
@@ -468,7 +480,7 @@ class ExchangeManager(Roster):
             # A backup must have its share of the time, whatever the one before it does.
             seconds = remaining() / (len(group) - place)
             try:
-                with until(seconds):
+                with until(seconds), patient_for(patience_s):
                     async with asyncio.timeout(seconds):
                         await self._asked_one(entry, answer, instrument, legs, books=books)
             except ConnectorError as exc:
@@ -736,8 +748,15 @@ def get_exchange_manager() -> ExchangeManager:
     except RuntimeError:
         loop = None
     with _managers_lock:
-        mine = next((manager for manager in _managers if manager.belongs_to(loop)), None)
+        mine = next((manager for manager in _managers if loop is not None and manager.claimed_by() is loop), None)
+        if mine is None:
+            mine = next((manager for manager in _managers if manager.claimed_by() is None), None)
+        if mine is None and loop is None and _managers:
+            # Asked outside any loop: whoever holds the first one decides where it is used.
+            mine = _managers[0]
         if mine is None:
             mine = _managers[0].sibling() if _managers else ExchangeManager.from_env()
             _managers.append(mine)
+        if loop is not None:
+            mine.claim(loop)
         return mine

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
+from inspect import isawaitable
 from math import inf
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -73,11 +74,17 @@ class Roster:
         self._requests_per_second = requests_per_second
         self._transport = Transport(requests_per_second=requests_per_second)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._claim: asyncio.AbstractEventLoop | None = None
         self._background: set[asyncio.Task[Any]] = set()
 
     @classmethod
     def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> Self:
-        """Return a manager of every installed venue, with keys, priorities and limits from the environment."""
+        """Return a manager of every installed venue, with keys, priorities and limits from the environment.
+
+        Nothing needs to be set. Read are ``<VENUE>_API_KEY``, ``_SECRET_KEY`` and ``_PASSPHRASE``,
+        ``EXCHANGE_PRIORITY_<VENUE>`` (1 is the best), ``EXCHANGE_TIMEOUT`` (seconds) and ``EXCHANGE_RATE_LIMIT``
+        (requests a second to any one venue). Raises `ConfigError`.
+        """
         points = registry.installed()
         environment = read_environment(sorted(points))
         manager = cls(
@@ -102,9 +109,14 @@ class Roster:
                 made._add(entry.config, None, points)  # noqa: SLF001  one of its own kind
         return made
 
-    def belongs_to(self, loop: asyncio.AbstractEventLoop | None) -> bool:
-        """Say whether a question from `loop` can be asked here; without a loop, from a later one."""
-        return self._loop is None or self._loop is loop or self._loop.is_closed()
+    def claim(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Keep this manager for `loop`, which will ask its first question: two loops may reach for it at once."""
+        self._claim = loop
+
+    def claimed_by(self) -> asyncio.AbstractEventLoop | None:
+        """Return the live loop that this manager belongs to or is kept for; None for none."""
+        loops = (loop for loop in (self._loop, self._claim) if loop is not None and not loop.is_closed())
+        return next(loops, None)
 
     # --- configuration
 
@@ -337,7 +349,10 @@ class Roster:
 
     async def _connected(self, entry: Entry) -> None:
         if not entry.connected:
-            if await entry.connector.connect() is False:
+            connecting = entry.connector.connect()
+            if not isawaitable(connecting):
+                raise BadPayload("connect is no coroutine; write `async def connect`", venue=entry.config.venue)
+            if await connecting is False:
                 raise Unreachable("connect() returned False", venue=entry.config.venue)
             entry.connected = True
 

@@ -41,11 +41,12 @@ class Levels:
         """Return the levels of one book's columns, None where there are none."""
         if not length(book):
             return None
-        bids = np.array(texts(book, "side"), dtype=object) == "bid"
+        side = np.array(texts(book, "side"), dtype=object)
         price, size, cut = numbers(book, "price"), numbers(book, "size"), flags(book, "censored")
-        return cls(
-            (price[bids], size[bids]), (price[~bids], size[~bids]), (bool(cut[bids].any()), bool(cut[~bids].any()))
-        )
+        # A connector of somebody's own may send what is no level.
+        real = (price > 0) & (size > 0) & np.isfinite(price) & np.isfinite(size)
+        bids, asks = real & (side == "bid"), real & (side == "ask")
+        return cls((price[bids], size[bids]), (price[asks], size[asks]), (bool(cut[bids].any()), bool(cut[asks].any())))
 
 
 @dataclass(slots=True)
@@ -199,7 +200,9 @@ def ages(rows: Columns, skews: Sequence[float], now_ms: int) -> Floats:
     quoted = np.array([source == "quote" for source in texts(rows, "time_source")], dtype=bool)
     by_quote = now_ms - (numbers(rows, "exchange_time") - np.asarray(skews, dtype=np.float64))
     by_arrival = now_ms - numbers(rows, "received_time", now_ms)
-    return np.maximum(np.where(quoted & np.isfinite(by_quote), by_quote, by_arrival), 0.0)
+    # A quote from the future is no quote's time: a clock that runs ahead would never grow old.
+    dated = quoted & (by_quote > -1e3 * MAX_AGE_S)
+    return np.maximum(np.where(dated, by_quote, by_arrival), 0.0)
 
 
 def _legs(answers: Sequence[VenueAnswer], now_ms: int) -> Columns:
@@ -470,7 +473,7 @@ def _together(
     )  # fmt: skip
     return {
         "quantity": found.quantity, "gross_profit": found.gross_profit, "net_profit": found.net_profit,
-        "notional": found.notional, "fees": found.gross_profit - found.net_profit + 0.0, "currency": target,
+        "notional": found.notional, "fees": found.fees, "currency": target,
         "clearing_price": found.price, "gate": found.gate, "legs": arbitrage.leg_rows(parts, found),
     }  # fmt: skip
 
@@ -502,7 +505,7 @@ def _side(
         price, size = levels.ask if buying else levels.bid
     else:
         price, size = numbers(native, side)[row : row + 1], numbers(native, f"{side}_size")[row : row + 1]
-        known = np.isfinite(price) & (size > 0)
+        known = np.isfinite(price) & (price > 0) & (size > 0)
         price, size = price[known], size[known]
     factor = executable_factor(direct, quote, target, buying=buying)
     leg = sizing.Leg(
@@ -576,7 +579,7 @@ def _opportunity(
         "net_profit_pct": 100 * best.net_profit / best.notional if best.notional > 0 else nan,
         "quantity": best.quantity,
         "notional": best.notional,
-        "fees": best.gross_profit - best.net_profit if isfinite(buy.fee) and isfinite(sell.fee) else nan,
+        "fees": times * (best.notional * buy.fee + (best.notional + best.gross_profit) * sell.fee),
         "currency": target,
         "fx_rate": rate,
         "age_ms": float(max(pair_ages)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import isawaitable
 from math import nan
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
@@ -69,7 +70,10 @@ class ExchangeConnector(ABC):
         del legs
         rows = []
         for instrument in instruments:
-            ticker = await self.get_ticker(instrument.symbol)
+            answer = self.get_ticker(instrument.symbol)
+            if not isawaitable(answer):
+                raise BadPayload("get_ticker is no coroutine; write `async def get_ticker`")
+            ticker = await answer
             if ticker is not None:
                 rows.append(_row(instrument, ticker))
         names = dict.fromkeys(name for row in rows for name in row)
@@ -80,6 +84,9 @@ class ExchangeConnector(ABC):
         return
 
 
+MOST_BPS = 1_000.0
+"""No venue charges more than a tenth; whoever says so means something else."""
+_AMOUNTS = frozenset({"bid_size", "ask_size", "base_volume", "quote_volume"})
 _TICKER_KEYS = (
     "taker_bps",
     "bid",
@@ -95,6 +102,19 @@ _TICKER_KEYS = (
 )
 
 
+def _number(name: str, value: Any) -> float:
+    """Return a value of a ticker, NaN for none; what cannot be is named."""
+    try:
+        number = nan if value is None else float(value)
+    except (TypeError, ValueError):
+        raise BadPayload(f"{name} is {value!r}, a number is expected") from None
+    if name == "taker_bps" and abs(number) > MOST_BPS:
+        raise BadPayload(f"taker_bps is {number:g}; basis points of notional are expected, 10 for 0.1 %")
+    if name in _AMOUNTS and number < 0:
+        raise BadPayload(f"{name} is {number:g}, and no amount is negative")
+    return number
+
+
 def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(ticker, Mapping):
         raise BadPayload(f"get_ticker returned {type(ticker).__name__}, a dict is expected")
@@ -105,8 +125,9 @@ def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
         "time_source": "received",
     }  # fmt: skip
     for name in _TICKER_KEYS:
-        value = ticker.get(name)
-        row[name] = nan if value is None else float(value)
+        row[name] = _number(name, ticker.get(name))
+    if ticker and "last" not in ticker and not {"bid", "ask"} <= set(ticker):
+        raise BadPayload(f"neither last, nor bid and ask, but: {', '.join(map(str, ticker))}")
     stamp = ticker.get("timestamp")
     if stamp is not None and float(stamp) == float(stamp):
         if not 0 <= float(stamp) < 1e11:

@@ -31,6 +31,7 @@ GATES = (
     "identity", "market_state", "freshness", "currency", "fees", "depth", "lots", "haircut", "transfer",
 )  # fmt: skip
 SUSPECT_EDGE = 0.03
+MOST_BPS = 1_000.0
 HAIRCUT_Z = 3.0
 
 
@@ -43,17 +44,18 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
     """Return the optimum over all books of a group at once: one row per group.
 
     `books` needs `exchange`, `side`, `price`, `size` (base units), all of a group in one currency, and `group` or
-    `base` and `kind`. `taker_bps` is in basis points of notional. `rules` are rows of instruments (`exchange`,
-    `instrument` or `group`, `lot`, `min_amount`, `min_notional`): with them every leg is a whole number of
-    lots and reaches its venue's minimums. Returns `quantity` (base), `gross_profit`, `net_profit`, `notional` and
-    `fees` (currency), `clearing_price`, the marginal price after fees at which the last unit is worth buying, and
-    `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where nothing that pays can be traded.
+    `base` and `kind`. `taker_bps` is in basis points of notional, by default the frame's or the rules' own. `rules`
+    are rows of instruments (`exchange`, `instrument` or `group`, `lot`, `min_amount`, `min_notional`): with them
+    every leg is a whole number of lots and reaches its venue's minimums. Returns `quantity` (base), `gross_profit`,
+    `net_profit`, `notional` and `fees` (currency), `clearing_price`, the marginal price after fees at which the last
+    unit is worth buying, and `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where nothing
+    that pays can be traded.
     """
     rows = [
         {
             "group": group, "currency": currency, "quantity": found.quantity, "gross_profit": found.gross_profit,
             "net_profit": found.net_profit, "notional": found.notional,
-            "fees": found.gross_profit - found.net_profit + 0.0, "clearing_price": found.price, "gate": found.gate,
+            "fees": found.fees, "clearing_price": found.price, "gate": found.gate,
         }
         for group, currency, _, found in _cleared(books, taker_bps, rules, "arbitrage.depth")
     ]  # fmt: skip
@@ -98,14 +100,20 @@ def _cleared(
 ) -> Iterator[tuple[str, str, dict[str, tuple[Leg, Leg, int]], Clearing]]:
     """Yield each group with its currency, the legs of its exchanges, and its optimum."""
     schema.check(books, ("exchange", "side", "price", "size"), what)
+    if rules is not None:
+        schema.check(rules, ("exchange", "lot"), f"{what}, rules")
     columns = schema.columns_of(books)
+    price, size = numbers(columns, "price"), numbers(columns, "size")
+    columns = take(columns, (price > 0) & (size > 0) & np.isfinite(price) & np.isfinite(size))
+    if taker_bps is None and "taker_bps" not in columns and rules is not None and "taker_bps" in rules.columns:
+        columns["taker_bps"] = _fees_of(rules, columns, what)
     fees = taker_fees(columns, taker_bps)
     groups, sides = np.array(texts(columns, "group")), np.array(texts(columns, "side"))
     exchanges, currencies = np.array(texts(columns, "exchange")), np.array(texts(columns, "currency"))
     kinds, factor = texts(columns, "kind", "spot"), numbers(columns, "fx_rate", 1.0)
     price, size = numbers(columns, "price"), numbers(columns, "size")
     key = "instrument" if rules is not None and {"instrument"} <= {*rules.columns} & {*books.columns} else "group"
-    known, names = _rules(rules, key, what), texts(columns, key)
+    known, names = _rules(rules, key), texts(columns, key)
     for group in dict.fromkeys(groups.tolist()):
         inside = groups == group
         if len(set(currencies[inside].tolist())) > 1:
@@ -127,11 +135,21 @@ def _cleared(
         yield group, str(currencies[inside][0]), parts, found
 
 
-def _rules(rules: pd.DataFrame | None, key: str, what: str) -> dict[tuple[str, str], tuple[float, float, float]]:
+def _fees_of(rules: pd.DataFrame, columns: Columns, what: str) -> Floats:
+    """Return each row's taker fee as the rules state it, NaN where they do not."""
+    schema.check(rules, ("exchange", "taker_bps"), f"{what}, rules")
+    given = schema.columns_of(rules)
+    key = "instrument" if "instrument" in given and "instrument" in columns else "group"
+    names = zip(texts(given, "exchange"), texts(given, key), strict=True)
+    known = dict(zip(names, numbers(given, "taker_bps").tolist(), strict=True))
+    rows = zip(texts(columns, "exchange"), texts(columns, key), strict=True)
+    return np.array([known.get(row, math.nan) for row in rows], dtype=np.float64)
+
+
+def _rules(rules: pd.DataFrame | None, key: str) -> dict[tuple[str, str], tuple[float, float, float]]:
     """Return lot, minimum amount and minimum notional by exchange and `key`, 0 for none."""
     if rules is None:
         return {}
-    schema.check(rules, ("exchange", "lot"), f"{what}, rules")
     columns = schema.columns_of(rules)
     cells = [np.nan_to_num(numbers(columns, name)).tolist() for name in ("lot", "min_amount", "min_notional")]
     keys = zip(texts(columns, "exchange"), texts(columns, key), strict=True)
@@ -155,6 +173,8 @@ def taker_fees(columns: Columns, taker_bps: TakerBps) -> Floats:
     if np.isnan(fees).any():
         missing = sorted({name for name, fee in zip(texts(columns, "exchange"), fees, strict=True) if fee != fee})
         raise SchemaError(f"no taker_bps for {', '.join(missing)}")
+    if (np.abs(fees) > MOST_BPS).any():
+        raise SchemaError(f"taker_bps of {fees[np.argmax(np.abs(fees))]:g}: basis points are expected, 10 for 0.1 %")
     return fees / 1e4
 
 

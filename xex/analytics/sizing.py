@@ -138,6 +138,7 @@ class Clearing:
     gross_profit: float
     net_profit: float
     notional: float
+    fees: float
     price: float
     gate: str
 
@@ -152,9 +153,9 @@ class _Side:
 
     def __init__(self, leg: Leg, *, buying: bool, sides: int) -> None:
         order = np.argsort(leg.price if buying else -leg.price, kind="stable")
-        self.leg, self.sign = leg, -1.0 if buying else 1.0
+        self.leg, self.sign, self.fee = leg, -1.0 if buying else 1.0, sides * leg.fee
         self.raw, self.size = leg.price[order], leg.size[order]
-        self.price = self.raw * (1 - self.sign * sides * leg.fee)
+        self.price = self.raw * (1 - self.sign * self.fee)
         self.ends = np.cumsum(self.size)
         self.values = np.cumsum(self.price * self.size)
 
@@ -210,7 +211,7 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
     """
     if not _pays(buys, sells, sides):
         gate = "fees" if any(len(leg.price) for leg in buys) and any(len(leg.price) for leg in sells) else "depth"
-        return Clearing((0.0,) * len(buys), (0.0,) * len(sells), 0.0, 0.0, 0.0, math.nan, gate)
+        return Clearing((0.0,) * len(buys), (0.0,) * len(sells), 0.0, 0.0, 0.0, 0.0, math.nan, gate)
     books = _sides(buys, sells, sides)
     free = _evaluated(books, *_walked_books(books))
     if free.gate:
@@ -293,6 +294,7 @@ def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[f
     net = math.fsum(book.value(amount) for book, amount in pairs)
     paid = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign < 0)
     earned = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign > 0)
+    fees = math.fsum(book.raw_value(amount) * book.fee for book, amount in pairs)
     dear = [
         float(book.price[min(int(np.searchsorted(book.ends, amount * (1 - 1e-12))), len(book.ends) - 1)])
         for book, amount in pairs
@@ -300,7 +302,7 @@ def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[f
     ]
     has = [any(len(book.ends) for book in books if book.sign == sign) for sign in (-1.0, 1.0)]
     gate = "depth" if not all(has) else "" if dear else "fees"
-    return Clearing(tuple(bought), tuple(sold), earned - paid, net, paid, max(dear, default=math.nan), gate)
+    return Clearing(tuple(bought), tuple(sold), earned - paid, net, paid, fees, max(dear, default=math.nan), gate)
 
 
 # --- on the lattice of lots ---------------------------------------------------------------------------------

@@ -213,6 +213,10 @@ def _unified(clean: str, upper: str, wanted: Kind | None) -> Instrument:
 
 def _hyphenated(clean: str, upper: str) -> AmbiguousSymbol:
     parts = re.split(r"[-_]", upper)
+    pair = split_pair(parts[0])
+    if pair and re.fullmatch(r"\d{6}", parts[1]):
+        dated = f"{pair[0]}/{pair[1]}:{pair[1]}-{parts[1]}"
+        return AmbiguousSymbol(f"{clean!r} is written differently on every venue; write {dated}", readings=[dated])
     spot = f"{ALIASES.get(parts[0], parts[0])}/{parts[1]}"
     readings = [f"okx:{upper}", f"htx:{upper}", f"kraken:{upper}", spot, f"{spot}:{parts[1]}"]
     return AmbiguousSymbol(

@@ -320,8 +320,13 @@ def check(data: pd.DataFrame, required: Iterable[str], what: str) -> None:
     """Raise a `SchemaError` that names the columns `what` needs and the frame lacks."""
     if not hasattr(data, "columns"):
         raise SchemaError(f"{what} takes a pandas DataFrame, not {type(data).__name__}")
-    if missing := [name for name in required if name not in data.columns]:
+    names = list(required)
+    if missing := [name for name in names if name not in data.columns]:
         raise SchemaError(f"{what} needs the column(s) {', '.join(missing)}; the frame has {list(data.columns)}")
+    numeric = {**SCHEMAS["tickers"], **SCHEMAS["books"], **SCHEMAS["instruments"]}
+    for name in names:
+        if numeric.get(name) == NUMBER and data[name].dtype.kind not in "fiub":
+            raise SchemaError(f"{what}: the column {name} holds {data[name].dtype}, numbers are expected")
 
 
 def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Columns:
