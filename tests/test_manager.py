@@ -216,9 +216,9 @@ async def test_the_backup_answers_for_one_that_fails(kind: str, lab: Lab, manage
         assert xm.add_exchange(configured(other, "okx", exchange_id="okx2", priority=2))
         lab.fault("okx", kind)
         started = time.perf_counter()
-        snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=1.0)
-        # Half of the time is the first one's, and the backup has answered before the other half is over.
-        assert time.perf_counter() - started < 1.0
+        snap = await xm.get_cross_exchange_ticker(SYMBOL, deadline=2.0)
+        # Half of the time is the first one's; nobody waits for the clock of who did not answer.
+        assert time.perf_counter() - started < 1.6
         assert set(snap.answered) == {*OTHERS, "okx2"}
         assert set(snap.dropped) == {"okx"}
         assert snap.volume_total == pytest.approx(BASE_VOLUME, rel=1e-9)
