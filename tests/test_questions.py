@@ -14,7 +14,6 @@ from tests.expected import EXCHANGES
 from tests.lab import Lab
 from xex.access import budgets
 from xex.model import schema
-from xex.snapshot import ages
 from xex.testing import StaticConnector
 
 QUOTE = {"bid": 99.0, "ask": 101.0}
@@ -268,16 +267,6 @@ async def test_a_method_that_is_no_coroutine_is_named(kind: Any, said: str) -> N
     async with manager_of(a=kind({"BTC/USDT": QUOTE})) as xm:
         with pytest.raises(xex.NoVenueAnswered, match=said):
             await xm.get_cross_exchange_ticker("BTC/USDT")
-
-
-async def test_a_quote_from_the_future_does_not_stay_young_for_ever() -> None:
-    ahead = {**QUOTE, "timestamp": 4e9}
-    async with manager_of(a=StaticConnector({"BTC/USDT": ahead})) as xm:
-        row = (await xm.get_cross_exchange_ticker("BTC/USDT")).frame.iloc[0]
-    # Aged from its arrival: a moment, not the nothing that a clock running ahead would claim for decades.
-    assert 0 <= row["age_ms"] < 2_000
-    rows = {"time_source": ["quote"], "exchange_time": [4e12], "received_time": [1e12]}
-    assert ages(rows, [0.0], 1_000_000_020_000).tolist() == [20_000.0]
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0])

@@ -51,8 +51,10 @@ RATE_GRACE_S = 0.5
 """How much longer than for the quotes a question waits for rates at least."""
 RATE_PATIENCE_S = 0.2
 """How long a rate waits for a request budget before the last legs, with their age, must do."""
-BUDGET_PATIENCE_S = 1.0
-"""How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile."""
+BUDGET_PATIENCE_S = 2.5
+"""How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile.
+
+Budgets by the second or two come back within it, budgets of ten seconds and more do not."""
 HEDGE_S = 1.0
 """How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
 

@@ -200,9 +200,7 @@ def ages(rows: Columns, skews: Sequence[float], now_ms: int) -> Floats:
     quoted = np.array([source == "quote" for source in texts(rows, "time_source")], dtype=bool)
     by_quote = now_ms - (numbers(rows, "exchange_time") - np.asarray(skews, dtype=np.float64))
     by_arrival = now_ms - numbers(rows, "received_time", now_ms)
-    # A quote from the future is no quote's time: a clock that runs ahead would never grow old.
-    dated = quoted & (by_quote > -1e3 * MAX_AGE_S)
-    return np.maximum(np.where(dated, by_quote, by_arrival), 0.0)
+    return np.maximum(np.where(quoted & np.isfinite(by_quote), by_quote, by_arrival), 0.0)
 
 
 def _legs(answers: Sequence[VenueAnswer], now_ms: int) -> Columns:
