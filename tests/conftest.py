@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
+from importlib.metadata import EntryPoint
 from typing import Any, Protocol
 
 import pytest
 
 from tests.lab import Lab, default_truth
 from xex import manager as managers
-from xex.access import budgets
+from xex.access import budgets, registry
 from xex.config import ExchangeConfig
 from xex.manager import ExchangeManager
 
@@ -74,9 +77,20 @@ def guard() -> Iterator[Guard]:
     assert not refused, f"tried to reach {sorted(set(refused))}"
 
 
+_look_up = registry.installed
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    del path
+    return _look_up()
+
+
 @pytest.fixture(autouse=True)
 def fresh_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget budgets and pauses, and keep the user's own settings and cache folder out."""
+    # What is installed changes only with where Python looks; looking it up takes 5 ms, five times a manager.
+    monkeypatch.setattr(registry, "installed", lambda: dict(_installed(tuple(sys.path))))
     budgets.PROCESS._ledgers.clear()
     budgets.PROCESS._pauses.clear()
     managers._managers.clear()
