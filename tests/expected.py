@@ -5,26 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from tests import oracle
 from tests.lab import Market, Truth
+from xex.model.instruments import parse_symbol
 
 EXCHANGES = ("binance", "bybit", "htx", "kraken", "okx")
 # The lab's venues that speak for an exchange where its own name does not.
-_SPEAKS = {("kraken", "linear"): "krakenfutures"}
+_SPEAKS = {("kraken", "linear"): "krakenfutures", ("kraken", "inverse"): "krakenfutures"}
 # Published fees of the lowest tiers, in basis points of notional.
 TAKER_BPS = {
     ("binance", "linear"): "5", ("bybit", "linear"): "5.5", ("htx", "linear"): "5", ("kraken", "linear"): "5",
     ("okx", "linear"): "5", ("binance", "spot"): "10", ("bybit", "spot"): "10", ("htx", "spot"): "20",
-    ("kraken", "spot"): "40", ("okx", "spot"): "10",
+    ("kraken", "spot"): "40", ("okx", "spot"): "10", ("binance", "inverse"): "5", ("bybit", "inverse"): "5.5",
+    ("htx", "inverse"): "5", ("kraken", "inverse"): "5", ("okx", "inverse"): "5",
 }  # fmt: skip
 # What dates a book: the venue's quote time, the server's clock, or nothing but our own.
-BOOK_TIME = {("binance", "spot"): "received", ("kraken", "spot"): "received", ("kraken", "linear"): "server"}
+BOOK_TIME = {("binance", "spot"): "received", ("kraken", "spot"): "received"}
+BOOK_TIME |= {("kraken", kind): "server" for kind in ("linear", "inverse")}
 RATIO_BASES = ("ETH", "BTC", "SOL", "XRP", "DOGE", "LTC", "ADA")
 # OKX sends no quote volume of swaps, so it is the base volume at the last price.
 NO_QUOTE_VOLUME = {("okx", "linear")}
+# Kraken counts inverse contracts alone, so the base volume is their dollars at the last price.
+NO_BASE_VOLUME = {("kraken", "inverse")}
 # Kraken's `open` is since midnight, so it is left out.
 NO_OPEN = {("kraken", "spot")}
 COLUMNS = (
@@ -129,7 +135,7 @@ def _row(name: str, market: Market, fx: Fraction, age_s: float) -> dict[str, Any
     assert top.bid is not None
     assert top.ask is not None
     kind = (name, market.kind)
-    quote_volume = market.base_volume * market.last if kind in NO_QUOTE_VOLUME else market.quote_volume
+    base_volume, quote_volume = volumes(name, market)
     return {
         "bid": Fraction(top.bid) * fx,
         "ask": Fraction(top.ask) * fx,
@@ -139,8 +145,8 @@ def _row(name: str, market: Market, fx: Fraction, age_s: float) -> dict[str, Any
         "high": Fraction(market.high) * fx,
         "low": Fraction(market.low) * fx,
         "open": math.nan if kind in NO_OPEN else Fraction(market.open) * fx,
-        "base_volume": Fraction(market.base_volume),
-        "quote_volume": Fraction(quote_volume) * fx,
+        "base_volume": base_volume,
+        "quote_volume": quote_volume * fx,
         "fx_rate": fx,
         "age_s": age_s,
         "time_source": BOOK_TIME.get(kind, "quote"),
@@ -235,25 +241,34 @@ def assert_pair(row: Mapping[str, Any], best: oracle.Optimum, what: str) -> None
         assert best.rejected in row["reasons"], f"{what}: {row['reasons']}, expected {best.rejected}"
 
 
-def source(truth: Truth, exchange: str, kind: Any, base: str, quote: str) -> Market:
-    """Return the truth behind a row."""
-    return truth.market(row_of(exchange, kind), base, kind, quote)
+def source(truth: Truth, exchange: str, instrument: Any) -> Market:
+    """Return the truth behind a row; `instrument` is one, or its symbol."""
+    found = parse_symbol(instrument).instrument if isinstance(instrument, str) else instrument
+    assert found is not None
+    return truth.market(row_of(exchange, found.kind), found.base, found.kind, found.quote, found.expiry)
+
+
+def volumes(exchange: str, market: Market) -> tuple[Fraction, Fraction]:
+    """Return base and quote volume as they must be stated, one derived from the other where a venue sends one."""
+    base, quote, last = Fraction(market.base_volume), Fraction(market.quote_volume), Fraction(market.last)
+    if (exchange, market.kind) in NO_BASE_VOLUME:
+        return quote / last, quote
+    return base, base * last if (exchange, market.kind) in NO_QUOTE_VOLUME else quote
 
 
 def assert_market(frame: Any, truth: Truth) -> None:
     """Compare every number of the whole market's frame with the truth, in native currencies and base units."""
     assert len(frame) > 0
     for row in frame.to_dict("records"):
-        market = source(truth, row["exchange"], row["kind"], row["base"], row["quote"])
+        market = source(truth, row["exchange"], row["instrument"])
         what = f"{row['exchange']} {row['instrument']}"
         for side in ("bid", "ask"):
             assert_close(row[side], getattr(market.top, side), f"{what} {side}")
             assert_close(row[f"{side}_size"], getattr(market.top, f"{side}_size"), f"{what} {side} size")
-        for name in ("last", "high", "low", "base_volume"):
+        for name in ("last", "high", "low"):
             assert_close(row[name], getattr(market, name), f"{what} {name}")
-        derived = (row["exchange"], row["kind"]) in NO_QUOTE_VOLUME
-        turnover = market.base_volume * market.last if derived else market.quote_volume
-        assert_close(row["quote_volume"], turnover, f"{what} quote volume")
+        for name, volume in zip(("base_volume", "quote_volume"), volumes(row["exchange"], market), strict=True):
+            assert_close(row[name], volume, f"{what} {name}")
 
 
 def assert_listings(exchange: str, table: Any, truth: Truth) -> None:
@@ -261,9 +276,18 @@ def assert_listings(exchange: str, table: Any, truth: Truth) -> None:
     for row in range(len(table)):
         listed = table.listed(row)
         instrument = listed.instrument
-        market = source(truth, exchange, instrument.kind, instrument.base, instrument.quote)
+        market = source(truth, exchange, instrument)
         assert listed.id == market.id
-        for name in ("tick", "lot", "min_amount", "contract_size"):
-            assert_close(table.columns[name][row], getattr(market, name), f"{exchange} {instrument} {name}")
-        if market.min_notional is not None:
-            assert_close(table.columns["min_notional"][row], market.min_notional, f"{exchange} {instrument} notional")
+        for name, value in rules(market).items():
+            assert_close(table.columns[name][row], value, f"{exchange} {instrument} {name}")
+
+
+def rules(market: Market) -> dict[str, Any]:
+    """Return an instrument's steps and minimums: of inverse contracts they are amounts of quote currency."""
+    wanted: dict[str, Any] = {"tick": market.tick, "contract_size": market.contract_size}
+    wanted["multiplier"] = market.multiplier
+    if market.kind == "inverse":
+        least = max(market.min_amount, market.min_notional or Decimal(0))
+        return wanted | {"lot": math.nan, "lot_quote": market.lot, "min_amount": math.nan, "min_notional": least}
+    wanted |= {"lot": market.lot, "lot_quote": math.nan, "min_amount": market.min_amount}
+    return wanted | ({} if market.min_notional is None else {"min_notional": market.min_notional})

@@ -40,6 +40,7 @@ STABLE_COINS = frozenset(
     {"USD", "USDT", "USDC", "DAI", "FDUSD", "TUSD", "BUSD", "USDE"}
     | {"USDS", "USDP", "PYUSD", "GUSD", "USDD", "USD1", "RLUSD", "USDG"}
 )
+FIAT = frozenset({"USD", "EUR", "GBP"})
 COUNTED_IN_VOLUME = frozenset({None, "outlier", "crossed", "wide", "no_quote", "last_only", "no_rate"})
 _DIGITS = Context(prec=50)
 
@@ -182,8 +183,9 @@ class RobustPrice:
     """What `robust` answers; absent numbers are NaN, a row out of the price has weight 0.
 
     `price`, `price_variance` (a standard deviation) are in quote currency, `price_var_sq` in its square.
-    `reasons` tells for each exchange why it was dropped, None when it was not. `flags` holds any of
-    no_data, single_source, disagree and last_only (made of last prices, because nobody had a quote).
+    `reasons` tells for each exchange why it was dropped, None when it was not; who may be another asset is in no
+    number. `flags` holds any of no_data, single_source, disagree and last_only (made of last prices, because nobody
+    had a quote).
     """
 
     price: float
@@ -210,7 +212,7 @@ def robust(
     """Aggregate one instrument's quotes, all in base units and one currency, to one price.
 
     A row has exchange, bid, ask, last, quote_volume, age_s, time_source ("quote" or another) and
-    rate_missing. Rows in disagreement keep their reasons; then the flag alone tells why nothing is used.
+    rate_missing.
     """
     _age_limit(max_age_s)
     names = _names(rows)
@@ -218,9 +220,11 @@ def robust(
     valid = [i for i, reason in enumerate(reasons) if reason is None]
     prices = {i: row_price(rows[i]) for i in valid}
     flags = _flags(rows, prices, required(max_disagree, "max_disagree"))
-    verdicts = {} if flags & {"no_data", "disagree"} else _deviations(prices)
-    kept = [i for i, verdict in verdicts.items() if verdict is None]
-    raw = _raw_weights(rows, kept, _weight_ages(rows, valid), required(tau_s, "tau_s"))
+    strangers = _strangers(rows, reasons, prices, flags, required(max_age_s, "max_age_s"))
+    trusted = {i: price for i, price in prices.items() if i not in strangers}
+    verdicts = strangers | _deviations(trusted)
+    kept = [i for i in trusted if verdicts[i] is None]
+    raw = _raw_weights(rows, kept, _weight_ages(rows, list(trusted)), required(tau_s, "tau_s"))
     shares = dict(zip(kept, capped(raw, required(cap, "cap")), strict=True))
     price = sum((share * prices[i] for i, share in shares.items()), Fraction(0)) if kept else None
     return RobustPrice(
@@ -230,9 +234,9 @@ def robust(
         n_used=len(kept),
         flags=flags,
         **_dispersion([(shares[i], prices[i]) for i in kept], price),
-        range_bps=_range_bps(prices.values(), price),
-        mad_bps=_mad_bps(prices.values()),
-        arb_index=_arb_index(rows[i] for i in valid),
+        range_bps=_range_bps(trusted.values(), price),
+        mad_bps=_mad_bps(trusted.values()),
+        arb_index=_arb_index(rows[i] for i in trusted),
     )
 
 
@@ -263,6 +267,34 @@ def largest_agreement(prices: Iterable[Fraction], max_disagree: Fraction) -> int
     return max(sum(low <= p <= low * (1 + max_disagree) for p in values) for low in values)
 
 
+def _strangers(
+    rows: Sequence[Row],
+    reasons: Sequence[str | None],
+    prices: Mapping[int, Fraction],
+    flags: set[str],
+    max_age_s: Fraction,
+) -> dict[int, str | None]:
+    """Name the rows that may be another asset: all who have a vote where they disagree, else who is far off.
+
+    Rows without a vote that count in other figures are compared too, by their price nearest to the median.
+    """
+    if not prices:
+        return {}
+    if "disagree" in flags:
+        return {
+            i: "unit_error" if any(_near_power_of_ten(p / other) for other in prices.values()) else "disagree"
+            for i, p in prices.items()
+        }
+    centre = median(prices.values())
+    judged = dict(prices)
+    for i, row in enumerate(rows):
+        if reasons[i] in {"wide", "crossed", "last_only"} and row_age(row) <= max_age_s and not row.get("rate_missing"):
+            quote = quoted(row) or (required(row.get("last"), "last"),) * 2
+            judged[i] = min(max(centre, min(quote)), max(quote))
+    found = {i: identity_reason(price, centre) for i, price in judged.items()}
+    return {i: reason for i, reason in found.items() if reason is not None}
+
+
 def _deviations(prices: Mapping[int, Fraction]) -> dict[int, str | None]:
     """Name the rows too far from the median of the prices; of two rows none is."""
     if len(prices) <= 2:
@@ -270,7 +302,7 @@ def _deviations(prices: Mapping[int, Fraction]) -> dict[int, str | None]:
     centre = median(prices.values())
     scale = NORMAL_MAD * _mad(prices.values())
     bound = max(OUTLIER_SCALES * scale, OUTLIER_FLOOR * centre)
-    return {i: None if abs(p - centre) <= bound else deviation_reason(p, centre) for i, p in prices.items()}
+    return {i: None if abs(p - centre) <= bound else "outlier" for i, p in prices.items()}
 
 
 def _mad(prices: Iterable[Fraction]) -> Fraction:
@@ -279,11 +311,11 @@ def _mad(prices: Iterable[Fraction]) -> Fraction:
     return median(abs(p - centre) for p in values)
 
 
-def deviation_reason(price: Fraction, centre: Fraction) -> str:
-    """Tell an outlier from a suspect asset and from a price off by a power of ten."""
+def identity_reason(price: Fraction, centre: Fraction) -> str | None:
+    """Tell a suspect asset and a price off by a power of ten from one that may be honest."""
     if _near_power_of_ten(price / centre):
         return "unit_error"
-    return "suspect" if abs(price - centre) > SUSPECT_DEVIATION * centre else "outlier"
+    return "suspect" if abs(price - centre) > SUSPECT_DEVIATION * centre else None
 
 
 def _near_power_of_ten(ratio: Fraction) -> bool:
@@ -390,28 +422,40 @@ def volume_totals(
 Pool = Number | None | Iterable[Number | None]
 
 
+def agreed(values: Iterable[Fraction]) -> Fraction | None:
+    """Give the median where more than half of the values lie within 1 % (of the lower) of one another."""
+    known = list(values)
+    return median(known) if known and largest_agreement(known, MAX_RATE_GAP) * 2 > len(known) else None
+
+
 def pooled_ratio(
     usd_legs: Iterable[Row],
     usdt_legs: Iterable[Row],
     exclude: str | Iterable[str] = (),
     max_age_s: Number = 10,
 ) -> Fraction | None:
-    """Give USD per USDT as the median of mid(b/USD) / mid(b/USDT) over bases and pairs of venues.
+    """Give USD per USDT as the agreed ratio over bases of the venues' agreed mid(b/USD) and mid(b/USDT).
 
-    Legs have exchange, base, bid, ask and optionally age_s. `exclude` names the asked base; stable coins
-    are always left out, and so is every leg that is absent, crossed or stale.
+    Legs have exchange, base, bid, ask and optionally age_s. `exclude` names the asked base; currencies and
+    stable coins are always left out, and so is every leg that is absent, crossed or stale. A base whose venues
+    are apart has no ratio.
     """
-    banned = STABLE_COINS | ({exclude} if isinstance(exclude, str) else set(exclude))
-    dollars = _leg_mids(usd_legs, banned, max_age_s)
-    tethers = _leg_mids(usdt_legs, banned, max_age_s)
-    ratios = [usd / usdt for base, usd in dollars for other, usdt in tethers if base == other]
-    return median(ratios) if ratios else None
+    banned = FIAT | STABLE_COINS | ({exclude} if isinstance(exclude, str) else set(exclude))
+    dollars, tethers = (_by_base(_leg_mids(legs, banned, max_age_s)) for legs in (usd_legs, usdt_legs))
+    sides = [(agreed(mids), agreed(tethers[base])) for base, mids in dollars.items() if base in tethers]
+    return agreed(usd / usdt for usd, usdt in sides if usd is not None and usdt is not None)
 
 
 def direct_mid(books: Iterable[Row], max_age_s: Number = 10) -> Fraction | None:
-    """Give USD per USDT as the median mid of the direct USDT/USD books that are fresh and uncrossed."""
-    mids = [mid for _, mid in _leg_mids(books, frozenset(), max_age_s)]
-    return median(mids) if mids else None
+    """Give USD per USDT as the agreed mid of the direct USDT/USD books that are fresh and uncrossed."""
+    return agreed(mid for _, mid in _leg_mids(books, frozenset(), max_age_s))
+
+
+def _by_base(legs: Iterable[tuple[str, Fraction]]) -> dict[str, list[Fraction]]:
+    found: dict[str, list[Fraction]] = {}
+    for base, mid in legs:
+        found.setdefault(base, []).append(mid)
+    return found
 
 
 def _leg_mids(legs: Iterable[Row], banned: Iterable[str], max_age_s: Number) -> list[tuple[str, Fraction]]:
@@ -426,23 +470,77 @@ def _leg_mids(legs: Iterable[Row], banned: Iterable[str], max_age_s: Number) -> 
 
 
 def usdt_usd_rate(direct: Pool, ratios_spot: Pool, ratios_linear: Pool) -> tuple[Fraction | None, list[str]]:
-    """Give USD per USDT, the median of the sources, and the names of the sources used.
+    """Give USD per USDT, the agreed value of the sources, and the names of the sources used.
 
-    Each source is one number, several (their median counts, once) or absent. Exactly two sources more
-    than 1 % (of the lower) apart give no rate and no sources; neither can be told from the bad one.
+    Each source is one number, several (their median counts, once) or absent. Where no majority of the sources
+    lies within 1 % there is no rate and no source: nobody can tell who is wrong.
     """
     pools = {"direct": direct, "ratio:spot": ratios_spot, "ratio:linear": ratios_linear}
     sources = {name: number for name, pool in pools.items() if (number := _pooled(pool)) is not None}
-    values = list(sources.values())
-    if not values or (len(values) == 2 and max(values) > min(values) * (1 + MAX_RATE_GAP)):
-        return None, []
-    return median(values), list(sources)
+    rate = agreed(sources.values())
+    return rate, [] if rate is None else list(sources)
 
 
 def _pooled(pool: Pool) -> Fraction | None:
     items = [pool] if pool is None or isinstance(pool, Number) else list(pool)
     values = [value for item in items if (value := positive(item)) is not None]
     return median(values) if values else None
+
+
+WORTH_ORDER = ("USD", "USDT", "USDC", "FDUSD", "EUR")
+
+
+def exchange_rate(
+    legs: Sequence[Row], source: str, target: str, asset: str, par: Iterable[str] = ()
+) -> Fraction | None:
+    """Give units of `target` per `source` for the maths of `asset`; `par` holds what is worth the same.
+
+    Legs have exchange, kind, base, quote, bid, ask and optionally age_s; one leg of an exchange for a market.
+    A pair without any source goes over USDT, USD or USDC, whichever is first to give both hops.
+    """
+    rate, silent = _own_rate(legs, source, target, asset, set(par))
+    if rate is not None or not silent:
+        return rate
+    for pivot in ("USDT", "USD", "USDC"):
+        if pivot not in {source, target, asset}:
+            hops = [_own_rate(legs, *ends, asset, set(par))[0] for ends in ((source, pivot), (pivot, target))]
+            if hops[0] is not None and hops[1] is not None:
+                return hops[0] * hops[1]
+    return None
+
+
+def _own_rate(legs: Sequence[Row], source: str, target: str, asset: str, par: set[str]) -> tuple[Fraction | None, bool]:
+    """Give the rate by the pair's own sources, and whether there are no such sources at all."""
+    if source == target or {source, target} <= par:
+        return Fraction(1), False
+    worth, base = sorted((source, target), key=WORTH_ORDER.index)
+    sides = {
+        (kind, quote): [leg for leg in legs if (leg["kind"], leg["quote"]) == (kind, quote)]
+        for kind in ("spot", "linear")
+        for quote in (worth, base)
+    }
+    books = (
+        []
+        if asset in {source, target}
+        else [
+            (leg, turned)
+            for turned, (over, under) in enumerate(((worth, base), (base, worth)))
+            for leg in sides["spot", over]
+            if leg["base"] == under
+        ]
+    )
+    direct: dict[object, Fraction] = {}
+    for leg, turned in sorted(books, key=lambda book: row_age(book[0])):
+        for _, mid in _leg_mids([leg], (), 10):
+            direct.setdefault(leg["exchange"], 1 / mid if turned else mid)
+    banned = FIAT | STABLE_COINS | {asset}
+    ratios, silent = [], not direct
+    for kind in ("spot", "linear"):
+        ratios.append(pooled_ratio(sides[kind, worth], sides[kind, base], asset))
+        over, under = ({name for name, _ in _leg_mids(sides[kind, quote], banned, 10)} for quote in (worth, base))
+        silent = silent and not over & under
+    rate, _ = usdt_usd_rate(agreed(direct.values()), *ratios)
+    return (rate if rate is None or source == base else 1 / rate), silent
 
 
 def levels(side: Levels) -> list[tuple[Fraction, Fraction]]:

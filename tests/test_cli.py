@@ -450,7 +450,8 @@ def test_venues_are_the_installed_ones_and_nobody_is_asked(tmp_path: Path) -> No
     done = child(tmp_path, "venues", "--json").expect(0)
     data = strict(done.out)
     pairs = [(row["venue"], row["market"]) for row in data["rows"]]
-    assert sorted(pairs) == sorted((venue, market) for venue in VENUES for market in ("perp", "spot"))
+    markets = ("perp", "spot", "inverse perp", "future", "inverse future")
+    assert sorted(pairs) == sorted((venue, market) for venue in VENUES for market in markets)
     assert all(row["ticker"] and row["order_book"] and row["trades"] for row in data["rows"])
     assert {row["package"].split()[0] for row in data["rows"]} == {"xex"}
     assert not list((tmp_path / "cache").rglob("*"))
@@ -551,7 +552,7 @@ def test_a_recording_that_cannot_be_written_is_named(lab: Lab, tmp_path: Path, m
         (("snapshot", "BTCUSDT", "--replay", "--timeout", "soon"), "--timeout"),
         (("snapshot", "BTCUSDT", "--replay", "--venues", "binance,nowhere"), "binance, bybit, htx, kraken, okx"),
         (("snapshot", "BTCUSDT", "--replay", "--venues", ","), "venue"),
-        (("snapshot", "BTCUSDT", "--replay", "--currency", "EUR"), "USDT"),
+        (("snapshot", "BTCUSDT", "--replay", "--currency", "GBP"), "USDT"),
         (("snapshot", "BTCUSDT", "--replay", "absent.json"), "absent.json"),
         (("snapshot", "BTCUSDT", "--replay", __file__), "is no recording"),
         (("snapshot", "BTC-USDT", "--replay"), "BTC-USDT"),

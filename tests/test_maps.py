@@ -60,7 +60,7 @@ async def test_a_ticker_map_equals_ccxt_in_base_units(venue: str, kind: Any) -> 
         spec = connector.markets[kind].instruments
         instruments = await _get(lab, venue, name, spec.call, dict(spec.params))
     with ccxt_client(name) as client:
-        table = listings(instruments, connector.markets[kind], kind, client.commonCurrencies)
+        table = listings(instruments, connector.markets[kind], kind, venue)
         checked = 0
         for body, ticker_map in zip(bodies, connector.markets[kind].tickers, strict=True):
             columns = ticker_columns(body, ticker_map)
@@ -148,8 +148,8 @@ def test_recorded_instruments_have_ccxts_names_and_contract_sizes(venue: str, ki
     inner[last] = rows
     if spec.ok:
         envelope[spec.ok[0]] = spec.ok[1] or []
-    with ccxt_client(name) as client:
-        table = listings(json.dumps(envelope).encode(), connector.markets[kind], kind, client.commonCurrencies)
+    with ccxt_client(name):
+        table = listings(json.dumps(envelope).encode(), connector.markets[kind], kind, venue)
     found = {table.symbols[row]: row for row in range(len(table))}
     assert found.keys() == wanted.keys()
     for symbol, row in found.items():
@@ -296,7 +296,7 @@ def test_an_instrument_of_unknown_contract_size_is_left_out() -> None:
             "settleCcy": "USDT", "lotSz": "1", "minSz": "1", "tickSz": "0.1", "state": "live"}  # fmt: skip
     rows = [good, {**good, "instId": "ETH-USDT-SWAP", "ctVal": ""}, {**good, "instId": "SOL-USDT-SWAP"}]
     body = json.dumps({"code": "0", "data": rows}).encode()
-    table = listings(body, OkxConnector.markets["linear"], "linear", {})
+    table = listings(body, OkxConnector.markets["linear"], "linear", "okx")
     assert table.symbols == ["BTC/USDT:USDT"]
 
 
@@ -304,5 +304,5 @@ def test_kraken_names_by_the_websocket_name_or_the_prefix_rule() -> None:
     row = {"wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD", "status": "online", "lot_decimals": 8}
     bare = {"base": "XETH", "quote": "ZEUR", "status": "online", "lot_decimals": 8}
     body = json.dumps({"error": [], "result": {"XXBTZUSD": row, "XETHZEUR": bare}}).encode()
-    table = listings(body, KrakenConnector.markets["spot"], "spot", {"XBT": "BTC"})
+    table = listings(body, KrakenConnector.markets["spot"], "spot", "kraken")
     assert table.symbols == ["BTC/USD", "ETH/EUR"]

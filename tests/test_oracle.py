@@ -200,11 +200,30 @@ def test_robust_fails_closed_when_two_disagree() -> None:
     assert answer.flags == {"disagree"}
     assert math.isnan(answer.price)
     assert answer.weights == {"binance": 0, "okx": 0}
-    assert answer.reasons == {"binance": None, "okx": None}
+    assert answer.reasons == {"binance": "disagree", "okx": "disagree"}
     assert answer.n_used == 0
-    assert math.isnan(answer.range_bps)
-    # m = 100.505, |p - m| = 0.505 for both
-    assert answer.mad_bps == pytest.approx(1e4 * 1.4826 * 0.505 / 100.505)
+    # Neither may be the asset: nothing is said of how far they are apart.
+    assert all(map(math.isnan, (answer.range_bps, answer.mad_bps, answer.arb_index)))
+
+
+def test_robust_tells_units_from_disagreement() -> None:
+    """Two at a ratio of 1,000; of three, one at 3 and one at 100 of the first: only a power of ten is a unit error."""
+    answer = robust(quotes("100", "100000"))
+    assert (answer.flags, answer.reasons) == ({"disagree"}, {"binance": "unit_error", "okx": "unit_error"})
+    three = robust(quotes("100", "300", "10000"))
+    assert three.reasons == {"binance": "unit_error", "okx": "disagree", "htx": "unit_error"}
+
+
+def test_robust_looks_at_rows_without_a_vote_too() -> None:
+    """A wide quote that spans the median may be honest; one beside it, or a far last price, is another asset."""
+    rows = [*quotes("100", "100.01", "100.02"), quote("bybit", "100", bid=95, ask=106)]
+    assert robust(rows).reasons["bybit"] == "wide"
+    rows[3] = quote("bybit", "100", bid=104, ask=112)
+    assert robust(rows).reasons["bybit"] == "suspect"
+    rows[3] = quote("bybit", "100", bid=None, ask=None, last="0.1")
+    assert robust(rows).reasons["bybit"] == "unit_error"
+    rows[3] = quote("bybit", "100", bid=None, ask=None, last="101")
+    assert robust(rows).reasons["bybit"] == "last_only"
 
 
 def test_robust_needs_a_strict_majority_in_agreement() -> None:
@@ -331,7 +350,7 @@ def test_robust_without_any_volume_weighs_by_age_alone() -> None:
     ],
 )
 def test_robust_names_what_is_far_from_the_median(price: str, reason: str | None) -> None:
-    """Four venues between 100 and 100.03 and a fifth somewhere; in range_bps it counts all the same."""
+    """Four venues between 100 and 100.03 and a fifth somewhere; an outlier is in range_bps, another asset is not."""
     at = Fraction(price)
     far = quote("kraken", price, bid=at * Fraction("0.9999"), ask=at * Fraction("1.0001"))
     answer = robust([*quotes("100", "100.01", "100.02", "100.03"), far])
@@ -340,7 +359,9 @@ def test_robust_names_what_is_far_from_the_median(price: str, reason: str | None
     assert (answer.weights["kraken"] == 0) == (reason is not None)
     if reason is not None:
         assert answer.price == pytest.approx(100.015, rel=1e-15)
-        spread = max(at, Fraction("100.03")) - min(at, Fraction(100))
+        spread = Fraction("0.03")
+        if reason == "outlier":
+            spread = max(at, Fraction("100.03")) - min(at, Fraction(100))
         assert answer.range_bps == pytest.approx(float(spread / Fraction("100.015") * 10_000))
 
 
@@ -365,14 +386,14 @@ def test_robust_scales_its_tolerance_with_the_spread_of_the_venues() -> None:
         ("0.00103", "unit_error"),
         ("1e9", "unit_error"),
         ("1e-9", "unit_error"),
-        ("1.03", "outlier"),
+        ("1.03", None),
         ("1.031", "suspect"),
         ("3", "suspect"),
     ],
 )
-def test_deviation_reasons_at_their_edges(ratio: str, reason: str) -> None:
+def test_identity_reasons_at_their_edges(ratio: str, reason: str | None) -> None:
     """3 % on either side of every power of ten but the zeroth."""
-    assert oracle.deviation_reason(Fraction(ratio) * 7, Fraction(7)) == reason
+    assert oracle.identity_reason(Fraction(ratio) * 7, Fraction(7)) == reason
 
 
 def test_robust_never_mixes_last_prices_with_quotes() -> None:
@@ -530,9 +551,9 @@ USDT_LEGS = [
 ]
 
 
-def test_pooled_ratio_is_the_median_over_bases_and_venues() -> None:
-    """Worked: 49965/50000 = 0.9993, 1999/2000 = 0.9995, 1999/1998 > 1; USDC and lonely SOL do not count."""
-    assert oracle.pooled_ratio(USD_LEGS, USDT_LEGS) == Fraction("0.9995")
+def test_pooled_ratio_is_the_median_over_bases_of_the_medians_over_venues() -> None:
+    """Worked: BTC 49965/50000 = 0.9993, ETH 1999/((2000 + 1998)/2) = 1; USDC and lonely SOL do not count."""
+    assert oracle.pooled_ratio(USD_LEGS, USDT_LEGS) == Fraction("0.99965")
     assert oracle.pooled_ratio(USD_LEGS, USDT_LEGS, "ETH") == Fraction("0.9993")
     assert oracle.pooled_ratio(USD_LEGS, USDT_LEGS, {"BTC", "ETH"}) is None
     # without ETH at okx: (0.9993 + 0.9995) / 2
@@ -544,6 +565,23 @@ def test_pooled_ratio_leaves_out_stale_and_crossed_legs(fault: dict[str, object]
     """With ETH at okx gone the median is that of two."""
     legs = [*USDT_LEGS[:2], leg("okx", "ETH", "1998", **fault)]
     assert oracle.pooled_ratio(USD_LEGS, legs) == Fraction("0.9994")
+
+
+def test_a_base_listed_on_many_venues_is_one_base() -> None:
+    """Worked: ETH 0.999 by four venues, BTC and SOL 1 by one each."""
+    usd = [leg("kraken", "ETH", "1998"), leg("kraken", "BTC", "50000"), leg("kraken", "SOL", "150")]
+    usdt = [*(leg(name, "ETH", "2000") for name in "abcd"), leg("a", "BTC", "50000"), leg("a", "SOL", "150")]
+    assert oracle.pooled_ratio(usd, usdt) == 1
+
+
+def test_where_no_majority_agrees_there_is_no_ratio() -> None:
+    """Two venues 2 % apart make no price of ETH; two bases 2 % apart make no ratio, three make that of two."""
+    apart = [*USDT_LEGS[:2], leg("okx", "ETH", "2040")]
+    assert oracle.pooled_ratio(USD_LEGS, apart) == Fraction("0.9993")
+    assert oracle.pooled_ratio(USD_LEGS, apart, "BTC") is None
+    assert oracle.pooled_ratio(USD_LEGS, [USDT_LEGS[0], leg("okx", "ETH", "2040")]) is None
+    third = [*USD_LEGS, leg("kraken", "SOL", "149.85")]
+    assert oracle.pooled_ratio(third, [USDT_LEGS[0], leg("okx", "ETH", "2040"), USDT_LEGS[4]]) == Fraction("0.999")
 
 
 def test_direct_mid_is_one_number_for_all_direct_books() -> None:
@@ -566,6 +604,8 @@ def test_direct_mid_is_one_number_for_all_direct_books() -> None:
         ((None, None, "0.9"), "0.9", ["ratio:linear"]),
         # a bad source of three cannot move it
         (("0.9993", "0.9995", "0.5"), "0.9993", ["direct", "ratio:spot", "ratio:linear"]),
+        # nor can three sources that are all apart make one
+        (("0.9993", "0.95", "0.9"), None, []),
         # a real depeg does
         (("0.9", "0.901", "0.902"), "0.901", ["direct", "ratio:spot", "ratio:linear"]),
         # two: the mean up to 1 % of the lower, 0.9 * 1.01 = 0.909

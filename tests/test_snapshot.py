@@ -304,8 +304,10 @@ async def test_the_market_of_one_kind_is_asked_of_those_who_offer_it() -> None:
         market = await xm.tickers(market="spot")
         assert set(market["kind"]) == {"spot"}
         assert set(market["exchange"]) == set(EXCHANGES)
-        with pytest.raises(xex.NoVenueAnswered, match="inverse markets are not offered"):
-            await xm.tickers(market="inverse")
+        inverse = await xm.tickers(market="inverse", venues=["kraken", "okx"])
+        assert set(inverse["kind"]) == {"inverse"}
+        with pytest.raises(xex.SymbolError, match=r"'options'.*spot, perp"):
+            await xm.tickers(market="options")
 
 
 async def test_one_market_that_fails_costs_itself_and_not_the_venue() -> None:
@@ -315,7 +317,7 @@ async def test_one_market_that_fails_costs_itself_and_not_the_venue() -> None:
         lab.fault("kraken", "html", path="/0/public/Ticker")
         market = await xm.tickers()
     kraken = market[market["exchange"] == "kraken"]
-    assert set(kraken["kind"]) == {"linear"}
+    assert set(kraken["kind"]) == {"linear", "inverse"}
     assert market.attrs["dropped"]["kraken"].startswith("bad_payload: spot:")
 
 

@@ -561,7 +561,7 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _matching(listed: pd.DataFrame, text: str) -> pd.DataFrame:
     """Return the instruments that a text names or is part of, those it names first; raise `UnknownSymbol` for none."""
-    from xex.model.instruments import ALIASES
+    from xex.model.identity import asset
 
     venue, colon, rest = text.strip().upper().partition(":")
     known = {name.upper() for name in (*listed["exchange"], *listed["venue"])}
@@ -570,7 +570,7 @@ def _matching(listed: pd.DataFrame, text: str) -> pd.DataFrame:
         return _matching(listed[mine], rest) if rest else listed[mine]
     wanted = text.strip().upper()
     symbol, native, base = listed["instrument"].str.upper(), listed["id"].str.upper(), listed["base"].str.upper()
-    named = symbol.eq(wanted) | native.eq(wanted) | base.eq(ALIASES.get(wanted, wanted))
+    named = symbol.eq(wanted) | native.eq(wanted) | base.eq(asset(text.strip(), "linear")[0])
     if "/" in wanted:
         part = symbol.str.contains(wanted, regex=False)
     else:
@@ -609,6 +609,7 @@ def _installed() -> tuple[list[dict[str, Any]], dict[str, str]]:
     from xex.access.port import FEATURE_PROTOCOLS, answers
     from xex.config import read_environment
     from xex.errors import ConfigError
+    from xex.model.instruments import kind_of
     from xex.tables import market_name
 
     points = registry.installed()
@@ -624,12 +625,12 @@ def _installed() -> tuple[list[dict[str, Any]], dict[str, str]]:
         rows += [
             {
                 "venue": config.venue,
-                "market": market_name(kind),
+                "market": market_name(kind_of(section), "dated" if section.endswith("dated") else ""),
                 **{question: answers(connector, question) for question in FEATURE_PROTOCOLS},
                 "key": config.api_key is not None,
                 "priority": config.priority,
                 "package": package,
             }
-            for kind in connector.kinds
+            for section in connector.sections
         ]
     return rows, broken

@@ -64,6 +64,7 @@ class Dropped(StrEnum):
     WIDE = "wide"
     STALE = "stale"
     NO_RATE = "no_rate"
+    OTHER_CURRENCY = "other_currency"
     DISAGREE = "disagree"
     OUTLIER = "outlier"
     SUSPECT = "suspect"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from xex.access.transport import heard
 from xex.analytics import currency as currencies
 from xex.analytics.quality import MAX_AGE_S, verdicts
 from xex.answer import CrossExchangeData
+from xex.catalogue import Catalogue, account, lines, note_late, sections_of_market, who, words_of
 from xex.errors import (
     BadPayload,
     ConfigError,
@@ -25,18 +26,15 @@ from xex.errors import (
     Dropped,
     NotListed,
     NoVenueAnswered,
-    SymbolError,
     TimedOut,
-    UnknownSymbol,
-    UnknownVenue,
 )
 from xex.model import clock, schema
-from xex.model.instruments import KINDS, USD_LIKE, Ask, Instrument, Kind, parse_symbol
-from xex.model.listings import NUMBERS, TEXTS, Listings, nearest
+from xex.model.instruments import USD_LIKE, Instrument, Section
+from xex.model.listings import Listings
 from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.recording import in_use
-from xex.roster import HEALTH, SKEW_FRESH_S, Entry, Roster, checked_deadline, gathered
-from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble, top_of
+from xex.roster import HEALTH, SKEW_FRESH_S, Entry, checked_deadline, gathered
+from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble, leg_rows, top_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +56,14 @@ Budgets by the second or two come back within it, budgets of ten seconds and mor
 HEDGE_S = 1.0
 """How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
 
+NATIVE = "native"
+"""The currency of who wants nothing converted."""
+
 QUESTIONS = {"ticker": "tickers", "order_book": "books", "trades": "trades"}
 """The schema of the rows that answer a feature about one instrument."""
 
 
-class ExchangeManager(Roster):
+class ExchangeManager(Catalogue):
     """Several exchanges behind one interface.
 
     Use it as ``async with ExchangeManager.from_env() as xm`` or add exchanges one by one. It belongs to the event
@@ -82,20 +83,24 @@ class ExchangeManager(Roster):
         venues: Iterable[str] | None = None,
         books: bool = True,
         deadline: float | None = None,
+        peg: currencies.Peg = (),
     ) -> CrossExchangeData:
         """Return one instrument's price, dispersion, volume, liquidity and arbitrage across the venues.
 
-        `symbol` is BTCUSDT (the perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID; `market` ("spot", "perp")
-        decides where the text does not. `currency` is what prices are brought to, by default the quote asked.
-        `deadline` bounds the call in seconds. A venue that fails is dropped with its reason. Raises `SymbolError`
-        for a symbol without one meaning, `UnknownVenue`, and `NoVenueAnswered` when not one did.
+        `symbol` is BTCUSDT (the perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID; `market` ("spot", "perp",
+        "inverse") decides where the text does not. `currency` is what prices are brought to, by default the quote
+        asked; "native" converts nothing: only venues that quote as asked make the numbers, the others keep their own
+        currency. Rates are measured in the same question; `peg` takes USDT, USDC or FDUSD (names, or True for all)
+        at par with the dollar instead, which the rows then say. `deadline` bounds the call in seconds. A venue that
+        fails is dropped with its reason. Raises `SymbolError` for a symbol without one meaning, `UnknownVenue`,
+        `ConfigError`, and `NoVenueAnswered` when not one did.
         """
         self._enter()
         seconds = self.deadline if deadline is None else checked_deadline(deadline)
+        pegged = currencies.check_peg(peg)
         groups = self._chosen("ticker", venues)
-        ask = parse_symbol(symbol, market, {entry.config.venue for group in groups for entry in group})
         with until(seconds):
-            instrument = ask.instrument or await self._resolved(ask, groups)
+            ask, instrument = await self._meant(symbol, market, groups)
             target = _checked_currency(currency, instrument)
             answered = await self._asked_all(groups, instrument, target, books=books)
         asked = list(dict.fromkeys(answer.exchange for answer in answered if answer.instrument is not None))
@@ -103,8 +108,9 @@ class ExchangeManager(Roster):
             failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
             raise self._nobody(ask, instrument, failures)
         return assemble(
-            symbol, instrument, target, asked, answered, now_ms=_now(answered), with_books=books, recording=in_use()
-        )
+            symbol, instrument, instrument.quote if target == NATIVE else target, asked, answered,
+            now_ms=_now(answered), with_books=books, recording=in_use(), native=target == NATIVE, peg=pegged,
+        )  # fmt: skip
 
     async def tickers(
         self, *, market: str | None = None, venues: Iterable[str] | None = None, deadline: float | None = None
@@ -114,19 +120,84 @@ class ExchangeManager(Roster):
         What failed stands in ``frame.attrs["dropped"]`` by exchange; the markets of an exchange fail one by one.
         """
         self._enter()
-        kinds: Sequence[Kind] = KINDS if market is None else (_kind(market),)
+        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+            came, failures, _ = await self._whole_market(market, venues)
+        frame = schema.frame(concat(came, "tickers"), "tickers")
+        frame.attrs["dropped"] = {name: drop.text for name, drop in failures.items()}
+        return frame
+
+    async def universe(
+        self,
+        kind: str = "linear",
+        *,
+        min_venues: int = 2,
+        min_quote_volume: float = 0.0,
+        currency: str = "USD",
+        venues: Iterable[str] | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return what a study should look at: a row per asset, kind and expiry, the most traded first.
+
+        `kind` is "spot", "perp", "linear", "inverse" or "dated". Kept is what at least `min_venues` trade, with at
+        least `min_quote_volume` (in `currency`, 24 h) in all. Columns: `n_venues` and `exchanges` that count, `price`
+        and `dispersion_bps` over them, `base_volume`, `quote_volume`, and `excluded`: who lists it but does not
+        count, with the reason, for instance a price that says it is another asset. ``frame.attrs`` as in `books`,
+        and `fx`: what each rate is made of.
+        """
+        self._enter()
+        from xex.analytics.universe import select
+
+        target = str(currency).strip().upper()
+        if target not in currencies.CURRENCIES:
+            raise ConfigError(f"currency {currency!r}: volumes are added in {', '.join(currencies.CURRENCIES)}")
+        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+            whole = asyncio.create_task(self._whole_market(kind, venues))
+            tries: list[VenueAnswer] = []
+            rates = [
+                asyncio.create_task(self._asked_rates(entry, Instrument("", "EUR", "spot"), target, tries))
+                for entry in self._entries.values()
+                if able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
+            ]
+            try:
+                came, failures, groups = await whole
+                if rates:
+                    await asyncio.wait(rates, timeout=min(RATE_GRACE_S, remaining()))
+            finally:
+                for task in [whole, *rates]:
+                    if not task.done():
+                        task.cancel()
+                        self._keep(task)
+        market = concat(came, "tickers")
+        legs = concat([_ratio_legs(market), *(leg_rows(answer, clock.now_ms()) for answer in tries)], "tickers")
+        worth = {
+            quote: currencies.rate(legs, quote, target, asset="") for quote in dict.fromkeys(texts(market, "quote"))
+        }
+        found = select(market, worth, target, min_venues=min_venues, min_quote_volume=min_quote_volume)
+        frame = schema.frame(found, "universe")
+        frame.attrs = {
+            "asked": [group[0].id for group in groups], "answered": list(dict.fromkeys(texts(market, "exchange"))),
+            "dropped": {name: drop.text for name, drop in failures.items()},
+            "fx": {quote: found.sources or found.why for quote, found in worth.items()},
+        }  # fmt: skip
+        return frame
+
+    async def _whole_market(
+        self, market: str | None, venues: Iterable[str] | None
+    ) -> tuple[list[Columns], dict[str, Drop], list[list[Entry]]]:
+        """Return the tickers of every market asked for, dated, with who failed and who was asked."""
+        sections = sections_of_market(market)
         groups = self._chosen("ticker", venues)
         failures: dict[str, Drop] = {}
 
-        async def whole(entry: Entry, kind: Kind) -> Columns:
+        async def whole(entry: Entry, section: Section) -> Columns:
             try:
                 if not able(entry.connector, AnswersMarket):
                     raise NotListed("the connector knows single tickers only")
                 await self._guarded(entry, self._connected(entry))
-                columns = await self._columns(entry, entry.connector.market([kind]), "tickers")
+                columns = await self._columns(entry, entry.connector.market([section]), "tickers")
                 await self._measure_skew_if_old(entry)
             except ConnectorError as exc:
-                failures[entry.id] = Drop(exc.reason, f"{kind}: {exc}")
+                failures[entry.id] = Drop(exc.reason, f"{words_of(section)}: {exc}")
                 return {}
             count = length(columns)
             if not count:
@@ -138,25 +209,22 @@ class ExchangeManager(Roster):
             await asyncio.sleep(0)
             return columns
 
-        asked = [(group[0], kind) for group in groups for kind in kinds if kind in group[0].connector.kinds]
+        asked = [(group[0], one) for group in groups for one in sections if one in group[0].connector.sections]
         for entry in (group[0] for group in groups):
             if not any(entry is one for one, _ in asked):
                 failures[entry.id] = Drop(Dropped.NOT_LISTED, f"{market} markets are not offered here")
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
-            parts = await gathered({f"{entry.id} {kind}": whole(entry, kind) for entry, kind in asked}, self._keep)
+        parts = await gathered({f"{entry.id} {one}": whole(entry, one) for entry, one in asked}, self._keep)
         now_ms, came = clock.now_ms(), []
-        for entry, kind in asked:
-            part = parts.get(f"{entry.id} {kind}")
+        for entry, section in asked:
+            part = parts.get(f"{entry.id} {section}")
             if part is None:
-                failures[entry.id] = Drop(Dropped.LATE, f"{kind}: no answer before the deadline")
+                failures[entry.id] = Drop(Dropped.LATE, f"{words_of(section)}: no answer before the deadline")
             elif length(part):
                 part["age_ms"] = ages(part, [entry.state.skew_ms] * length(part), now_ms)
                 came.append(part)
         if not came:
-            raise NoVenueAnswered(f"no venue answered:{_lines(failures)}", failures)
-        frame = schema.frame(concat(came, "tickers"), "tickers")
-        frame.attrs["dropped"] = {name: drop.text for name, drop in failures.items()}
-        return frame
+            raise NoVenueAnswered(f"no venue answered:{lines(failures)}", failures)
+        return came, failures, groups
 
     async def books(
         self,
@@ -193,41 +261,6 @@ class ExchangeManager(Roster):
         frame.attrs = attrs
         return frame
 
-    async def instruments(
-        self, *, market: str | None = None, venues: Iterable[str] | None = None, deadline: float | None = None
-    ) -> pd.DataFrame:
-        """Return what every venue lists, a row per instrument: lots, minimums and steps in base units, fees in bps.
-
-        What failed stands in ``frame.attrs["dropped"]`` by exchange.
-        """
-        self._enter()
-        kinds: Sequence[Kind] = KINDS if market is None else (_kind(market),)
-        groups = self._chosen("ticker", venues)
-        failures: dict[str, Drop] = {}
-
-        async def table(entry: Entry) -> Columns:
-            try:
-                if not able(entry.connector, ListsInstruments):
-                    raise NotListed("the connector knows single tickers only")
-                mine = [kind for kind in kinds if kind in entry.connector.kinds]
-                await self._guarded(entry, self._connected(entry))
-                found = await self._guarded(entry, entry.connector.listings(mine))
-            except ConnectorError as exc:
-                failures[entry.id] = exc.drop
-                return {}
-            same = {name: schema.Text.same(cell, len(found)) for name, cell in _who(entry).items()}
-            columns = {name: found.columns[name] for name in (*TEXTS, *NUMBERS, "active")}
-            return {**same, "instrument": found.symbols, "group": found.groups, **columns}
-
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
-            parts = await gathered({group[0].id: table(group[0]) for group in groups}, self._keep)
-        _note_late(groups, parts, failures)
-        if not any(map(length, parts.values())):
-            raise NoVenueAnswered(f"no venue answered:{_lines(failures)}", failures)
-        frame = schema.frame(concat((parts[name] for name in parts), "instruments"), "instruments")
-        frame.attrs = _account(groups, frame, failures)
-        return frame
-
     async def first(
         self,
         question: str,
@@ -249,17 +282,16 @@ class ExchangeManager(Roster):
             raise ConfigError(f"first() knows no {question!r}; it answers {', '.join(QUESTIONS)}")
         seconds = self.deadline if deadline is None else checked_deadline(deadline)
         groups = self._chosen(question, venues)
-        ask = parse_symbol(symbol, market, {entry.config.venue for group in groups for entry in group})
         failures: dict[str, Drop] = {}
         with until(seconds):
-            instrument = ask.instrument or await self._resolved(ask, groups)
+            ask, instrument = await self._meant(symbol, market, groups)
             came = await self._hedged(
                 sorted((e for group in groups for e in group), key=_load), question, instrument, failures
             )
         if came is None:
             raise self._nobody(ask, instrument, failures)
         frame = schema.frame(came, QUESTIONS[question])
-        frame.attrs = _account(groups, frame, failures)
+        frame.attrs = account(groups, frame, failures)
         return frame
 
     # --- asking one question of all venues
@@ -276,7 +308,6 @@ class ExchangeManager(Roster):
         self._enter()
         seconds = self.deadline if deadline is None else checked_deadline(deadline)
         groups = self._chosen(question, venues)
-        ask = parse_symbol(symbol, market, {entry.config.venue for group in groups for entry in group})
         failures: dict[str, Drop] = {}
 
         async def in_turn(group: Sequence[Entry], instrument: Instrument) -> Columns:
@@ -292,16 +323,16 @@ class ExchangeManager(Roster):
             return {}
 
         with until(seconds):
-            instrument = ask.instrument or await self._resolved(ask, groups)
+            ask, instrument = await self._meant(symbol, market, groups)
             parts = await gathered(
                 {group[0].id: in_turn(group, instrument) for group in groups}, self._keep, length, STRAGGLER_S
             )
-        _note_late(groups, parts, failures)
+        note_late(groups, parts, failures)
         came = concat(parts.values(), QUESTIONS[question])
         if not length(came):
             raise self._nobody(ask, instrument, failures)
         frame = schema.frame(came, QUESTIONS[question])
-        frame.attrs = _account(groups, frame, failures)
+        frame.attrs = account(groups, frame, failures)
         return frame
 
     async def _rows(self, entry: Entry, question: str, instrument: Instrument) -> Columns:
@@ -323,7 +354,7 @@ class ExchangeManager(Roster):
         count = length(columns)
         if not count:
             raise NotListed(f"{mine.symbol} is not listed", venue=entry.config.venue)
-        same = {**_who(entry), "currency": mine.quote, "fx_source": "identity"}
+        same = {**who(entry), "currency": mine.quote, "fx_source": "identity"}
         columns |= {name: schema.Text.same(cell, count) for name, cell in same.items()}
         columns |= {"fx_rate": np.ones(count), "fx_age_ms": np.zeros(count)}
         dated = columns
@@ -375,7 +406,8 @@ class ExchangeManager(Roster):
         self, groups: Sequence[Sequence[Entry]], instrument: Instrument, target: str, *, books: bool
     ) -> list[VenueAnswer]:
         """Ask every venue at once; answers that came are kept, the late are dropped by name."""
-        legs = self._legs(groups, instrument, target)
+        converts = self._needs_rates(groups, instrument, target)
+        legs = self._legs(instrument, target) if converts else []
         tries: list[VenueAnswer] = []
         tasks = [
             asyncio.create_task(
@@ -394,7 +426,7 @@ class ExchangeManager(Roster):
             asyncio.create_task(self._asked_rates(entry, instrument, target, tries))
             for entry in self._entries.values()
             # Whoever trades currencies votes on the rate, also where other venues were asked for the instrument.
-            if legs and able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
+            if converts and able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
         ]
         skews = [
             asyncio.create_task(self._skew_measured(group[0]))
@@ -436,29 +468,34 @@ class ExchangeManager(Roster):
             if worth_waiting == float("inf") and any(length(answer.ticker) for answer in tries):
                 worth_waiting = clock.monotonic() + STRAGGLER_S
 
-    def _legs(self, groups: Sequence[Sequence[Entry]], instrument: Instrument, target: str) -> list[Instrument]:
-        """Return the instruments that rates may need; none where every venue is known to list the asked quote.
+    def _needs_rates(self, groups: Sequence[Sequence[Entry]], instrument: Instrument, target: str) -> bool:
+        """Say whether rates may be needed: not where every venue is known to list the asked quote.
 
         In a recording they always belong to the question, so that it is the same one however often it is asked.
         """
-        known = not clock.is_recorded() and all(self._lists(group[0], instrument) for group in groups)
-        if target == instrument.quote and known:
+        if target == NATIVE or target not in currencies.CURRENCIES:
+            return False
+        if target != instrument.quote or clock.is_recorded():
+            return True
+        return not all(self._lists(group[0], instrument) for group in groups)
+
+    @staticmethod
+    def _legs(instrument: Instrument, target: str) -> list[Instrument]:
+        """Return the instruments that come with the asked one's tickers and that rates are made of."""
+        kind = instrument.kind
+        if kind == "inverse" or instrument.quote not in currencies.CURRENCIES:
             return []
-        if target not in USD_LIKE:
-            return []
-        quotes = dict.fromkeys((target, *USD_LIKE[:3], instrument.quote))
         return [
-            Instrument(base, quote, instrument.kind, "" if instrument.kind == "spot" else quote)
+            Instrument(base, quote, kind, "" if kind == "spot" else quote)
             for base in currencies.RATIO_BASES
             if base != instrument.base
-            for quote in quotes
-            if quote in USD_LIKE
+            for quote in dict.fromkeys((target, *USD_LIKE[:3], instrument.quote))
         ]
 
     @staticmethod
     def _lists(entry: Entry, instrument: Instrument) -> bool:
         """Say whether a venue is already known to list exactly this instrument."""
-        table: Listings | None = getattr(entry.connector, "known_listings", lambda _: None)(instrument.kind)
+        table: Listings | None = getattr(entry.connector, "known_listings", lambda _: None)(instrument.section)
         if table is None:
             return False
         row = table.find(instrument)
@@ -555,12 +592,13 @@ class ExchangeManager(Roster):
         """Return the one instrument that stands for the asked one on this venue."""
         connector = entry.connector
         assert able(connector, ListsInstruments)  # noqa: S101  chosen by ability
-        if instrument.kind not in entry.connector.kinds:
-            raise NotListed(f"{instrument.kind} markets are not offered here")
-        table = await connector.listings([instrument.kind])
+        section = instrument.section
+        if section not in entry.connector.sections:
+            raise NotListed(f"{words_of(section)} markets are not offered here")
+        table = await connector.listings([section])
         rows = table.candidates(instrument)
         if not rows:
-            table = await connector.listings([instrument.kind], refresh=True)
+            table = await connector.listings([section], refresh=True)
             rows = table.candidates(instrument)
         if not rows:
             raise NotListed(f"{instrument.symbol} is not listed")
@@ -582,7 +620,10 @@ class ExchangeManager(Roster):
         are: stale ones do not vote.
         """
         pairs = currencies.needed([*USD_LIKE[:3], instrument.quote], target)
-        booked = currencies.needed([*USD_LIKE[:2], instrument.quote], target)
+        booked = currencies.needed([*USD_LIKE[:2], instrument.quote], target, pivots=False)
+        offered = getattr(entry.connector, "currency_pairs", None)
+        if offered is not None and not set(pairs) & set(offered):
+            return
         key = f"legs {pairs} {booked} {clock.epoch()}"
         try:
             answer = await self._shared(entry, key, lambda: self._fetched_legs(entry, pairs, booked))
@@ -608,60 +649,12 @@ class ExchangeManager(Roster):
 
     # --- symbols
 
-    async def _resolved(self, ask: Ask, groups: Sequence[Sequence[Entry]]) -> Instrument:
-        """Find what a venue's own id is."""
-        entry = next((group[0] for group in groups if group[0].config.venue == ask.venue), None)
-        if entry is None or not able(entry.connector, ListsInstruments):
-            raise UnknownVenue(ask.venue, sorted({group[0].config.venue for group in groups}))
-        await self._guarded(entry, self._connected(entry))
-        try:
-            table = await asyncio.wait_for(
-                self._guarded(entry, entry.connector.listings(entry.connector.kinds)), remaining()
-            )
-        except (ConnectorError, TimeoutError) as exc:
-            drop = exc.drop if isinstance(exc, ConnectorError) else Drop(Dropped.LATE, "no answer in time")
-            raise NoVenueAnswered(
-                f"{ask.text!r} needs the instruments of {ask.venue}: {drop.text}", {entry.id: drop}
-            ) from exc
-        row = table.row_of_id(ask.native_id)
-        if row is None:
-            import difflib
 
-            close = difflib.get_close_matches(ask.native_id.upper(), table.columns["id"], n=5, cutoff=0.5)
-            hint = f"; near: {', '.join(f'{ask.venue}:{name}' for name in close)}" if close else ""
-            raise UnknownSymbol(f"{ask.venue} lists no {ask.native_id!r}{hint}{_recorded_only()}", nearest=close)
-        return table.listed(row).instrument
-
-    def _nobody(self, ask: Ask, instrument: Instrument, failures: Mapping[str, Drop]) -> Exception:
-        known = [
-            table
-            for name in failures
-            if (table := getattr(self._entries[name].connector, "known_listings", lambda *_: None)())
-        ]
-        if known and all(drop == Dropped.NOT_LISTED.value for drop in failures.values()):
-            return _unknown(ask, instrument, known)
-        return NoVenueAnswered(f"no venue answered for {instrument.description}:{_lines(failures)}", failures)
-
-
-def _unknown(ask: Ask, instrument: Instrument, known: Sequence[Listings]) -> SymbolError:
-    near = nearest(instrument, known)
-    spot = Instrument(instrument.base, instrument.quote, "spot")
-    if instrument.kind != "spot" and any(table.candidates(spot) for table in known):
-        if spot.symbol not in near:
-            near = [spot.symbol, *near]
-        message = f"no venue lists {instrument.description}; for spot write {spot.symbol}"
-    else:
-        message = f"no venue lists {instrument.description}"
-    hint = f"; nearest: {', '.join(near)}" if near else ""
-    return UnknownSymbol(f"{ask.text!r}: {message}{hint}{_recorded_only()}", nearest=near)
-
-
-def _recorded_only() -> str:
-    return "; the recording in use holds only what was asked for when it was made" if clock.is_replayed() else ""
-
-
-def _lines(failures: Mapping[str, Drop]) -> str:
-    return "".join(f"\n  {name}: {drop.text}" for name, drop in failures.items())
+def _ratio_legs(market: Columns) -> Columns:
+    """Return the rows of a market that rates are made of."""
+    bases = {*currencies.RATIO_BASES, *currencies.CURRENCIES}
+    legs = take(market, np.array([base in bases for base in texts(market, "base")], dtype=bool))
+    return {name: legs[name] for name in (*LEG_COLUMNS, "exchange", "venue", "age_ms") if name in legs}
 
 
 def _latency(answer: VenueAnswer, ticker: Columns, elapsed_ms: float) -> float:
@@ -680,10 +673,6 @@ def _now(answered: Sequence[VenueAnswer]) -> int:
     return max((heard.received_at for answer in answered for heard in answer.responses), default=clock.now_ms())
 
 
-def _who(entry: Entry) -> dict[str, str]:
-    return {"exchange": entry.id, "venue": entry.config.venue}
-
-
 def _unusable(question: str, columns: Columns) -> Drop | None:
     """Say why nobody should act on an exchange's quote or book: old, crossed, without a side, halted."""
     if question == "trades":
@@ -694,41 +683,21 @@ def _unusable(question: str, columns: Columns) -> Drop | None:
     return Drop(reason, "its answer came, and is not used") if reason else None
 
 
-def _account(
-    groups: Sequence[Sequence[Entry]], frame: pd.DataFrame, failures: Mapping[str, Drop]
-) -> dict[Hashable, Any]:
-    """Return what was asked, who answered and who did not."""
-    return {
-        "asked": [group[0].id for group in groups],
-        "answered": list(dict.fromkeys(frame["exchange"])),
-        "dropped": {name: drop.text for name, drop in failures.items()},
-    }
-
-
-def _note_late(groups: Sequence[Sequence[Entry]], came: Mapping[str, Columns], failures: dict[str, Drop]) -> None:
-    for group in groups:
-        if group[0].id not in came:
-            failures[group[0].id] = Drop(Dropped.LATE, "no answer before the deadline")
-
-
 def _load(entry: Entry) -> tuple[int, int, int, float]:
     """Return what decides who is asked first: health, priority, what is under way there already, latency."""
     state = entry.state
     return HEALTH[state.status], entry.config.priority, state.in_flight, float(np.nan_to_num(state.latency, nan=1e9))
 
 
-def _kind(market: str) -> Kind:
-    found = parse_symbol("BTCUSDT", market).instrument
-    assert found is not None  # noqa: S101  an id always names an instrument
-    return found.kind
-
-
 def _checked_currency(currency: str | None, instrument: Instrument) -> str:
     if currency is None:
         return instrument.quote
     name = str(currency).strip().upper()
-    if name != instrument.quote and name not in USD_LIKE:
-        raise ConfigError(f"currency {currency!r}: conversion is known among {', '.join(USD_LIKE)}")
+    if name == NATIVE.upper():
+        return NATIVE
+    if name != instrument.quote and name not in currencies.CURRENCIES:
+        known = ", ".join(currencies.CURRENCIES)
+        raise ConfigError(f"currency {currency!r}: conversion is known among {known}; {NATIVE!r} converts nothing")
     return name
 
 

@@ -22,8 +22,20 @@ from xex.access.port import AnswersStatus, AnswersTime, ExchangeConnector, Lists
 from xex.access.state import VenueState
 from xex.access.transport import Route, Transport, scrub
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
-from xex.errors import BadPayload, ConfigError, ConnectorError, LoopError, TimedOut, UnknownVenue, Unreachable
+from xex.errors import (
+    BadPayload,
+    ConfigError,
+    ConnectorError,
+    Drop,
+    Dropped,
+    LoopError,
+    TimedOut,
+    UnknownVenue,
+    Unreachable,
+)
 from xex.model import clock, schema
+from xex.model.instruments import Section
+from xex.model.listings import Listings
 from xex.model.schema import Columns
 from xex.snapshot import VenueAnswer
 
@@ -231,7 +243,9 @@ class Roster:
             try:
                 await self._guarded(entry, self._connected(entry))
                 if able(entry.connector, ListsInstruments):
-                    await self._guarded(entry, entry.connector.listings(entry.connector.kinds))
+                    tables, drop = await self._tables(entry)
+                    if not tables and drop is not None:
+                        return False
                 with suppress(ConnectorError):
                     await self._measure_skew(entry)
             except ConnectorError:
@@ -355,6 +369,28 @@ class Roster:
             if await connecting is False:
                 raise Unreachable("connect() returned False", venue=entry.config.venue)
             entry.connected = True
+
+    async def _tables(self, entry: Entry) -> tuple[list[Listings], Drop | None]:
+        """Return all lists of a venue that can be had in time, and why another one could not."""
+        connector, drop = entry.connector, None
+        assert able(connector, ListsInstruments)  # noqa: S101  chosen by ability
+
+        async def one(section: Section) -> Listings | ConnectorError:
+            try:
+                return await self._guarded(entry, connector.listings([section]))
+            except ConnectorError as exc:
+                return exc
+
+        try:
+            await self._guarded(entry, self._connected(entry))
+        except ConnectorError as exc:
+            return [], exc.drop
+        came = await gathered({section: one(section) for section in connector.sections}, self._keep)
+        if len(came) < len(connector.sections):
+            drop = Drop(Dropped.LATE, "no answer in time")
+        failed = [found.drop for found in came.values() if isinstance(found, ConnectorError)]
+        tables = {id(found): found for found in came.values() if isinstance(found, Listings)}
+        return list(tables.values()), failed[0] if failed else drop
 
     async def _columns(self, entry: Entry, question: Awaitable[Columns], kind: str) -> Columns:
         """Await columns and see that they are: what is assembled later is outside any guard."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite, isnan, nan
 from statistics import median
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from xex.access.transport import Response
 from xex.analytics import arbitrage, currency, liquidity, pricing, sizing
-from xex.analytics.quality import HARD_MAX_AGE_S, MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
+from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
 from xex.answer import CrossExchangeData, number_text
 from xex.errors import Drop, Dropped
 from xex.model.instruments import Instrument
@@ -87,8 +87,10 @@ def assemble(
     with_books: bool,
     recording: str = "",
     max_age_s: float = MAX_AGE_S,
+    native: bool = False,
+    peg: Sequence[str] = (),
 ) -> CrossExchangeData:
-    """Make the answer from what came."""
+    """Make the answer from what came; with `native` only rows that quote in `target` make its numbers."""
     came = [answer for answer in answers if length(answer.ticker)]
     rows = concat((_row(answer) for answer in came), "tickers")
     legs = _legs(answers, now_ms)
@@ -96,24 +98,29 @@ def assemble(
     rows["age_ms"] = ages(rows, skews, now_ms)
     _forget_old_tickers(came, rows, now_ms)
     rates = {
-        quote: currency.rate(legs, quote, target, asset=instrument.base, max_age_s=max_age_s)
+        quote: _unconverted(quote, target)
+        if native
+        else currency.rate(legs, quote, target, asset=instrument.base, max_age_s=max_age_s, peg=peg)
         for quote in dict.fromkeys(texts(rows, "quote"))
     }
-    native = take(rows, np.arange(len(came)))
+    unconverted = take(rows, np.arange(len(came)))
     _convert(rows, rates, target)
     quality = verdicts(rows, max_age_s=max_age_s)
+    if native:
+        quality[quality == Dropped.NO_RATE.value] = Dropped.OTHER_CURRENCY.value
     found = pricing.evaluate(rows, max_age_s=max_age_s, reasons=quality) if came else None
     total = {name: values[0] for name, values in found.totals.items()} if found else {}
     reasons = found.reason if found else []
     price = float(total.get("price", nan))
     levels = [Levels.of(answer.book) for answer in came]
-    dropped = _dropped(answers, rows, native, reasons, rates, max_age_s)
+    dropped = _dropped(answers, rows, unconverted, reasons, rates, max_age_s)
     scores, score = _liquidity(levels, numbers(rows, "fx_rate"), reasons, price)
     opportunities, rejected, together = _arbitrage(
-        instrument, target, came, levels, rows, native, legs, reasons, max_age_s
+        instrument, target, came, levels, rows, unconverted, legs, reasons, max_age_s
     )
-    volume, volume_quote, partial = _volumes(asked, rows, reasons)
-    _finish(rows, native, found, came, scores, price)
+    split = "disagree" in str(total.get("flags", "")).split(",")
+    volume, volume_quote, partial = _volumes(asked, rows, reasons, split=split)
+    _finish(rows, unconverted, found, came, scores, price)
     return CrossExchangeData(
         symbol=symbol,
         instrument=instrument,
@@ -205,23 +212,31 @@ def ages(rows: Columns, skews: Sequence[float], now_ms: int) -> Floats:
 
 def _legs(answers: Sequence[VenueAnswer], now_ms: int) -> Columns:
     """Return everything that was sent for rates, dated; books of direct pairs replace their tickers' quotes."""
-    parts = []
-    for answer in answers:
-        if not length(answer.legs):
-            continue
-        legs = {name: answer.legs[name] for name in LEG_COLUMNS if name in answer.legs}
-        legs["exchange"] = [answer.exchange] * length(legs)
-        for symbol in dict.fromkeys(texts(answer.leg_books, "instrument")):
-            book = take(answer.leg_books, np.array([name == symbol for name in texts(answer.leg_books, "instrument")]))
-            for row, name in enumerate(texts(legs, "instrument")):
-                if name == symbol:
-                    for column, values in top_of(book).items():
-                        cells = list(legs.get(column, [nan] * length(legs)))
-                        cells[row] = values[0]
-                        legs[column] = cells
-        legs["age_ms"] = ages(legs, [answer.skew_ms] * length(legs), now_ms)
-        parts.append(legs)
-    return concat(parts, "tickers")
+    return concat((leg_rows(answer, now_ms) for answer in answers if length(answer.legs)), "tickers")
+
+
+def leg_rows(answer: VenueAnswer, now_ms: int) -> Columns:
+    """Return what one exchange sent for rates, dated; a book of a direct pair replaces its ticker's quote."""
+    legs = {name: answer.legs[name] for name in LEG_COLUMNS if name in answer.legs}
+    legs["exchange"], legs["venue"] = [answer.exchange] * length(legs), [answer.venue] * length(legs)
+    booked = texts(answer.leg_books, "instrument")
+    for symbol in dict.fromkeys(booked):
+        book = take(answer.leg_books, np.array([name == symbol for name in booked]))
+        for row, name in enumerate(texts(legs, "instrument")):
+            if name == symbol:
+                for column, values in top_of(book).items():
+                    cells = list(legs.get(column, [nan] * length(legs)))
+                    cells[row] = values[0]
+                    legs[column] = cells
+    legs["age_ms"] = ages(legs, [answer.skew_ms] * length(legs), now_ms)
+    return legs
+
+
+def _unconverted(quote: str, target: str) -> currency.Rate:
+    """Return the rate of who converts nothing."""
+    if quote == target:
+        return currency.Rate(quote, target, 1.0, "identity", 0.0)
+    return currency.Rate(quote, target, nan, why=f"it quotes in {quote}, and nothing is converted")
 
 
 def _convert(rows: Columns, rates: Mapping[str, currency.Rate], target: str) -> None:
@@ -346,18 +361,24 @@ def _detail(
         Dropped.NO_QUOTE: "no usable bid and ask, no last price",
         Dropped.LAST_ONLY: "no bid and ask; a last price is no quote",
         Dropped.NO_RATE: rates[quote].why,
+        Dropped.OTHER_CURRENCY: rates[quote].why,
         Dropped.HALTED: "the venue has suspended the instrument",
         Dropped.OUTLIER: "too far from the median of the venues",
         Dropped.SUSPECT: "more than 3 % from the median: perhaps another asset",
-        Dropped.UNIT_ERROR: "a power of ten from the median: a unit error",
+        Dropped.UNIT_ERROR: "a power of ten from the other venues: a unit error",
         Dropped.DISAGREE: "no majority of the venues agrees within 1 %",
     }
     return details.get(Dropped(reason), "")
 
 
-def _volumes(asked: Sequence[str], rows: Columns, reasons: Sequence[str]) -> tuple[float, float, list[str]]:
-    """Return base and quote volume over the identified venues that reported one, and the ids that are missing."""
-    counted = np.array([reason not in NOT_COUNTED for reason in reasons], dtype=bool)
+def _volumes(
+    asked: Sequence[str], rows: Columns, reasons: Sequence[str], *, split: bool
+) -> tuple[float, float, list[str]]:
+    """Return base and quote volume over the identified venues that reported one, and the ids that are missing.
+
+    Where the venues are `split`, no majority says what the asset is, and nobody is identified.
+    """
+    counted = np.array([not split and reason not in NOT_COUNTED for reason in reasons], dtype=bool)
     base, quote = numbers(rows, "base_volume"), numbers(rows, "quote_volume")
     rated = np.isfinite(numbers(rows, "fx_rate"))
     has_base, has_quote = counted & np.isfinite(base), counted & np.isfinite(quote) & rated
@@ -383,7 +404,8 @@ def _liquidity(
     scores, merged = [], []
     for row, reason in enumerate(reasons):
         book = levels[row]
-        if book is None or not np.isfinite(factors[row]):
+        if book is None or not np.isfinite(factors[row]) or reason in IDENTITY:
+            # Another coin's book says nothing of this one's price.
             scores.append(nan)
             continue
         sides = liquidity.Depth.of(*book.bid, *book.ask, book.cut, factors[row])
@@ -396,7 +418,6 @@ def _liquidity(
 
 # --- arbitrage ----------------------------------------------------------------------------------------------
 
-_IDENTITY = {Dropped.SUSPECT, Dropped.UNIT_ERROR, Dropped.DISAGREE}
 _UNUSABLE = {Dropped.HALTED, Dropped.CROSSED, Dropped.WIDE}
 
 
@@ -453,19 +474,24 @@ def _arbitrage(
 
 def _barred(row: int, reasons: Sequence[str], aged: Floats, max_age_s: float) -> bool:
     """Say whether a venue's book must not be traded on: another asset perhaps, closed, or old."""
-    return bool({reasons[row]} & {*_IDENTITY, *_UNUSABLE}) or bool(aged[row] > 1e3 * max_age_s)
+    return bool({reasons[row]} & {*IDENTITY, *_UNUSABLE}) or bool(aged[row] > 1e3 * max_age_s)
 
 
 def _together(
     instrument: Instrument, target: str, came: Sequence[VenueAnswer], usable: Sequence[tuple[int, _Side, _Side]]
 ) -> dict[str, Any]:
     """Return the optimum over all usable books at once, in lots and above minimums, and its legs."""
-    parts = {
-        came[row].exchange: (buy.leg, sell.leg, arbitrage.fee_sides(instrument.kind))
+    times = arbitrage.fee_sides(instrument.kind)
+    able = [
+        (row, buy, sell)
         for row, buy, sell in usable
         if isfinite(buy.leg.fee) and isfinite(buy.factor) and isfinite(sell.factor)
+    ]
+    in_lots = _in_common_lots([side for _, buy, sell in able for side in (buy, sell)])
+    parts = {
+        came[row].exchange: (in_lots[2 * place], in_lots[2 * place + 1], times)
+        for place, (row, _, _) in enumerate(able)
     }
-    times = arbitrage.fee_sides(instrument.kind)
     found = sizing.clear_in_lots(
         [part[0] for part in parts.values()], [part[1] for part in parts.values()], times
     )  # fmt: skip
@@ -485,6 +511,7 @@ class _Side:
     leg: sizing.Leg
     factor: float
     converted: bool
+    lot_quote: float = 0.0
 
 
 def _side(
@@ -510,7 +537,20 @@ def _side(
         price * factor, size, float(numbers(native, "taker_bps")[row]) / 1e4,
         answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor,
     )  # fmt: skip
-    return _Side(leg, factor, quote != target)
+    return _Side(leg, factor, quote != target, answer.rule("lot_quote"))
+
+
+def _in_common_lots(sides: Sequence[_Side]) -> list[sizing.Leg]:
+    """Return legs that can be traded against one another.
+
+    Lots of quote currency, as of inverse contracts, become lots of the base at the best of all asks: how many
+    base units a contract is depends on its price, and one size must hold for all legs.
+    """
+    if not any(side.lot_quote for side in sides):
+        return [side.leg for side in sides]
+    asks = [float(side.leg.price.min()) for side in sides if len(side.leg.price)]
+    step = sizing.common_step(*(side.lot_quote * side.factor for side in sides)) / min(asks, default=nan)
+    return [replace(side.leg, lot=step if step == step else 0.0) for side in sides]
 
 
 def executable_factor(book: currency.Executable | None, quote: str, target: str, *, buying: bool) -> float:
@@ -539,7 +579,7 @@ def _opportunity(
     max_age_s: float,
 ) -> dict[str, Any]:
     low, high = pair
-    buy, sell = sides[0].leg, sides[1].leg
+    buy, sell = _in_common_lots(sides)
     times = arbitrage.fee_sides(instrument.kind)
     ask = float(buy.price[0]) if len(buy.price) else nan
     bid = float(sell.price[0]) if len(sell.price) else nan
@@ -551,7 +591,7 @@ def _opportunity(
     given = {Dropped(reasons[row]) for row in pair if reasons[row]}
     mean_edge = 1e4 * best.net_profit / best.notional if best.notional > 0 else nan
     stopped = {
-        "identity": bool(given & _IDENTITY) or abs(bid / ask - 1) > arbitrage.SUSPECT_EDGE,
+        "identity": bool(given & IDENTITY) or abs(bid / ask - 1) > arbitrage.SUSPECT_EDGE,
         "market_state": bool(given & _UNUSABLE),
         "freshness": max(pair_ages) > 1e3 * max_age_s,
         "currency": not (isfinite(sides[0].factor) and isfinite(sides[1].factor)),

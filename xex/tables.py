@@ -415,7 +415,7 @@ def _price_text(snap: CrossExchangeData) -> Text:
 
 
 def _dispersion_text(snap: CrossExchangeData) -> str:
-    spread = "" if math.isnan(snap.range_bps) else f"; all valid quotes span {bps(snap.range_bps)} bps"
+    spread = "" if math.isnan(snap.range_bps) else f"; all trusted quotes span {bps(snap.range_bps)} bps"
     if math.isnan(snap.price_variance):
         return f"{ABSENT}{spread}"
     return f"{amount(snap.price_variance)} {snap.currency} standard deviation, {bps(snap.dispersion_bps)} bps{spread}"
@@ -480,10 +480,11 @@ _MARKETS = {"spot": "spot", "linear": "perp", "inverse": "inverse"}
 def market_name(kind: str, expiry: str = "") -> str:
     """Return what people call a kind of market.
 
-    >>> market_name("spot"), market_name("linear"), market_name("linear", "261225")
-    ('spot', 'perp', 'future')
+    >>> market_name("linear"), market_name("inverse"), market_name("linear", "261225"), market_name("inverse", "261225")
+    ('perp', 'inverse perp', 'future', 'inverse future')
     """
-    return "future" if expiry else _MARKETS.get(kind, kind)
+    inverse = "inverse " if kind == "inverse" else ""
+    return kind if kind == "spot" else f"{inverse}future" if expiry else f"{inverse}perp"
 
 
 def venues_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:

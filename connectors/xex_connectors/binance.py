@@ -1,4 +1,4 @@
-"""Binance: spot, and USDⓈ-M perpetuals, whose bid and ask stand apart from their statistics."""
+"""Binance: spot, USDⓈ-M and COIN-M contracts; the bid and ask of contracts stand apart from their statistics."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from xex.access.budgets import Limit
-from xex.model.units import Evidence, Units
-from xex_connectors.ccxt_adapter import CcxtConnector
-from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap
+from xex.model.units import Amount, Evidence, Units
+from xex_connectors.ccxt_adapter import CcxtConnector, SpotCurrencies
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 
 def _rule(kind: str, name: str) -> Any:
@@ -30,6 +30,11 @@ _FIELDS = {
     "base": "baseAsset", "quote": "quoteAsset", "tick": _rule("PRICE_FILTER", "tickSize"),
     "lot": _rule("LOT_SIZE", "stepSize"), "min_amount": _rule("LOT_SIZE", "minQty"),
 }  # fmt: skip
+_DATED = {**_FIELDS, "settle": "marginAsset", "expires": "deliveryDate"}
+_CONTRACTS: dict[str, Any] = {
+    "perpetual": says("contractType", "PERPETUAL"),
+    "where": {"contractType": {"PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER"}},
+}
 _QUOTE = {"bid": "bidPrice", "bid_size": "bidQty", "ask": "askPrice", "ask_size": "askQty"}
 _DAY = {
     "last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "lowPrice",
@@ -42,21 +47,34 @@ _TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker 
 }  # fmt: skip
 
 
-class BinanceConnector(CcxtConnector):
+class BinanceConnector(SpotCurrencies, CcxtConnector):
     """Binance."""
 
+    currency_pairs = (("FDUSD", "USDT"), ("EUR", "USDT"))
     markets = {
         "linear": Market(
             "binanceusdm", Units("binance.linear", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
             Fee(5.0, 2.0, "published: USDⓈ-M futures, regular tier"),
             InstrumentMap("fapiPublicGetExchangeInfo", id="symbol", rows="symbols", active=("status", "TRADING"),
-                where={"contractType": {"PERPETUAL"}},
-                fields={**_FIELDS, "settle": "marginAsset", "min_notional": _rule("MIN_NOTIONAL", "notional")}),
+                **_CONTRACTS, fields={**_DATED, "min_notional": _rule("MIN_NOTIONAL", "notional")}),
             (TickerMap("fapiPublicGetTickerBookTicker", id="symbol", one="symbol", time="time", fields=_QUOTE),
              TickerMap("fapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False, fields=_DAY,
                 time="closeTime", time_source="trade")),
             BookMap("fapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
             TradeMap("fapiPublicGetAggTrades", **_TRADES)),
+        "inverse": Market(  # ccxt's classes share their methods; the host follows from the call
+            "binanceusdm",
+            Units("binance.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
+                quote_volume=Amount.QUOTE_CONTRACTS, evidence=Evidence.DOCUMENTED,
+                proof="contractSize in quoteAsset; baseVolume in coin, volume in contracts"),
+            Fee(5.0, 2.0, "published: COIN-M futures, regular tier"),
+            InstrumentMap("dapiPublicGetExchangeInfo", id="symbol", rows="symbols", **_CONTRACTS,
+                active=("contractStatus", "TRADING"), fields={**_DATED, "contract_size": "contractSize"}),
+            (TickerMap("dapiPublicGetTickerBookTicker", id="symbol", one="symbol", time="time", fields=_QUOTE),
+             TickerMap("dapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False, time="closeTime",
+                time_source="trade", fields={**_DAY, "base_volume": "baseVolume", "quote_volume": "volume"})),
+            BookMap("dapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
+            TradeMap("dapiPublicGetAggTrades", **_TRADES)),
         "spot": Market(
             "binance", Units("binance.spot", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
             Fee(10.0, 10.0, "published: spot, regular tier"),
@@ -70,10 +88,11 @@ class BinanceConnector(CcxtConnector):
     time_map = ValueMap("fapiPublicGetTime", "serverTime")
     status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0", "1"), good=("normal",))
     limits = (
-        Limit("weight", "fapi.binance.com", 2400, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
+        *(Limit("weight", host, 2400, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
             "/depth$": _depth((50, 2), (100, 5), (500, 10), (1000, 20), usual=500), "/aggTrades$": 20,
             "/ticker/24hr$": lambda query: 1 if "symbol" in query else 40,
-            "/ticker/bookTicker$": lambda query: 2 if "symbol" in query else 5}),
+            "/ticker/bookTicker$": lambda query: 2 if "symbol" in query else 5})
+          for host in ("fapi.binance.com", "dapi.binance.com")),
         Limit("weight", "api.binance.com", 6000, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
             "/depth$": _depth((100, 5), (500, 25), (1000, 50), (5000, 250), usual=100), "/aggTrades$": 4,
             "/ticker/24hr$": _statistics, "/exchangeInfo$": 20}),

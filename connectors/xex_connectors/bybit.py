@@ -1,13 +1,13 @@
-"""Bybit: spot and linear perpetuals, in base units. Its tickers carry no time of their own."""
+"""Bybit: spot and linear contracts in base units, inverse ones in USD. Its tickers carry no time of their own."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from xex.access.budgets import Limit
-from xex.model.units import Evidence, Units
+from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import CcxtConnector
-from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 _OK = ("retCode", "0")
 _TICKER = {
@@ -30,24 +30,36 @@ _TRADES: dict[str, Any] = {
     "id": "symbol", "rows": "result.list", "ok": _OK, "buys": "Buy", "sells": "Sell",
     "fields": {"trade_id": "execId", "price": "price", "size": "size", "side": "side", "time": "time"},
 }  # fmt: skip
-_SPOT, _LINEAR = {"category": "spot"}, {"category": "linear"}
+_SPOT, _LINEAR, _INVERSE = ({"category": name} for name in ("spot", "linear", "inverse"))
+_DATED = {
+    **_FIELDS, "settle": "settleCoin", "expires": "deliveryTime", "lot": "lotSizeFilter.qtyStep",
+    "min_notional": "lotSizeFilter.minNotionalValue",
+}  # fmt: skip
+
+
+def _contracts(kind: str, units: Units, category: dict[str, str], **more: str) -> Market:
+    """Return a market of contracts, perpetual and dated ones in the same lists."""
+    return Market(
+        "bybit", units, Fee(5.5, 2.0, "published: perpetuals and futures, regular tier"),
+        InstrumentMap("publicGetV5MarketInstrumentsInfo", **_INSTRUMENTS, params={**category, "limit": "1000"},
+            where={"contractType": {f"{kind}Perpetual", f"{kind}Futures"}},
+            perpetual=says("contractType", f"{kind}Perpetual"), fields=_DATED),
+        (TickerMap("publicGetV5MarketTickers", params=category, **_TICKERS,
+            fields={**_TICKER, "mark": "markPrice", "index": "indexPrice", **more}),),
+        BookMap("publicGetV5MarketOrderbook", params=category, depths=(500, 1000), **_BOOK),
+        TradeMap("publicGetV5MarketRecentTrade", params=category, limit=("limit", 1000), **_TRADES),
+    )  # fmt: skip
 
 
 class BybitConnector(CcxtConnector):
     """Bybit."""
 
     markets = {
-        "linear": Market(
-            "bybit", Units("bybit.linear", proof="turnover24h / volume24h is a price", evidence=Evidence.RECORDED),
-            Fee(5.5, 2.0, "published: perpetuals, regular tier"),
-            InstrumentMap("publicGetV5MarketInstrumentsInfo", **_INSTRUMENTS, params={**_LINEAR, "limit": "1000"},
-                where={"contractType": {"LinearPerpetual"}},
-                fields={**_FIELDS, "settle": "settleCoin", "lot": "lotSizeFilter.qtyStep",
-                    "min_notional": "lotSizeFilter.minNotionalValue"}),
-            (TickerMap("publicGetV5MarketTickers", params=_LINEAR, **_TICKERS,
-                fields={**_TICKER, "mark": "markPrice", "index": "indexPrice"}),),
-            BookMap("publicGetV5MarketOrderbook", params=_LINEAR, depths=(500, 1000), **_BOOK),
-            TradeMap("publicGetV5MarketRecentTrade", params=_LINEAR, limit=("limit", 1000), **_TRADES)),
+        "linear": _contracts("Linear", Units("bybit.linear", proof="turnover24h / volume24h is a price",
+            evidence=Evidence.RECORDED), _LINEAR),
+        "inverse": _contracts("Inverse", Units("bybit.inverse", size=Amount.QUOTE, lot=Amount.QUOTE,
+            proof="volume24h / turnover24h is a price: volume24h in USD, turnover24h in coin",
+            evidence=Evidence.DOCUMENTED), _INVERSE, base_volume="turnover24h", quote_volume="volume24h"),
         "spot": Market(
             "bybit", Units("bybit.spot", proof="turnover24h / volume24h is a price", evidence=Evidence.DOCUMENTED),
             Fee(10.0, 10.0, "published: spot, regular tier"),

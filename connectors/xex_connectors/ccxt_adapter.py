@@ -23,7 +23,7 @@ from xex.access.budgets import Limit
 from xex.access.cache import MetadataCache
 from xex.access.fanout import settled
 from xex.access.port import ExchangeConnector, ServerTime
-from xex.access.transport import Response, Route, Transport, scrub
+from xex.access.transport import Response, Route, Transport, heard, scrub
 from xex.config import ExchangeConfig
 from xex.errors import (
     AuthRejected,
@@ -38,7 +38,7 @@ from xex.errors import (
     VenueRefused,
 )
 from xex.model import clock
-from xex.model.instruments import STABLE, Instrument, Kind, parse_symbol
+from xex.model.instruments import STABLE, Instrument, Section, kind_of, parse_symbol, section_of
 from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, Text, concat, flags, numbers, take, texts
 from xex.model.units import to_base, trades_to_base
@@ -201,7 +201,8 @@ def _short(text: str, most: int = 200) -> str:
 class CcxtConnector(ExchangeConnector):
     """A venue whose facts a subclass states as data."""
 
-    markets: ClassVar[Mapping[Kind, Market]] = {}
+    markets: ClassVar[Mapping[Section, Market]] = {}
+    homes: ClassVar[Mapping[Section, Section]] = {}
     time_map: ClassVar[ValueMap | None] = None
     status_map: ClassVar[ValueMap | None] = None
     limits: ClassVar[Sequence[Limit]] = ()
@@ -212,18 +213,28 @@ class CcxtConnector(ExchangeConnector):
         self.cache = MetadataCache(None)
         self._clients: dict[str, Any] = {}
         self._urls: dict[tuple[Any, ...], str] = {}
-        self._listings: dict[Kind, Listings] = {}
-        self._loads: dict[Kind, asyncio.Task[Listings]] = {}
-        self._loaded_at: dict[Kind, float] = {}
-        self._touched: dict[Kind, set[str]] = {kind: set() for kind in self.kinds}
+        self._listings: dict[Section, Listings] = {}
+        self._loads: dict[Section, asyncio.Task[Listings]] = {}
+        self._loaded_at: dict[Section, float] = {}
+        self._flights: dict[tuple[Any, ...], asyncio.Task[Response]] = {}
+        self._touched: set[str] = set()
+        self._strangers: set[str] = set()
         self._epoch = clock.epoch()
-        self._last_legs: dict[Kind, tuple[Listings, tuple[Instrument, ...], list[Listed]]] = {}
-        # Per endpoint: the listings and the ids of the last whole market, and which rows of both are the same.
-        self._orders: dict[str, tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
+        self._last_legs: dict[Section, tuple[Listings, tuple[Instrument, ...], list[Listed]]] = {}
+        # Per section and endpoint: the listings and the ids of the last whole market, and which rows are the same.
+        self._orders: dict[
+            tuple[Section, str], tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]
+        ] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.kinds = tuple(cls.markets)
+        cls.homes = {section: home for home, market in cls.markets.items() for section in _sections(home, market)}
+        cls.kinds = tuple(dict.fromkeys(map(kind_of, cls.homes)))
+
+    @property
+    def sections(self) -> Sequence[Section]:
+        """The lists that this venue keeps."""
+        return tuple(self.homes)
 
     def bind(self, transport: Transport, route: Route) -> None:
         """Take the manager's seam."""
@@ -234,89 +245,95 @@ class CcxtConnector(ExchangeConnector):
 
     async def connect(self) -> None:
         """Build the ccxt objects; nothing is asked of the venue yet."""
-        for kind in self.kinds:
-            self._client(kind)
+        for home in self.markets:
+            self._client(home)
 
     async def disconnect(self) -> None:
         """Stop metadata loads; the session is the manager's."""
-        loads = [task for task in self._loads.values() if not task.done()]
+        loads = [task for task in (*self._loads.values(), *self._flights.values()) if not task.done()]
         for task in loads:
             task.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
         self._loads.clear()
+        self._flights.clear()
 
     # --- instruments
 
-    async def listings(self, kinds: Sequence[Kind], *, refresh: bool = False) -> Listings:
-        """Return the instruments of these kinds, from memory, from disk while fresh, else from the venue.
+    async def listings(self, sections: Sequence[Section], *, refresh: bool = False) -> Listings:
+        """Return the instruments of these sections, from memory, from disk while fresh, else from the venue.
 
-        `refresh` asks the venue again unless it did so within the last minute.
+        Where the venue lists sections together, all of them come. `refresh` asks the venue again unless it did
+        so within the last minute.
         """
-        mine = [kind for kind in kinds if kind in self.markets]
+        mine = list(dict.fromkeys(self.homes[section] for section in sections if section in self.homes))
         if len(mine) == 1:
             return await self._listings_of(mine[0], refresh=refresh)
-        return Listings.joined(await asyncio.gather(*(self._listings_of(kind, refresh=refresh) for kind in mine)))
+        return Listings.joined(await asyncio.gather(*(self._listings_of(home, refresh=refresh) for home in mine)))
 
-    def known_listings(self, kind: Kind | None = None) -> Listings | None:
-        """Return what is in memory already, of one market or of all; None where nothing is."""
-        if kind is not None:
-            return self._listings.get(kind)
+    def known_listings(self, section: Section | None = None) -> Listings | None:
+        """Return what is in memory already, of one section or of all; None where nothing is."""
+        if section is not None:
+            return self._listings.get(self.homes.get(section, section))
         return Listings.joined(self._listings.values()) if self._listings else None
 
-    async def _listings_of(self, kind: Kind, *, refresh: bool) -> Listings:
+    async def _listings_of(self, home: Section, *, refresh: bool) -> Listings:
         if self._epoch != clock.epoch():
             # A recording must hold all that its replay will ask for, and a replay knows nothing else.
             self._forget()
-        if refresh and clock.monotonic() - self._loaded_at.get(kind, -inf) < REFRESH_S:
+        if refresh and clock.monotonic() - self._loaded_at.get(home, -inf) < REFRESH_S:
             refresh = False
-        if not refresh and kind in self._listings:
-            return self._listings[kind]
+        if not refresh and home in self._listings:
+            return self._listings[home]
         # Shielded and shared: one caller that gives up must not take the load from the others.
-        load = self._loads.get(kind)
+        return await asyncio.shield(self._start_load(home, refresh=refresh))
+
+    def _start_load(self, home: Section, *, refresh: bool) -> asyncio.Task[Listings]:
+        load = self._loads.get(home)
         if load is None or load.done():
-            load = self._loads[kind] = asyncio.create_task(self._load(kind, refresh=refresh))
+            load = self._loads[home] = asyncio.create_task(self._load(home, refresh=refresh))
             load.add_done_callback(_seen)
-        return await asyncio.shield(load)
+        return load
 
     def _forget(self) -> None:
         self._epoch = clock.epoch()
         self._listings.clear()
         self._loads.clear()
         self._loaded_at.clear()
-        for ids in self._touched.values():
-            ids.clear()
+        self._touched.clear()
 
-    async def _load(self, kind: Kind, *, refresh: bool) -> Listings:
+    async def _load(self, home: Section, *, refresh: bool) -> Listings:
         from xex.access.deadline import until
 
-        key, written_with = f"{self._route.venue}-{kind}", import_ccxt().__version__
+        key, written_with = f"{self._route.venue}-{home}", import_ccxt().__version__
         kept = None if self._route.base_url else self.cache.load(key, written_with)
         if kept is not None and kept[1] and not refresh:
-            self._listings[kind] = kept[0]
+            self._listings[home] = kept[0]
             return kept[0]
         try:
             with until(None):
-                found = await self._asked_listings(kind)
+                found = await self._asked_listings(home)
         except ConnectorError as exc:
             if kept is None:
                 raise
             log.warning("%s: metadata from disk, the venue's own failed: %s", self._route.exchange, exc)
             found = kept[0]
         else:
-            self._loaded_at[kind] = clock.monotonic()
+            self._loaded_at[home] = clock.monotonic()
             if not self._route.base_url:
                 self.cache.save(key, written_with, found)
-        self._listings[kind] = found
+        self._listings[home] = found
         return found
 
-    async def _asked_listings(self, kind: Kind) -> Listings:
+    async def _asked_listings(self, home: Section) -> Listings:
         """Ask for the instruments, page by page where the venue sends them so."""
-        market, pages, params = self.markets[kind], [], dict(self.markets[kind].instruments.params)
+        market, pages, params = self.markets[home], [], dict(self.markets[home].instruments.params)
         spec = market.instruments
         while True:
-            response = await self._call(kind, spec.call, params, (spec.rows, spec.id))
-            with self._reading(kind, response):
-                pages.append(listings(response.body, market, kind, self._client(kind).commonCurrencies))
+            response = await self._flight(home, spec.call, params, (spec.rows, spec.id))
+            with self._reading(home, response):
+                pages.append(
+                    listings(response.body, market, home, self._route.venue, self._client(home).commonCurrencies)
+                )
                 following = dig(decode(response.body), spec.cursor[1]) if spec.cursor else None
             if spec.cursor is None or not following or following == params.get(spec.cursor[0]):
                 return pages[0] if len(pages) == 1 else Listings.joined(pages)
@@ -342,52 +359,53 @@ class CcxtConnector(ExchangeConnector):
 
     async def tickers(self, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> Columns:
         """Return tickers, one request per endpoint whatever the number of instruments."""
-        kinds = [kind for kind in dict.fromkeys(i.kind for i in instruments) if kind in self.markets]
+        homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
 
-        def of(kind: Kind) -> Coroutine[Any, Any, Columns]:
-            mine, extra = ([i for i in some if i.kind == kind] for some in (instruments, legs))
-            return self._tickers_of(kind, mine, extra)
+        def of(home: Section) -> Coroutine[Any, Any, Columns]:
+            mine, extra = ([i for i in some if self.homes.get(i.section) == home] for some in (instruments, legs))
+            return self._tickers_of(home, mine, extra)
 
-        if len(kinds) == 1:
-            return await of(kinds[0])
-        return concat(await asyncio.gather(*map(of, kinds)), "tickers")
+        if len(homes) == 1:
+            return await of(homes[0])
+        return concat(await asyncio.gather(*map(of, homes)), "tickers")
 
-    async def _tickers_of(self, kind: Kind, instruments: list[Instrument], legs: list[Instrument]) -> Columns:
-        table = await self.listings([kind])
+    async def _tickers_of(self, home: Section, instruments: list[Instrument], legs: list[Instrument]) -> Columns:
+        table = await self._listings_of(home, refresh=False)
         listed = [found for found in (self._listed(table, i) for i in instruments) if found is not None]
-        extra = self._leg_rows(kind, table, tuple(legs))
-        self._touched[kind].update(found.id for found in (*listed, *extra))
+        extra = self._leg_rows(home, table, tuple(legs))
+        self._touched.update(name for found in (*listed, *extra) for name in _names(table, found))
         asked = {found.id for found in listed}
         extra = [found for found in extra if found.id not in asked]
-        wanted = [(spec, [*listed, *extra] if spec.quotes else listed) for spec in self.markets[kind].tickers]
-        return await self._merged(kind, table, [(spec, group) for spec, group in wanted if group])
+        wanted = [(spec, [*listed, *extra] if spec.quotes else listed) for spec in self.markets[home].tickers]
+        return await self._merged(home, table, [(spec, group) for spec, group in wanted if group])
 
-    def _leg_rows(self, kind: Kind, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
+    def _leg_rows(self, home: Section, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
         """Return which of the legs are listed; the same legs are asked for again and again."""
         if not legs:
             return []
-        last = self._last_legs.get(kind)
+        last = self._last_legs.get(home)
         if last is None or last[0] is not table or last[1] != legs:
             found = [listed for listed in (self._listed(table, leg) for leg in legs) if listed is not None]
-            last = self._last_legs[kind] = (table, legs, found)
+            last = self._last_legs[home] = (table, legs, found)
         return last[2]
 
-    async def market(self, kinds: Sequence[Kind]) -> Columns:
+    async def market(self, sections: Sequence[Section]) -> Columns:
         """Return every active instrument's ticker, the whole market in one request per endpoint."""
-        parts = []
-        for kind in kinds:
-            if kind in self.markets:
-                table = await self.listings([kind])
-                parts.append(await self._merged(kind, table, [(spec, None) for spec in self.markets[kind].tickers]))
-        return concat(parts, "tickers")
+        wanted = [section for section in sections if section in self.homes]
+        return concat(await asyncio.gather(*map(self._market_of, wanted)), "tickers")
 
-    async def _merged(
-        self, kind: Kind, table: Listings, wanted: Sequence[tuple[TickerMap, Sequence[Listed] | None]]
-    ) -> Columns:
+    async def _market_of(self, section: Section) -> Columns:
+        home = self.homes[section]
+        table = await self._listings_of(home, refresh=False)
+        if not table.of(section, active=True):
+            return {}
+        return await self._merged(home, table, [(spec, section) for spec in self.markets[home].tickers])
+
+    async def _merged(self, home: Section, table: Listings, wanted: Sequence[tuple[TickerMap, Wanted]]) -> Columns:
         """Ask the endpoints at once and join their rows by id; one that fails costs its own columns only."""
         if not wanted:
             return {}
-        answers = await settled([self._ticker_rows(kind, table, spec, group) for spec, group in wanted])
+        answers = await settled([self._ticker_rows(home, table, spec, group) for spec, group in wanted])
         failed = [answer for answer in answers if isinstance(answer, ConnectorError)]
         parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
         if not parts:
@@ -395,43 +413,38 @@ class CcxtConnector(ExchangeConnector):
         merged = join_rows(parts)
         if failed:
             merged["flags"] = Text.same("partial", len(merged["row"]))
-        return self._described(kind, table, merged)
+        return self._described(home, table, merged)
 
-    async def _ticker_rows(
-        self, kind: Kind, table: Listings, spec: TickerMap, group: Sequence[Listed] | None
-    ) -> Columns:
+    async def _ticker_rows(self, home: Section, table: Listings, spec: TickerMap, group: Wanted) -> Columns:
         params, call = dict(spec.params), spec.call
-        if group is None and clock.is_recorded():
-            self._touched[kind].update(table.columns["id"])
-        if group is not None and spec.one and len(group) == 1:
-            params[spec.one] = group[0].id
-            call = spec.one_call or call
-        elif group is not None and spec.many:
-            ids = [found.id for found in group]
-            params[spec.many] = msgspec.json.encode(ids).decode() if spec.as_json else ",".join(ids)
-        response = await self._call(kind, call, params, (spec.rows, spec.id))
-        with self._reading(kind, response):
+        if isinstance(group, str):
+            if clock.is_recorded():
+                self._touched.update(table.known)
+            response = await self._flight(home, call, params, (spec.rows, spec.id))
+        else:
+            if spec.one and len(group) == 1:
+                params[spec.one] = group[0].id
+                call = spec.one_call or call
+            elif spec.many:
+                ids = [found.id for found in group]
+                params[spec.many] = msgspec.json.encode(ids).decode() if spec.as_json else ",".join(ids)
+            response = await self._call(home, call, params, (spec.rows, spec.id))
+        with self._reading(home, response):
             columns = ticker_columns(response.body, spec)
-        return self._known(kind, table, columns, response, spec, group)
+        return self._known(home, table, columns, response, spec, group)
 
     def _known(
-        self,
-        kind: Kind,
-        table: Listings,
-        columns: Columns,
-        response: Response,
-        spec: TickerMap,
-        group: Sequence[Listed] | None,
+        self, home: Section, table: Listings, columns: Columns, response: Response, spec: TickerMap, group: Wanted
     ) -> Columns:
         """Keep the rows that were asked for, in the order of the listings, and date them.
 
         The column `row` of the result is the instrument's row in the listings.
         """
         ids = columns.pop("id")
-        rows, listed = self._places(table, ids, spec, group)
-        if not len(rows) and (group is not None or any(table.columns["active"])):
-            wanted = "any listed instrument" if group is None else ", ".join(found.id for found in group[:3])
-            raise BadPayload(f"no {kind} row for {wanted} in the answer", venue=self._route.venue)
+        rows, listed = self._places(home, table, ids, spec, group)
+        if not len(rows) and (not isinstance(group, str) or any(table.columns["active"])):
+            wanted = "any listed instrument" if isinstance(group, str) else ", ".join(found.id for found in group[:3])
+            raise BadPayload(f"no {home} row for {wanted} in the answer", venue=self._route.venue)
         count = len(rows)
         # A single row that was asked for alone is there as it came.
         kept = columns if count == len(ids) == 1 else take(columns, rows)
@@ -442,30 +455,48 @@ class CcxtConnector(ExchangeConnector):
         return kept
 
     def _places(
-        self, table: Listings, ids: list[str], spec: TickerMap, group: Sequence[Listed] | None
+        self, home: Section, table: Listings, ids: list[str], spec: TickerMap, group: Wanted
     ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return which rows of the body are kept, and the rows of the listings that they are."""
-        if group is not None:
+        if not isinstance(group, str):
             place = {id_: row for row, id_ in enumerate(ids)}
-            pairs = [(place[found.id], found.row) for found in group if found.id in place]
+            pairs = [
+                (place[name], found.row)
+                for found in group
+                for name in [next((name for name in _names(table, found) if name in place), None)]
+                if name is not None
+            ]
             found_rows = np.array(pairs, dtype=np.intp).reshape(-1, 2)
             return found_rows[:, 0], found_rows[:, 1]
         # A market's rows mostly come in the order of the last time.
-        last = self._orders.get(spec.call)
+        last = self._orders.get((group, spec.call))
         if last is None or last[0] is not table or last[1] != ids:
             place = {id_: row for row, id_ in enumerate(ids)}
-            active = table.columns["active"]
-            listed = [row for row, id_ in enumerate(table.columns["id"]) if active[row] and id_ in place]
-            body_rows = np.array([place[table.columns["id"][row]] for row in listed], dtype=np.intp)
-            last = self._orders[spec.call] = (table, ids, body_rows, np.array(listed, dtype=np.intp))
+            names = zip(table.columns["id"], table.columns["alias"], strict=True)
+            rows_of = [place.get(id_, place.get(alias, -1) if alias else -1) for id_, alias in names]
+            listed = [row for row in table.of(group, active=True) if rows_of[row] >= 0]
+            body_rows = np.array([rows_of[row] for row in listed], dtype=np.intp)
+            last = self._orders[group, spec.call] = (table, ids, body_rows, np.array(listed, dtype=np.intp))
+            self._look_for_news(home, table, ids)
         return last[2], last[3]
 
-    def _described(self, kind: Kind, table: Listings, columns: Columns) -> Columns:
+    def _look_for_news(self, home: Section, table: Listings, ids: Sequence[str]) -> None:
+        """Read the instruments again where tickers name some that they lack; until then those are left out."""
+        news = set(ids) - table.known - self._strangers
+        if not news or clock.is_recorded():
+            return
+        # What the list does not name even when it is new is no instrument: an index, say.
+        self._strangers |= news
+        shown = ", ".join(sorted(news)[:5])
+        log.info("%s: %d not in the list of instruments yet, left out: %s", self._route.exchange, len(news), shown)
+        self._start_load(home, refresh=True)
+
+    def _described(self, home: Section, table: Listings, columns: Columns) -> Columns:
         """Bring rows to base units and say which instrument each is."""
         rows = columns.pop("row")
         numbers_of = table.arrays
         done = to_base(
-            columns, self.markets[kind].units, numbers_of["contract_size"][rows], numbers_of["multiplier"][rows]
+            columns, self.markets[home].units, numbers_of["contract_size"][rows], numbers_of["multiplier"][rows]
         )
         for name in (*_IDENTITY, "fee_source", "instrument", "group"):
             done[name] = Text(table.words[name], rows)
@@ -480,7 +511,7 @@ class CcxtConnector(ExchangeConnector):
 
     async def _book(self, instrument: Instrument) -> Columns:
         """Return one book; where it was cut before it shows enough, the deeper one if that can be had in time."""
-        spec = self.markets[instrument.kind].book
+        spec = self._market(instrument).book
         book = await self._book_of(instrument, spec.call, spec.depths[0] if spec.depths else None)
         if len(spec.depths) < 2 or instrument.quote not in STABLE or not _ends_early(book):
             return book
@@ -493,10 +524,10 @@ class CcxtConnector(ExchangeConnector):
         return deeper if len(deeper["price"]) > len(book["price"]) else book
 
     async def _book_of(self, instrument: Instrument, call: str, depth: int | None) -> Columns:
-        spec = self.markets[instrument.kind].book
+        spec = self._market(instrument).book
         more = {spec.limit: depth} if spec.limit else {}
         table, found, response = await self._asked(instrument, call, {**spec.params, **more}, spec.id)
-        with self._reading(instrument.kind, response):
+        with self._reading(self.homes[instrument.section], response):
             columns = book_columns(response.body, spec, found.id, depth)
         return self._single(table, found, response, spec.source, columns, to_base)
 
@@ -505,10 +536,10 @@ class CcxtConnector(ExchangeConnector):
         return concat(await asyncio.gather(*(self._tape(instrument) for instrument in instruments)), "trades")
 
     async def _tape(self, instrument: Instrument) -> Columns:
-        spec = self.markets[instrument.kind].trades
+        spec = self._market(instrument).trades
         more = dict([spec.limit]) if spec.limit else {}
         table, found, response = await self._asked(instrument, spec.call, {**spec.params, **more}, spec.id)
-        with self._reading(instrument.kind, response):
+        with self._reading(self.homes[instrument.section], response):
             columns = trade_columns(response.body, spec, found.id)
         done = self._single(table, found, response, "trade", columns, trades_to_base)
         return done | {"flags": Text.same("bundled" if spec.bundled else "", len(done["price"]))}
@@ -517,13 +548,13 @@ class CcxtConnector(ExchangeConnector):
         self, instrument: Instrument, call: str, params: dict[str, Any], id_name: str
     ) -> tuple[Listings, Listed, Response]:
         """Ask about one listed instrument."""
-        kind = instrument.kind
-        table = await self.listings([kind])
-        found = self._listed(table, instrument)
-        if found is None:
+        home = self.homes.get(instrument.section)
+        table = None if home is None else await self._listings_of(home, refresh=False)
+        found = None if table is None else self._listed(table, instrument)
+        if home is None or table is None or found is None:
             raise NotListed(f"{instrument.symbol} is not listed", venue=self._route.venue)
-        self._touched[kind].add(found.id)
-        return table, found, await self._call(kind, call, {**params, id_name: found.id})
+        self._touched.update(_names(table, found))
+        return table, found, await self._call(home, call, {**params, id_name: found.id})
 
     def _single(
         self,
@@ -537,7 +568,7 @@ class CcxtConnector(ExchangeConnector):
         """Bring rows of one instrument to base units and say what they are."""
         count, static, row = len(columns["price"]), table.columns, found.row
         scales = (np.full(count, float(static[name][row])) for name in ("contract_size", "multiplier"))
-        done = convert(columns, self.markets[found.instrument.kind].units, *scales)
+        done = convert(columns, self._market(found.instrument).units, *scales)
         done["received_time"] = np.full(count, float(response.received_at))
         same = {"response_id": response.id, "time_source": time_source, "group": found.instrument.group}
         same |= {"instrument": found.instrument.symbol, **{name: static[name][row] for name in _IDENTITY}}
@@ -563,23 +594,31 @@ class CcxtConnector(ExchangeConnector):
         return scrub(_short(bad[0]), self._route.secrets) if bad else "ok"
 
     async def _value(self, spec: ValueMap) -> tuple[Response, Any]:
-        kind = next((kind for kind in reversed(self.kinds) if hasattr(self._client(kind), spec.call)), self.kinds[0])
-        response = await self._call(kind, spec.call, {})
-        with self._reading(kind, response):
+        homes = tuple(self.markets)
+        home = next((home for home in reversed(homes) if hasattr(self._client(home), spec.call)), homes[0])
+        response = await self._call(home, spec.call, {})
+        with self._reading(home, response):
             data = decode(response.body)
             check_envelope(data, spec.ok)
         return response, dig(data, spec.value)
 
     # --- plumbing
 
+    def _market(self, instrument: Instrument) -> Market:
+        """Return where the answers about an instrument stand."""
+        home = self.homes.get(instrument.section)
+        if home is None:
+            raise NotListed(f"{instrument.symbol} is not listed", venue=self._route.venue)
+        return self.markets[home]
+
     @staticmethod
     def _listed(table: Listings, instrument: Instrument) -> Listed | None:
         row = table.find(instrument)
         return None if row is None else table.listed(row)
 
-    def _client(self, kind: Kind) -> Any:
+    def _client(self, home: Section) -> Any:
         """Return the keyless ccxt object of a market: a wrong key changes nothing about market data."""
-        name = self.markets[kind].client
+        name = self.markets[home].client
         client = self._clients.get(name)
         if client is None:
             options = dict(self.config.options) if self.config is not None else {}
@@ -589,8 +628,27 @@ class CcxtConnector(ExchangeConnector):
             self._clients[name] = client
         return client
 
+    async def _flight(self, home: Section, method: str, params: dict[str, Any], rows: tuple[str, str]) -> Response:
+        """Make one request for all who ask the same at the same time: several sections share bodies.
+
+        Shielded: one caller that gives up does not take the answer from the others.
+        """
+        key = (self._client(home).id, method, *params.items())
+        flight = self._flights.get(key)
+        if flight is None or flight.done():
+            flight = self._flights[key] = asyncio.create_task(self._call(home, method, params, rows))
+            flight.add_done_callback(_seen)
+            flight.add_done_callback(
+                lambda done: self._flights.pop(key, None) if self._flights.get(key) is done else None
+            )
+        response = await asyncio.shield(flight)
+        answers = heard.get()
+        if answers is not None and response not in answers:
+            answers.append(response)
+        return response
+
     async def _call(
-        self, kind: Kind, method: str, params: dict[str, Any], rows: tuple[str, str] | None = None
+        self, home: Section, method: str, params: dict[str, Any], rows: tuple[str, str] | None = None
     ) -> Response:
         """Make the one request of an implicit ccxt method and return it as it came.
 
@@ -598,9 +656,9 @@ class CcxtConnector(ExchangeConnector):
         cut down to those that were asked for.
         """
         token = _raw.set(None)
-        trim = None if rows is None else partial(trimmed, path=rows[0], id_path=rows[1], keep=self._touched[kind])
+        trim = None if rows is None else partial(trimmed, path=rows[0], id_path=rows[1], keep=self._touched)
         _trim.set(trim)
-        client = self._client(kind)
+        client = self._client(home)
         key = (client.id, method, *params.items())
         url = self._urls.get(key)
         try:
@@ -623,14 +681,14 @@ class CcxtConnector(ExchangeConnector):
         return response
 
     @contextmanager
-    def _reading(self, kind: Kind, response: Response) -> Iterator[None]:
+    def _reading(self, home: Section, response: Response) -> Iterator[None]:
         """Translate what goes wrong while a body is read; an error body is recognised in the venue's words."""
         try:
             with translated(self._route.venue, self._route.secrets):
                 try:
                     yield
                 except ErrorBody:
-                    recognise(self._client(kind), response, words=self.words)
+                    recognise(self._client(home), response, words=self.words)
                     raise
         except ConnectorError as exc:
             self._route.state.failed(exc)
@@ -674,6 +732,23 @@ class SpotCurrencies(CcxtConnector):
             listed = [[one for one in some if table.find(one) is not None] for some in (wanted, ratios)]
             last = self._last_pairs = (table, pairs, bases, listed[0], listed[1])
         return last[3], last[4]
+
+
+Wanted = Section | Sequence[Listed]
+"""Whose tickers are wanted: a whole section's, or those of some instruments."""
+
+
+def _sections(home: Section, market: Market) -> tuple[Section, ...]:
+    """Return what a list holds: where its rows have expiries, the dated contracts of its kind as well."""
+    if "expires" not in market.instruments.fields or market.instruments.perpetual is None:
+        return (home,)
+    return (home, section_of(kind_of(home), "dated"))
+
+
+def _names(table: Listings, found: Listed) -> list[str]:
+    """Return the names under which a venue's answers may know an instrument."""
+    alias = table.columns["alias"][found.row]
+    return [found.id, alias] if alias else [found.id]
 
 
 def join_rows(parts: Sequence[Columns]) -> Columns:
@@ -723,7 +798,7 @@ def _ends_early(book: Columns) -> bool:
     )
 
 
-def _seen(task: asyncio.Task[Listings]) -> None:
+def _seen(task: asyncio.Task[Any]) -> None:
     """Mark a failure as seen: whoever waited has it, and nobody may be waiting any more."""
     if not task.cancelled():
         task.exception()

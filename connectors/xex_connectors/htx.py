@@ -1,14 +1,15 @@
-"""HTX (Huobi): spot and linear swaps. Swaps count in contracts, and what was traded once for each side."""
+"""HTX (Huobi): spot, swaps and futures. Contracts are what is counted, and what was traded once for each side."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from xex.access.budgets import Limit
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import CcxtConnector
-from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, step
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step
 
 _OK = ("status", "ok")
 _DAY = {"last": "close", "open": "open", "high": "high", "low": "low", "base_volume": "amount"}
@@ -22,26 +23,57 @@ _TRADES: dict[str, Any] = {
 _TRADE = {"price": "price", "size": "amount", "side": "direction", "time": "ts"}
 
 
+_FEE = Fee(5.0, 2.0, "published: swaps and futures, base tier")
+_TERMS = {"this_week": "CW", "next_week": "NW", "quarter": "CQ", "next_quarter": "NQ"}
+
+
+def _units(name: str, amount: Amount, volume: Amount) -> Units:
+    return Units(
+        f"htx.{name}", size=amount, lot=amount, quote_volume=volume, two_sided=("volume", "trades"),
+        proof="contract_size; amount, vol, trade_turnover and a trade's amount are sums of both sides",
+        evidence=Evidence.DOCUMENTED,
+    )  # fmt: skip
+
+
+def _alias(row: Mapping[str, Any]) -> str:
+    """Return the name that tickers use for a dated contract: its term instead of its day."""
+    pair = str(row.get("pair") or "")
+    return f"{pair}-{_TERMS[row['contract_type']]}" if pair else f"{row['symbol']}_{_TERMS[row['contract_type']]}"
+
+
+def _contracts(units: Units, paths: str, names: Mapping[str, Any], turnover: str, **terms: Any) -> Market:
+    """Return a market of contracts; `paths` are the lists' path and the start of the others."""
+    lists, market = paths.split()
+    id_ = "contract_code" if terms.pop("by_code", True) else "symbol"
+    return Market(
+        "htx", units, _FEE,
+        InstrumentMap(f"contractPublicGet{lists}", id="contract_code", rows="data", ok=_OK,
+            active=("contract_status", "1"), **terms,
+            fields={**names, "contract_size": "contract_size", "tick": "price_tick", "lot": "=1", "min_amount": "=1"}),
+        (TickerMap(f"contractPublicGet{market}DetailBatchMerged", id=id_, rows="ticks", ok=_OK, one=id_,
+            params=terms.get("params", {}), time="ts", fields={**_DAY, "bid": "bid.0", "bid_size": "bid.1",
+                "ask": "ask.0", "ask_size": "ask.1", "quote_volume": turnover}),),
+        BookMap(f"contractPublicGet{market}Depth", id=id_, **_BOOK),
+        TradeMap(f"contractPublicGet{market}HistoryTrade", id=id_, fields={**_TRADE, "trade_id": "id"}, **_TRADES),
+    )  # fmt: skip
+
+
+_PAIR = {"base": "symbol", "quote": part("contract_code", 1), "settle": part("contract_code", 1)}
+_COIN = {"base": "symbol", "quote": "=USD", "settle": "symbol"}
+_DATED = {"expires": "delivery_time", "alias": _alias}
+_INVERSE = _units("inverse", Amount.QUOTE_CONTRACTS, Amount.QUOTE_CONTRACTS)
+
+
 class HtxConnector(CcxtConnector):
     """HTX."""
 
     markets = {
-        "linear": Market(
-            "htx",
-            Units("htx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, two_sided=("volume", "trades"),
-                proof="contract_size; amount, trade_turnover and a trade's amount are sums of both sides",
-                evidence=Evidence.DOCUMENTED),
-            Fee(5.0, 2.0, "published: USDT-margined swaps, base tier"),
-            InstrumentMap("contractPublicGetLinearSwapApiV1SwapContractInfo", id="contract_code", rows="data", ok=_OK,
-                params={"business_type": "swap"}, where={"business_type": {"swap"}}, active=("contract_status", "1"),
-                fields={"base": "symbol", "quote": part("contract_code", 1), "settle": part("contract_code", 1),
-                    "contract_size": "contract_size", "tick": "price_tick", "lot": "=1", "min_amount": "=1"}),
-            (TickerMap("contractPublicGetLinearSwapExMarketDetailBatchMerged", id="contract_code", rows="ticks", ok=_OK,
-                one="contract_code", params={"business_type": "swap"}, time="ts", fields={**_DAY, "bid": "bid.0",
-                    "bid_size": "bid.1", "ask": "ask.0", "ask_size": "ask.1", "quote_volume": "trade_turnover"}),),
-            BookMap("contractPublicGetLinearSwapExMarketDepth", id="contract_code", **_BOOK),
-            TradeMap("contractPublicGetLinearSwapExMarketHistoryTrade", id="contract_code",
-                fields={**_TRADE, "trade_id": "id"}, **_TRADES)),
+        "linear": _contracts(_units("linear", Amount.CONTRACTS, Amount.QUOTE),
+            "LinearSwapApiV1SwapContractInfo LinearSwapExMarket", {**_PAIR, **_DATED}, "trade_turnover",
+            params={"business_type": "all"}, perpetual=says("business_type", "swap")),
+        "inverse": _contracts(_INVERSE, "SwapApiV1SwapContractInfo SwapExMarket", _COIN, "vol"),
+        "inverse_dated": _contracts(_INVERSE, "ApiV1ContractContractInfo Market", {**_COIN, **_DATED}, "vol",
+            by_code=False),
         "spot": Market(
             "htx", Units("htx.spot", proof="amount in base, vol in quote", evidence=Evidence.DOCUMENTED),
             Fee(20.0, 20.0, "published: spot, base tier"),

@@ -1,4 +1,4 @@
-"""Kraken: spot, and perpetuals of Kraken Futures, which are quoted in USD."""
+"""Kraken: spot, and Kraken Futures, quoted in USD: linear contracts of coins, inverse ones of one dollar."""
 
 from __future__ import annotations
 
@@ -19,36 +19,53 @@ def _code(place: int, fallback: str) -> Callable[[Mapping[str, Any]], str]:
     def read(row: Mapping[str, Any]) -> str:
         if "/" in (row.get("wsname") or ""):
             return str(row["wsname"].split("/")[place])
-        code = str(row[fallback])
-        return code[1:] if len(code) == 4 and code[0] in "XZ" else code
+        return str(row[fallback])
 
     return read
+
+
+def _underlying(row: Mapping[str, Any]) -> str:
+    """Read the coin from PF_XBTUSD or FF_XBTUSD_261225: no field names it in every version of the list."""
+    return str(row["symbol"]).split("_")[1].removesuffix("USD")
+
+
+def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
+    """Return a market of Kraken Futures, whose kinds share their lists."""
+    return Market(
+        "krakenfutures", units, Fee(5.0, 2.0, "published: futures, lowest volume tier"),
+        InstrumentMap("publicGetInstruments", id="symbol", rows="instruments", ok=_FUTURES_OK,
+            active=("tradeable", "True"), where={"type": {type_}},
+            perpetual=lambda row: str(row["symbol"]).startswith(("PF_", "PI_")), fields={
+                "base": _underlying, "quote": "=USD", "settle": settle, "expires": "lastTradingTime",
+                "contract_size": "contractSize", "tick": "tickSize", "lot": step("contractValueTradePrecision"),
+                "min_amount": step("contractValueTradePrecision")}),
+        (TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK, time="lastTime",
+            time_is_text=True, time_source="trade", halted="suspended", fields={
+                "bid": "bid", "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "last": "last",
+                "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice",
+                "index": "indexPrice", **volumes}),),
+        BookMap("publicGetOrderbook", id="symbol", bids="orderBook.bids", asks="orderBook.asks", ok=_FUTURES_OK,
+            time="serverTime", time_source="server"),
+        TradeMap("publicGetHistory", id="symbol", rows="history", ok=_FUTURES_OK, buys="buy", sells="sell",
+            fields={"trade_id": "uid", "price": "price", "size": "size", "side": "side", "time": "time"}),
+    )  # fmt: skip
 
 
 class KrakenConnector(SpotCurrencies, CcxtConnector):
     """Kraken, spot and futures."""
 
-    currency_pairs = (("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"))
+    currency_pairs = (
+        ("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"), ("USDC", "EUR"),
+    )  # fmt: skip
     markets = {
-        "linear": Market(
-            "krakenfutures",
+        "linear": _futures("flexible_futures",
             Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED),
-            Fee(5.0, 2.0, "published: futures, lowest volume tier"),
-            InstrumentMap("publicGetInstruments", id="symbol", rows="instruments", ok=_FUTURES_OK,
-                active=("tradeable", "True"), where={"type": {"flexible_futures"}, "lastTradingTime": {"", "None"}},
-                fields={  # no field names the currencies in every version of the list: PF_XBTUSD
-                    "base": lambda row: str(row["symbol"])[len("PF_") : -len("USD")], "quote": "=USD", "settle": "=USD",
-                    "contract_size": "contractSize", "tick": "tickSize", "lot": step("contractValueTradePrecision"),
-                    "min_amount": step("contractValueTradePrecision")}),
-            (TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK, time="lastTime",
-                time_is_text=True, time_source="trade", halted="suspended", fields={
-                    "bid": "bid", "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "last": "last",
-                    "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice",
-                    "index": "indexPrice", "base_volume": "vol24h", "quote_volume": "volumeQuote"}),),
-            BookMap("publicGetOrderbook", id="symbol", bids="orderBook.bids", asks="orderBook.asks", ok=_FUTURES_OK,
-                time="serverTime", time_source="server"),
-            TradeMap("publicGetHistory", id="symbol", rows="history", ok=_FUTURES_OK, buys="buy", sells="sell",
-                fields={"trade_id": "uid", "price": "price", "size": "size", "side": "side", "time": "time"})),
+            "=USD", base_volume="vol24h", quote_volume="volumeQuote"),
+        "inverse": _futures("futures_inverse",
+            Units("kraken.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
+                base_volume=Amount.QUOTIENT, quote_volume=Amount.QUOTE_CONTRACTS,
+                proof="contractSize 1 USD; vol24h in contracts, none in coin", evidence=Evidence.DOCUMENTED),
+            _underlying, quote_volume="vol24h"),
         "spot": Market(
             "kraken",
             Units("kraken.spot", quote_volume=Amount.AVERAGED, proof="v.1 in base, p.1 its average price",

@@ -20,10 +20,11 @@ import numpy as np
 
 from xex.access.budgets import Limit
 from xex.errors import BadPayload
-from xex.model.instruments import Kind, unmultiplied
-from xex.model.listings import NUMBERS, TEXTS, Listings
+from xex.model.identity import asset
+from xex.model.instruments import Section, kind_of
+from xex.model.listings import COLUMNS, Listings
 from xex.model.schema import Columns
-from xex.model.units import Units, factor
+from xex.model.units import Units, counts_quote, factor
 
 KEY = "<key>"
 """The id is the key of the row, not a field of it."""
@@ -141,7 +142,9 @@ class InstrumentMap:
 
     A field is a path or a function of the row. `where` keeps rows whose field has one of the values; `active`
     is the field and the value it has while the instrument trades. `cursor` is the parameter that asks for the next
-    page, and where a page names it.
+    page, and where a page names it. A list with the field `expires` (ms or ISO text) holds dated contracts;
+    `perpetual` tells which of its rows never expire, if any do not. `alias` in the fields is another name under
+    which the venue's tickers know an instrument.
     """
 
     call: str
@@ -153,6 +156,7 @@ class InstrumentMap:
     where: Mapping[str, Collection[str]] = field(default_factory=dict)
     ok: tuple[str, ...] | None = None
     cursor: tuple[str, str] | None = None
+    perpetual: Callable[[Mapping[str, Any]], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,11 @@ def per_path(host: str, rules: Mapping[str, tuple[float, float]]) -> tuple[Limit
 def step(path: str) -> Callable[[Mapping[str, Any]], float]:
     """Read a step that a venue states as a number of decimals."""
     return lambda row: float(10.0 ** -int(row[path]))
+
+
+def says(path: str, *values: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Tell rows by what a field says."""
+    return lambda row: str(row.get(path, "")) in values
 
 
 def part(path: str, place: int, separator: str = "-") -> Callable[[Mapping[str, Any]], str]:
@@ -526,37 +535,43 @@ def trade_columns(body: bytes, spec: TradeMap, native_id: str = "") -> Columns:
 # --- instruments -------------------------------------------------------------------------------------------
 
 
-def listings(body: bytes, market: Market, kind: Kind, names: Mapping[str, str]) -> Listings:
-    """Return a venue's instruments; `names` renames the venue's currency codes.
+def listings(
+    body: bytes, market: Market, section: Section, venue: str, names: Mapping[str, str] | None = None
+) -> Listings:
+    """Return the instruments of `venue`, whose codes mean assets by `identity.asset`, else by `names`.
 
     Rows that cannot be understood are left out: an instrument with an unknown contract size must not trade
-    at a guessed one. Not one understood row in a body that has rows is a `BadPayload`.
+    at a guessed one. Not one understood row in a body that has rows is a `BadPayload`, and so is an empty list of
+    spot or linear perpetuals; a venue may have none of the others.
     """
     data, spec = decode(body), market.instruments
     check_envelope(data, spec.ok)
     rows = dig(data, spec.rows)
     if isinstance(rows, Mapping):
         rows = [{KEY: key, **row} for key, row in rows.items() if isinstance(row, Mapping)]
-    if not isinstance(rows, list) or not rows:
+    if not isinstance(rows, list) or (not rows and section in {"spot", "linear"}):
         raise BadPayload(f"no instruments at {spec.rows or 'the top'}")
-    kept = [row for row in rows if isinstance(row, Mapping) and _wanted(row, spec)]
-    columns: dict[str, list[Any]] = {name: [] for name in (*TEXTS, *NUMBERS, "active")}
+    rows = [row for row in rows if isinstance(row, Mapping)]
+    kept = [row for row in rows if _wanted(row, spec)]
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for row in kept:
-        entry = _entry(row, market, kind, names)
+        entry = _entry(row, market, section, venue, names or {})
         if entry is not None:
             for name, cells in columns.items():
                 cells.append(entry[name])
     if kept and not columns["id"]:
         raise BadPayload("no instrument that can be understood")
-    return Listings(columns)
+    return Listings(columns, {str(row.get(spec.id, "")) for row in rows}.difference(columns["id"]))
 
 
 def _wanted(row: Mapping[str, Any], spec: InstrumentMap) -> bool:
     return all(str(row.get(name, "")) in values for name, values in spec.where.items())
 
 
-def _entry(row: Mapping[str, Any], market: Market, kind: Kind, names: Mapping[str, str]) -> dict[str, Any] | None:
-    spec, fee = market.instruments, market.fee
+def _entry(
+    row: Mapping[str, Any], market: Market, section: Section, venue: str, names: Mapping[str, str]
+) -> dict[str, Any] | None:
+    spec, fee, kind = market.instruments, market.fee, kind_of(section)
 
     def cell(name: str, default: Any = None) -> Any:
         source = spec.fields.get(name)
@@ -569,28 +584,52 @@ def _entry(row: Mapping[str, Any], market: Market, kind: Kind, names: Mapping[st
         except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError):
             return default
 
-    def code(name: str) -> str:
-        text = str(cell(name, "") or "").upper()
-        return names.get(text, text)
+    def code(name: str, kind: str) -> tuple[str, int]:
+        text = str(cell(name, "") or "")
+        found, coins = asset(text, kind, venue)
+        return (names.get(found, found) if found == text.upper() else found), coins
 
-    base, multiplier = (code("base"), 1) if kind == "spot" else unmultiplied(code("base"))
+    base, multiplier = code("base", kind)
+    quote, settle = (code(name, "spot")[0] for name in ("quote", "settle"))
     # Where the venue names no contract size a contract is one coin; a size that cannot be read is not guessed.
     size = number(cell("contract_size")) if "contract_size" in spec.fields else 1.0
-    if not row.get(spec.id):
+    # A perpetual that is about to be delisted has a date as well, and is a perpetual to the end.
+    endless = "expires" not in spec.fields or (spec.perpetual is not None and spec.perpetual(row))
+    expires = nan if endless else milliseconds(cell("expires"))
+    if not row.get(spec.id) or (expires != expires and not endless):
         return None
-    if not base or not code("quote") or not size > 0:
+    if not base or not quote or not size > 0:
         return None
-    scale = float(factor(market.units.lot, np.array(size), np.array(float(multiplier))))
     taker, maker = number(cell("taker_bps")), number(cell("maker_bps"))
     own = taker == taker
+    steps = (number(cell(name)) for name in ("lot", "min_amount", "min_notional"))
     return {
-        "id": str(row.get(spec.id, "")), "base": base, "quote": code("quote"), "settle": code("settle"),
-        "kind": kind, "expiry": str(cell("expiry", "") or ""),
-        "multiplier": float(multiplier), "contract_size": size,
-        "tick": number(cell("tick")) / multiplier,
-        "lot": number(cell("lot")) * scale, "min_amount": number(cell("min_amount")) * scale,
-        "min_notional": number(cell("min_notional")),
+        "id": str(row.get(spec.id, "")), "alias": str(cell("alias", "") or ""),
+        "base": base, "quote": quote, "settle": settle,
+        "kind": kind, "expiry": expiry_text(expires), "expiry_time": expires,
+        "multiplier": float(multiplier), "contract_size": size, "tick": number(cell("tick")) / multiplier,
+        **_steps(market.units, size, multiplier, *steps),
         "taker_bps": taker if own else fee.taker_bps, "maker_bps": maker if own else fee.maker_bps,
         "fee_source": "venue: first tier of the instrument list" if own else fee.source,
         "active": str(row.get(spec.active[0], "")) == spec.active[1],
     }  # fmt: skip
+
+
+def _steps(units: Units, size: float, multiplier: int, lot: float, amount: float, notional: float) -> dict[str, float]:
+    """Return lots and minimums; what counts quote currency has no size in base units but at a price."""
+    scale = float(factor(units.lot, np.array(size), np.array(float(multiplier))))
+    if not counts_quote(units.lot):
+        return {"lot": lot * scale, "lot_quote": nan, "min_amount": amount * scale, "min_notional": notional}
+    least = float(np.fmax(amount * scale, notional))
+    return {"lot": nan, "lot_quote": lot * scale, "min_amount": nan, "min_notional": least}
+
+
+def expiry_text(expires: float) -> str:
+    """Return the day of a time in ms as symbols write it, YYMMDD in UTC; empty for none.
+
+    >>> expiry_text(1798185600000.0), expiry_text(float("nan"))
+    ('261225', '')
+    """
+    if expires != expires:
+        return ""
+    return str(np.datetime64(int(expires), "ms").astype("datetime64[D]")).replace("-", "")[2:]

@@ -1,4 +1,4 @@
-"""OKX: spot and perpetual swaps. Swaps count in contracts, but their `volCcy24h` is in coin."""
+"""OKX: spot, swaps and futures. Derivatives count in contracts, but their `volCcy24h` is in coin."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _OK = ("code", "0")
 
 
 def _contract_size(row: Mapping[str, Any]) -> float:
-    """Return coins per contract; a linear contract counted in anything but its base coin is not understood."""
-    if row["ctValCcy"] != row["instId"].split("-")[0]:
+    """Return what a contract holds: coins if linear, quote currency if inverse; anything else is not understood."""
+    if row["ctValCcy"] != row["instId"].split("-")[row["ctType"] == "inverse"]:
         raise ValueError(row["ctValCcy"])
     return float(row["ctVal"]) * float(row.get("ctMult") or 1)
 
@@ -44,20 +44,43 @@ _TRADES = TradeMap(
 )  # fmt: skip
 
 
+_CONTRACTS: dict[str, Any] = {
+    "base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy", "contract_size": _contract_size,
+    **_RULES,
+}  # fmt: skip
+_CONTRACT_FEE = Fee(5.0, 2.0, "published: perpetual swaps and futures, regular tier")
+
+
+def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
+    """Return a market of contracts: linear and inverse ones share their lists."""
+    linear = kind == "linear"
+    volumes = {"base_volume": "volCcy24h"} if linear else {"base_volume": "volCcy24h", "quote_volume": "vol24h"}
+    return Market(
+        "okx", units, _CONTRACT_FEE,
+        InstrumentMap("publicGetPublicInstruments", **_INSTRUMENTS, params={"instType": type_},
+            where={"ctType": {kind}}, fields={**_CONTRACTS, **more}),
+        _tickers(type_, **volumes), _BOOK, _TRADES,
+    )  # fmt: skip
+
+
+_LINEAR = Units(
+    "okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
+    proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.RECORDED,
+)  # fmt: skip
+_INVERSE = Units(
+    "okx.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS, quote_volume=Amount.QUOTE_CONTRACTS,
+    proof="ctVal in ctValCcy USD; volCcy24h in coin", evidence=Evidence.DOCUMENTED,
+)  # fmt: skip
+
+
 class OkxConnector(CcxtConnector):
     """OKX."""
 
     markets = {
-        "linear": Market(
-            "okx",
-            Units("okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
-                proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.RECORDED),
-            Fee(5.0, 2.0, "published: perpetual swaps, regular tier"),
-            InstrumentMap("publicGetPublicInstruments", **_INSTRUMENTS,
-                params={"instType": "SWAP"}, where={"ctType": {"linear"}},
-                fields={"base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy",
-                    "contract_size": _contract_size, **_RULES}),
-            _tickers("SWAP", base_volume="volCcy24h"), _BOOK, _TRADES),
+        "linear": _contracts("linear", _LINEAR, "SWAP"),
+        "inverse": _contracts("inverse", _INVERSE, "SWAP"),
+        "linear_dated": _contracts("linear", _LINEAR, "FUTURES", expires="expTime"),
+        "inverse_dated": _contracts("inverse", _INVERSE, "FUTURES", expires="expTime"),
         "spot": Market(
             "okx", Units("okx.spot", proof="vol24h in base, volCcy24h in quote", evidence=Evidence.RECORDED),
             Fee(10.0, 8.0, "published: spot, regular tier"),

@@ -18,25 +18,30 @@ from tests.conformance.suite import (
     assert_identified,
     assert_schema,
     assert_tape,
+    own,
     sole,
 )
 from tests.conformance.worlds import DATA, Venue, blank, golden, handed, rows_of
-from tests.lab.truth import Kind
 from xex.errors import BadPayload
 from xex.model import schema
-from xex.model.instruments import parse_symbol
+from xex.model.instruments import SECTIONS, Section, kind_of, parse_symbol
 from xex.model.schema import Columns
+
+QUESTIONS = ("instruments", "tickers", "books", "trades")
+CELLS = 60
+"""How many cells of venue, section and question at least have a body typed by hand."""
 
 
 async def asked(
-    connector: Any, question: str, kind: Kind, symbols: Sequence[str], *, dated: bool = True
+    connector: Any, question: str, section: Section, symbols: Sequence[str], *, dated: bool = True
 ) -> list[dict[str, Any]]:
-    """Ask one question about symbols and return the rows of the answer."""
+    """Ask one question about symbols, or about all instruments of a section, and return the rows of the answer."""
     if question == "instruments":
-        table = await connector.listings([kind])
+        table = await connector.listings([section])
         columns: Columns = {"instrument": table.symbols, "group": table.groups, **table.columns}
         assert_schema(columns, question)
-        return list(rows_of(columns))
+        rows = list(rows_of(columns))
+        return [rows[row] for row in own(table, section).values()]
     instruments = [parse_symbol(symbol).instrument for symbol in symbols]
     columns = await getattr(connector, question)(instruments)
     assert_schema(columns, question)
@@ -58,13 +63,26 @@ class GoldenNumbers(Contract):
 
     def answers(self, venue: Venue, case: Mapping[str, Any]) -> dict[str, Any]:
         """Return the bodies of a case together with the list of instruments that it needs."""
-        listed = golden(venue.name)["instruments"].get(case["kind"], {})
+        listed = golden(venue.name)["instruments"].get(case["section"], {})
         return {**listed, **case.get("answers", {})}
 
-    def test_every_question_of_every_market_has_one(self, venue: Venue) -> None:
-        cases = {(case["kind"], case["question"]) for case in golden(venue.name)["cases"]}
-        questions = ("instruments", "tickers", "books", "trades")
-        assert cases == {*((kind, q) for kind in venue.kinds for q in questions), ("", "time"), ("", "status")}
+    def test_every_cell_is_filled_or_known_to_be_absent(self, venue: Venue) -> None:
+        filled, absent = cells(venue.name)
+        assert filled.isdisjoint(absent)
+        assert {(section, question) for section in SECTIONS for question in QUESTIONS} <= filled | absent.keys()
+        assert filled == {(section, question) for section in venue.sections for question in QUESTIONS}
+        assert all(absent.values())
+        assert {"time", "status"} <= {case["question"] for case in golden(venue.name)["cases"]}
+
+    def test_every_case_says_what_proves_its_units(self, venue: Venue) -> None:
+        seen = {(section, question) for section, question, _ in venue.recorded}
+        seen |= {(section, "instruments") for section in venue.listed}
+        for case in golden(venue.name)["cases"]:
+            cell = (case["section"], case["question"])
+            assert case["why"], cell
+            assert case["proof"], cell
+            evidence = {"recorded" if cell in seen else "documented"} if case["section"] else {"recorded", "documented"}
+            assert case["evidence"] in evidence, cell
 
     async def test_a_body_means_these_numbers(self, venue: Venue, case: Any) -> None:
         connector = await handed(venue, self.answers(venue, case))
@@ -74,7 +92,7 @@ class GoldenNumbers(Contract):
         if case["question"] == "status":
             assert await connector.status() == case["value"]
             return
-        rows = await asked(connector, case["question"], case["kind"], case.get("ask", ()))
+        rows = await asked(connector, case["question"], case["section"], case.get("ask", ()))
         assert len(rows) == len(case["rows"])
         for row, wanted in zip(rows, case["rows"], strict=True):
             for name, value in wanted.items():
@@ -84,27 +102,38 @@ class GoldenNumbers(Contract):
                     assert_close(row[name], value, name, rel=1e-12)
 
     async def test_the_same_body_without_numbers_gives_none(self, venue: Venue, case: Any) -> None:
-        question = case["question"]
+        question, section = case["question"], case["section"]
         if question in {"time", "status"}:
             return
         bodies = {**self.answers(venue, case)}
-        emptied = golden(venue.name)["instruments"][case["kind"]] if question == "instruments" else case["answers"]
+        emptied = golden(venue.name)["instruments"][section] if question == "instruments" else case["answers"]
         connector = await handed(venue, {**bodies, **{part: blank(body) for part, body in emptied.items()}})
         if question in {"books", "trades"}:
             with pytest.raises(BadPayload):
-                await asked(connector, question, case["kind"], case["ask"])
+                await asked(connector, question, section, case["ask"])
             return
         try:
-            rows = await asked(connector, question, case["kind"], case.get("ask", ()), dated=False)
+            rows = await asked(connector, question, section, case.get("ask", ()), dated=False)
         except BadPayload:  # a contract of unknown size is left out, and a list must hold something
             assert question == "instruments"
             return
+        if question == "instruments" and section.endswith("_dated"):
+            assert not rows, "a contract of unknown expiry"
+            return
         assert rows
-        names = ("tick", "lot", "min_amount", "min_notional") if question == "instruments" else QUOTE
+        names = STEPS if question == "instruments" else QUOTE
         for row in rows:
             assert all(math.isnan(row.get(name, math.nan)) for name in names)
 
 
+def cells(venue: str) -> tuple[set[tuple[str, str]], dict[tuple[str, str], str]]:
+    """Return the (section, question) that a venue's hand-typed bodies fill, and why others cannot be."""
+    table = golden(venue)
+    filled = {(case["section"], case["question"]) for case in table["cases"] if case["section"]}
+    return filled, {(cell["section"], cell["question"]): cell["fact"] for cell in table["absent"]}
+
+
+STEPS = ("tick", "lot", "lot_quote", "min_amount", "min_notional")
 FETCH = {
     "tickers": "fetchTicker", "books": "fetchOrderBook", "trades": "fetchTrades", "time": "fetchTime",
     "status": "fetchStatus",
@@ -119,48 +148,57 @@ def responses(venue: str) -> dict[tuple[str, str], dict[str, Any]]:
     return {(question, case["description"]): case for question, name in FETCH.items() for case in methods.get(name, ())}
 
 
-def markets(venue: Venue, kind: Kind) -> dict[str, dict[str, Any]]:
-    """Return the recorded instruments of one market: ccxt's reading and, as `info`, the venue's own row."""
+def markets(venue: Venue, section: Section) -> dict[str, dict[str, Any]]:
+    """Return the recorded instruments of one section: ccxt's reading and, as `info`, the venue's own row."""
+    kind = kind_of(section)
     found = json.loads((DATA / "markets" / f"{venue.lab_name(kind)}.json").read_bytes())
+    wanted = "spot" if kind == "spot" else "future" if section.endswith("_dated") else "swap"
     return {
-        symbol: market
-        for symbol, market in found.items()
-        if market["type"] == ("spot" if kind == "spot" else "swap")
-        and (kind == "spot" or market["linear"])
-        and market.get("info")
+        market["symbol"]: market
+        for market in found.values()
+        if market["type"] == wanted and (kind == "spot" or market[kind]) and market.get("info")
     }
+
+
+def steps(market: Mapping[str, Any], section: Section, coins: int, *, contracts: bool) -> dict[str, float]:
+    """Return ccxt's steps and minimums of an instrument: in coins, those of inverse contracts in quote currency."""
+    size, least = market["contractSize"] or 1, market["limits"].get("amount", {}).get("min") or math.nan
+    said = {"contract_size": size, "multiplier": coins, "tick": market["precision"]["price"] / coins}
+    lot = market["precision"]["amount"]
+    if kind_of(section) == "inverse":
+        worth = market["limits"].get("cost", {}).get("min") or math.nan
+        return said | {"lot_quote": lot * size, "min_notional": float(np.fmax(least * size, worth))}
+    scale = size * coins if contracts else coins
+    return said | {"lot": lot * scale, "min_amount": least * scale}
 
 
 @needs_recorded
 class RecordedLists(Contract):
     """Real rows of instruments: ccxt's own reading of them, which its authors checked, in base units."""
 
-    def lists(self, venue: Venue, kind: Kind) -> dict[str, Any]:
+    def lists(self, venue: Venue, section: Section) -> dict[str, Any]:
         """Return the recorded instruments in the envelope of the body typed by hand."""
-        ((part, body),) = golden(venue.name)["instruments"][kind].items()
-        return {part: with_rows(body, {market["id"]: market["info"] for market in markets(venue, kind).values()})}
+        ((part, body),) = golden(venue.name)["instruments"][section].items()
+        return {part: with_rows(body, {market["id"]: market["info"] for market in markets(venue, section).values()})}
 
     def test_what_was_recorded_is_what_is_tested(self, venue: Venue) -> None:
         assert {(question, name) for _, question, name in venue.recorded} == responses(venue.name).keys()
-        assert {kind: len(markets(venue, kind)) for kind in venue.kinds} == venue.listed
+        found = {section: len(markets(venue, section)) for section in venue.sections}
+        assert {section: count for section, count in found.items() if count} == venue.listed
 
-    async def test_instruments_have_ccxts_names_sizes_and_steps(self, venue: Venue, kind: Kind) -> None:
-        connector = await handed(venue, self.lists(venue, kind))
-        table = await connector.listings([kind])
-        rows = {table.symbols[row]: row for row in range(len(table))}
-        for symbol, market in markets(venue, kind).items():
-            coins = 1000 if kind == "linear" and "1000" in market["base"] else 1
+    async def test_instruments_have_ccxts_names_sizes_and_steps(self, venue: Venue, listed: Section) -> None:
+        connector = await handed(venue, self.lists(venue, listed))
+        table = await connector.listings([listed])
+        rows = own(table, listed)
+        assert len(rows) == len(table)
+        for symbol, market in markets(venue, listed).items():
+            coins = 1000 if listed == "linear" and "1000" in market["base"] else 1
             row = rows.pop(symbol.replace("1000", "") if coins > 1 else symbol)
             said = {name: table.columns[name][row] for name in table.columns}
-            size = market["contractSize"] or 1
-            scale = size * coins if kind in venue.in_contracts else coins
             assert said["id"] == market["id"]
             assert said["active"] is bool(market.get("active", True))
-            theirs = {
-                "contract_size": size, "multiplier": coins, "tick": market["precision"]["price"] / coins,
-                "lot": market["precision"]["amount"] * scale,
-                "min_amount": (market["limits"]["amount"].get("min") or math.nan) * scale,
-            }  # fmt: skip
+            assert_close(said["expiry_time"], market.get("expiry"), f"{symbol} expiry")
+            theirs = steps(market, listed, coins, contracts=kind_of(listed) in venue.in_contracts)
             for name, value in theirs.items():
                 if name not in venue.otherwise and not math.isnan(value):
                     assert_close(said[name], value, f"{symbol} {name}")
@@ -170,18 +208,19 @@ class RecordedLists(Contract):
 class RecordedBodies(RecordedLists):
     """Real bodies of the other questions as well."""
 
-    async def test_a_real_body_means_what_ccxt_read(self, venue: Venue, body: tuple[Kind | None, str, str]) -> None:
-        kind, question, description = body
+    async def test_a_real_body_means_what_ccxt_read(self, venue: Venue, body: tuple[Section | None, str, str]) -> None:
+        section, question, description = body
         case = responses(venue.name)[question, description]
         parsed = case["parsedResponse"]
-        lists = self.lists(venue, kind) if kind else {}
+        lists = self.lists(venue, section) if section else {}
         connector = await handed(venue, {**lists, "": case["httpResponse"]})
-        if kind is None:
+        if section is None:
             answer = (await connector.server_time()).server_ms if question == "time" else await connector.status()
             assert answer == (parsed if question == "time" else parsed["status"])
             return
-        size = markets(venue, kind)[case["input"][0]]["contractSize"] or 1 if kind in venue.in_contracts else 1
-        rows = await asked(connector, question, kind, case["input"][:1])
+        listed = markets(venue, section)[case["input"][0]]
+        size = listed["contractSize"] or 1 if kind_of(section) in venue.in_contracts else 1
+        rows = await asked(connector, question, section, case["input"][:1])
         getattr(self, f"assert_{question}")(rows, parsed, size)
 
     def assert_tickers(self, rows: list[dict[str, Any]], parsed: Mapping[str, Any], size: float) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import pandas as pd
 import pytest
 
-from tests.conformance.worlds import NOW_MS, Venue, World, instrument_of, rows_of
-from tests.lab import Market
+from tests.conformance.worlds import NOW_MS, Venue, World, instrument_of, rows_of, settles
+from tests.lab import Market, currency_markets
 from tests.lab.truth import Kind
 from tests.lab.wire import uuid_of
 from xex.access.port import (
@@ -28,8 +29,8 @@ from xex.access.port import (
 )
 from xex.errors import BadPayload, NotListed
 from xex.model import clock, schema
-from xex.model.instruments import Instrument
-from xex.model.listings import NUMBERS, TEXTS, Listings
+from xex.model.instruments import SECTIONS, Instrument, Section, kind_of
+from xex.model.listings import COLUMNS, Listings
 from xex.model.schema import SCHEMAS, Columns
 
 PROTOCOLS = (
@@ -116,10 +117,11 @@ def ticker_of(venue: Venue, market: Market) -> dict[str, Any]:
     """Return what a ticker must say of a market: numbers per one base unit, None where the venue states none."""
     top = market.top
     turnover = market.base_volume * market.last if market.kind in venue.derived else market.quote_volume
+    volume = market.quote_volume / market.last if market.kind in venue.divided else market.base_volume
     said = {
         "bid": top.bid, "bid_size": top.bid_size, "ask": top.ask, "ask_size": top.ask_size, "last": market.last,
         "open": market.open, "high": market.high, "low": market.low, "mark": market.mark, "index": market.index,
-        "base_volume": market.base_volume, "quote_volume": turnover,
+        "base_volume": volume, "quote_volume": turnover,
     }  # fmt: skip
     return {name: None if name in venue.absent.get(market.kind, ()) else value for name, value in said.items()}
 
@@ -141,9 +143,29 @@ def sole(columns: Columns, row: int) -> Columns:
     return schema.take(columns, [row])
 
 
-def elsewhere(kind: Kind) -> Instrument:
+def elsewhere(section: Section) -> Instrument:
     """Return what nobody lists."""
-    return Instrument("NOSUCHCOIN", "USDT", kind, "USDT" if kind == "linear" else "")
+    coin, expiry = "NOSUCHCOIN", "261225" if section.endswith("_dated") else ""
+    if kind_of(section) == "inverse":
+        return Instrument(coin, "USD", "inverse", coin, expiry)
+    return Instrument(coin, "USDT", kind_of(section), "USDT" if kind_of(section) == "linear" else "", expiry)
+
+
+def own(table: Listings, section: Section) -> dict[str, int]:
+    """Return the rows of one section by symbol: a venue may list perpetual and dated contracts together."""
+    cells = enumerate(zip(table.columns["kind"], table.columns["expiry"], strict=True))
+    dated = section.endswith("_dated")
+    return {table.symbols[row]: row for row, (kind, day) in cells if kind == kind_of(section) and bool(day) is dated}
+
+
+def steps_of(market: Market) -> dict[str, Any]:
+    """Return what a list must say of steps and minimums: those of inverse contracts are in quote currency."""
+    said: dict[str, Any] = {name: getattr(market, name) for name in ("tick", "contract_size", "multiplier")}
+    if market.kind == "inverse":
+        least = max(market.min_amount, market.min_notional or market.min_amount)
+        return said | {"lot": None, "min_amount": None, "lot_quote": market.lot, "min_notional": least}
+    said |= {"lot": market.lot, "min_amount": market.min_amount, "lot_quote": None}
+    return said if market.min_notional is None else said | {"min_notional": market.min_notional}
 
 
 def multiplied(market: Market) -> bool:
@@ -166,9 +188,10 @@ class AnswersTickers(Contract):
         kept = {getattr(found, "protocol", None) for found in vars(request.module).values() if isinstance(found, type)}
         assert {p for p in PROTOCOLS if issubclass(venue.connector, p)} <= kept
         assert set(venue.connector.kinds) == set(venue.kinds)
+        assert set(venue.connector(None).sections) == set(venue.sections)
 
-    async def test_rows_are_of_the_schema_and_say_what_they_are(self, world: World, kind: Kind) -> None:
-        asked = world.instruments(kind)
+    async def test_rows_are_of_the_schema_and_say_what_they_are(self, world: World, section: Section) -> None:
+        asked = world.instruments(section)
         before = clock.now_ms()
         columns = await world.tickers(asked)
         assert_schema(columns, "tickers")
@@ -177,17 +200,17 @@ class AnswersTickers(Contract):
         for row in range(schema.length(columns)):
             one = sole(columns, row)
             assert_identified(one, by_symbol[one["instrument"][0]])
-            assert one["time_source"][0] == world.venue.dated[kind][0]
+            assert one["time_source"][0] == world.venue.dated[kind_of(section)][0]
             assert world.lab is None or before <= one["received_time"][0] <= clock.now_ms()
 
-    async def test_numbers_are_the_truths_per_base_unit(self, world: World, kind: Kind) -> None:
-        columns = await world.tickers(world.instruments(kind))
-        assert_tickers(world.venue, columns, world.markets(kind))
+    async def test_numbers_are_the_truths_per_base_unit(self, world: World, section: Section) -> None:
+        columns = await world.tickers(world.instruments(section))
+        assert_tickers(world.venue, columns, world.markets(section))
 
-    async def test_fees_are_the_published_ones(self, world: World, kind: Kind) -> None:
-        columns = await world.tickers(world.instruments(kind))
+    async def test_fees_are_the_published_ones(self, world: World, section: Section) -> None:
+        columns = await world.tickers(world.instruments(section))
         for fee in columns["taker_bps"]:
-            assert_close(fee, world.venue.fees[kind][0], "taker_bps")
+            assert_close(fee, world.venue.fees[kind_of(section)][0], "taker_bps")
         assert all(schema.texts(columns, "fee_source"))
 
     async def test_a_quote_time_is_the_venues(self, live: World, kind: Kind) -> None:
@@ -196,38 +219,37 @@ class AnswersTickers(Contract):
             assert source != "quote" or time == NOW_MS
             assert source == "received" or NOW_MS - 100_000 <= time <= NOW_MS
 
-    async def test_several_cost_as_many_requests_as_one(self, live: World, kind: Kind) -> None:
-        asked = live.instruments(kind)
-        await live.connector.listings([kind])
+    async def test_several_cost_as_many_requests_as_one(self, live: World, section: Section) -> None:
+        asked = live.instruments(section)
+        await live.connector.listings([section])
         live.requests()
         await live.tickers(asked[:1])
         one = live.requests()
         await live.tickers(asked)
         assert len(live.requests()) == len(one) > 0
 
-    async def test_both_kinds_at_once(self, live: World) -> None:
-        markets = [
-            market for kind in live.venue.kinds for market in live.markets(kind) if market.base in {"BTC", "ETH"}
-        ]
+    async def test_all_sections_at_once(self, live: World) -> None:
+        sections = live.venue.sections
+        markets = [m for section in sections for m in live.markets(section) if m.base in {"BTC", "ETH"}]
         columns = await live.tickers([instrument_of(market) for market in markets])
         assert_tickers(live.venue, columns, markets)
 
-    async def test_what_is_not_listed_has_no_row(self, live: World, kind: Kind) -> None:
-        missing = elsewhere(kind)
+    async def test_what_is_not_listed_has_no_row(self, live: World, section: Section) -> None:
+        missing = elsewhere(section)
         assert schema.length(await live.connector.tickers([missing])) == 0
         assert await live.connector.get_ticker(missing.symbol) is None
-        known = live.instruments(kind)[0]
+        known = live.instruments(section)[0]
         columns = await live.connector.tickers([missing, known])
         assert schema.texts(columns, "instrument") == [known.symbol]
 
-    async def test_one_ticker_is_a_dict_of_numbers(self, live: World, kind: Kind) -> None:
-        markets = live.markets(kind)
+    async def test_one_ticker_is_a_dict_of_numbers(self, live: World, section: Section) -> None:
+        markets = live.markets(section)
         for market in [*markets[:2], *filter(multiplied, markets[2:])]:
             ticker = await live.connector.get_ticker(instrument_of(market).symbol)
             assert isinstance(ticker, Mapping)
             for name in ("bid", "ask", "last", "bid_size", "ask_size", "base_volume"):
                 assert_close(ticker[name], ticker_of(live.venue, market)[name], f"{market.id} {name}")
-            assert live.venue.dated[kind][0] == "received" or ticker["timestamp"] <= NOW_MS / 1e3
+            assert live.venue.dated[kind_of(section)][0] == "received" or ticker["timestamp"] <= NOW_MS / 1e3
 
     async def test_a_market_of_one_row(self, live: World, kind: Kind) -> None:
         assert live.lab is not None
@@ -252,8 +274,11 @@ class AnswersTickers(Contract):
         columns = await live.tickers(asked)
         frame = assert_schema(columns, "tickers")
         assert frame[["bid", "ask", "last"]].isna().all(axis=None)
-        gone = ("bid", "ask", "last") + (("quote_volume",) if kind in live.venue.derived else ())
-        assert frame[list(gone)].isna().all(axis=None)
+        gone = ["bid", "ask", "last"]
+        gone += ["bid_size", "ask_size"] if kind == "inverse" else []  # counted in what has no size without a price
+        gone += ["quote_volume"] if kind in live.venue.derived else []
+        gone += ["base_volume"] if kind in live.venue.divided else []
+        assert frame[gone].isna().all(axis=None)
         assert_tickers(live.venue, columns, live.markets(kind), but=gone)
 
     async def test_one_side_of_the_book_may_be_empty(self, live: World, kind: Kind) -> None:
@@ -271,50 +296,52 @@ class Lists(Contract):
 
     protocol = ListsInstruments
 
-    async def test_columns_are_of_the_schema(self, world: World, kind: Kind) -> None:
-        table = await world.connector.listings([kind])
+    async def test_columns_are_of_the_schema(self, world: World, section: Section) -> None:
+        table = await world.connector.listings([section])
         assert isinstance(table, Listings)
-        assert set(table.columns) == {*TEXTS, *NUMBERS, "active"} <= set(SCHEMAS["instruments"])
+        assert set(table.columns) == set(COLUMNS) <= set(SCHEMAS["instruments"])
         named = {"instrument": table.symbols, "group": table.groups, **table.columns}
         frame = assert_schema(named, "instruments")
         assert frame[["id", "instrument", "group", "kind", "base", "quote", "fee_source"]].notna().all(axis=None)
-        assert set(frame["kind"]) == {kind}
+        assert set(frame["kind"]) == {kind_of(section)}
         assert frame["id"].is_unique
+        assert own(table, section)
 
-    async def test_numbers_are_the_truths_per_base_unit(self, world: World, kind: Kind) -> None:
-        table = await world.connector.listings([kind])
-        rows = {table.symbols[row]: row for row in range(len(table))}
-        markets = {instrument_of(market).symbol: market for market in world.markets(kind)}
+    async def test_numbers_are_the_truths_per_base_unit(self, world: World, section: Section) -> None:
+        table = await world.connector.listings([section])
+        rows = own(table, section)
+        markets = {instrument_of(market).symbol: market for market in world.markets(section)}
         assert world.lab is None or rows.keys() == markets.keys()
         for symbol, market in markets.items():
             said = {name: table.columns[name][rows[symbol]] for name in table.columns}
             assert said["id"] == market.id
             assert said["active"]
-            settle = market.quote if kind == "linear" else ""
             assert (said["base"], said["quote"], said["settle"], said["expiry"]) == (
-                market.base, market.quote, settle, "",
+                market.base, market.quote, settles(market), market.expiry,
             )  # fmt: skip
-            for name in ("tick", "lot", "min_amount", "contract_size", "multiplier"):
-                assert_close(said[name], getattr(market, name), f"{symbol} {name}")
-            if market.min_notional is not None:
-                assert_close(said["min_notional"], market.min_notional, f"{symbol} min_notional")
-            for name, fee in zip(("taker_bps", "maker_bps"), world.venue.fees[kind], strict=True):
+            assert math.isfinite(said["expiry_time"]) is bool(market.expiry)
+            for name, value in steps_of(market).items():
+                assert_close(said[name], value, f"{symbol} {name}")
+            for name, fee in zip(("taker_bps", "maker_bps"), world.venue.fees[kind_of(section)], strict=True):
                 assert_close(said[name], fee, f"{symbol} {name}")
 
-    async def test_they_are_asked_for_once(self, live: World, kind: Kind) -> None:
-        first = await live.connector.listings([kind])
+    async def test_they_are_asked_for_once(self, live: World, section: Section) -> None:
+        first = await live.connector.listings([section])
         assert live.requests()
-        assert await live.connector.listings([kind]) is first
-        await live.connector.listings([kind], refresh=True)
+        assert await live.connector.listings([section]) is first
+        await live.connector.listings([section], refresh=True)
         assert live.requests() == []
 
-    async def test_all_kinds_at_once_are_the_kinds_together(self, live: World) -> None:
-        kinds = live.venue.kinds
-        joined = await live.connector.listings(kinds)
-        assert sorted(joined.symbols) == sorted(i.symbol for kind in kinds for i in live.instruments(kind))
+    async def test_all_sections_at_once_are_the_sections_together(self, live: World) -> None:
+        sections = live.venue.sections
+        joined = await live.connector.listings(sections)
+        assert sorted(joined.symbols) == sorted(i.symbol for section in sections for i in live.instruments(section))
 
-    async def test_an_empty_list_is_wrong(self, live: World, kind: Kind) -> None:
+    async def test_an_empty_list_is_wrong_but_of_what_a_venue_may_lack(self, live: World, kind: Kind) -> None:
         live.fault("no_rows")
+        if kind == "inverse":
+            assert len(await live.connector.listings([kind])) == 0
+            return
         with pytest.raises(BadPayload):
             await live.connector.listings([kind])
 
@@ -326,16 +353,15 @@ class Lists(Contract):
         named = {"instrument": table.symbols, "group": table.groups, **table.columns}
         assert_schema(named, "instruments")
 
-    async def test_what_is_halted_is_not_active(self, live: World, kind: Kind) -> None:
+    async def test_what_is_halted_is_not_active(self, live: World, section: Section) -> None:
         assert live.lab is not None
-        halted = next(market for market in live.markets(kind) if market.base == "ETH")
+        halted = live.markets(section)[-1]
         live.lab.truth = live.truth.updating(halted, active=False)
-        table = await live.connector.listings([kind])
-        row = table.find(instrument_of(halted))
+        rows = own(table := await live.connector.listings([section]), section)
+        row = rows.pop(instrument_of(halted).symbol, None)
         assert row is None or not table.columns["active"][row]
-        other = table.find(next(i for i in live.instruments(kind) if i.base == "BTC"))
-        assert other is not None
-        assert table.columns["active"][other]
+        assert len(rows) == len(live.markets(section)) - 1
+        assert all(table.columns["active"][other] for other in rows.values())
 
 
 class Books(Contract):
@@ -343,16 +369,16 @@ class Books(Contract):
 
     protocol = AnswersBooks
 
-    async def test_rows_are_of_the_schema_and_say_what_they_are(self, world: World, kind: Kind) -> None:
-        for instrument in world.instruments(kind):
+    async def test_rows_are_of_the_schema_and_say_what_they_are(self, world: World, section: Section) -> None:
+        for instrument in world.instruments(section):
             columns = await world.connector.books([instrument])
             assert_schema(columns, "books")
             assert_identified(columns, instrument)
-            assert set(schema.texts(columns, "time_source")) == {world.venue.dated[kind][1]}
+            assert set(schema.texts(columns, "time_source")) == {world.venue.dated[kind_of(section)][1]}
             assert_book(columns)
 
-    async def test_levels_are_the_truths_in_base_units(self, world: World, kind: Kind) -> None:
-        for market in world.markets(kind):
+    async def test_levels_are_the_truths_in_base_units(self, world: World, section: Section) -> None:
+        for market in world.markets(section):
             columns = await world.connector.books([instrument_of(market)])
             sides = assert_book(columns)
             for side, levels in (("bid", market.bids), ("ask", market.asks)):
@@ -371,18 +397,21 @@ class Books(Contract):
         assert_schema(columns, "books")
         assert set(schema.texts(columns, "instrument")) == {instrument.symbol for instrument in asked}
 
-    async def test_what_is_not_listed_is_said_so(self, live: World, kind: Kind) -> None:
+    async def test_what_is_not_listed_is_said_so(self, live: World, section: Section) -> None:
         with pytest.raises(NotListed):
-            await live.connector.books([elsewhere(kind)])
+            await live.connector.books([elsewhere(section)])
 
     async def asked_deep(self, live: World, kind: Kind, levels: int, lots: int) -> tuple[Columns, Market, int]:
         """Ask for a book of so many levels of so many lots each; return it, the truth and the requests."""
         assert live.lab is not None
         market = next(market for market in live.markets(kind) if market.base == "BTC")
         bid, ask = market.bids[0][0], market.asks[0][0]
-        size = market.lot * lots
-        deep = {"bids": tuple((bid - n * market.tick, size) for n in range(levels)),
-                "asks": tuple((ask + n * market.tick, size) for n in range(levels))}  # fmt: skip
+
+        def level(price: Decimal) -> tuple[Decimal, Decimal]:
+            return price, market.lot * lots / (price if kind == "inverse" else 1)
+
+        deep = {"bids": tuple(level(bid - n * market.tick) for n in range(levels)),
+                "asks": tuple(level(ask + n * market.tick) for n in range(levels))}  # fmt: skip
         live.lab.truth = live.truth.updating(market, **deep)
         await live.connector.listings([kind])
         live.requests()
@@ -440,19 +469,19 @@ class Trades(Contract):
 
     protocol = AnswersTrades
 
-    async def test_rows_are_of_the_schema_and_say_what_they_are(self, world: World, kind: Kind) -> None:
-        for instrument in world.instruments(kind):
+    async def test_rows_are_of_the_schema_and_say_what_they_are(self, world: World, section: Section) -> None:
+        for instrument in world.instruments(section):
             columns = await world.connector.trades([instrument])
             assert_schema(columns, "trades")
             assert_identified(columns, instrument)
             assert set(schema.texts(columns, "time_source")) == {"trade"}
 
-    async def test_trades_are_the_truths_in_base_units(self, world: World, kind: Kind) -> None:
-        for market in world.markets(kind):
+    async def test_trades_are_the_truths_in_base_units(self, world: World, section: Section) -> None:
+        for market in world.markets(section):
             rows = assert_tape(await world.connector.trades([instrument_of(market)]))
             assert len(rows) == len(market.trades)
             for row, done in zip(rows, reversed(market.trades), strict=True):
-                assert row["trade_id"] == (uuid_of(done.id) if kind in world.venue.uuids else done.id)
+                assert row["trade_id"] == (uuid_of(done.id) if kind_of(section) in world.venue.uuids else done.id)
                 assert row["side"] == done.side
                 assert_close(row["price"], done.price, f"{market.id} price")
                 assert_close(row["size"], done.size, f"{market.id} size")
@@ -476,9 +505,9 @@ class Trades(Contract):
         assert_schema(columns, "trades")
         assert [row["side"] for row in assert_tape(columns)] == [market.trades[0].side]
 
-    async def test_what_is_not_listed_is_said_so(self, live: World, kind: Kind) -> None:
+    async def test_what_is_not_listed_is_said_so(self, live: World, section: Section) -> None:
         with pytest.raises(NotListed):
-            await live.connector.trades([elsewhere(kind)])
+            await live.connector.trades([elsewhere(section)])
 
     @pytest.mark.parametrize("fault", ["no_rows", "null"])
     async def test_an_empty_tape_of_what_is_listed_is_wrong(self, live: World, kind: Kind, fault: str) -> None:
@@ -493,40 +522,41 @@ class AnswersWholeMarket(Contract):
 
     protocol = AnswersMarket
 
-    async def test_every_active_instrument_has_a_right_row(self, live: World, kind: Kind) -> None:
-        columns = await live.connector.market([kind])
+    async def test_every_active_instrument_has_a_right_row(self, live: World, section: Section) -> None:
+        columns = await live.connector.market([section])
         assert_schema(columns, "tickers")
-        assert_tickers(live.venue, columns, live.markets(kind))
-        instruments = {instrument.symbol: instrument for instrument in live.instruments(kind)}
+        assert_tickers(live.venue, columns, live.markets(section))
+        instruments = {instrument.symbol: instrument for instrument in live.instruments(section)}
         for row in range(schema.length(columns)):
             assert_identified(sole(columns, row), instruments[columns["instrument"][row]])
 
-    async def test_it_costs_the_same_however_many_there_are(self, live: World, kind: Kind) -> None:
+    async def test_it_costs_the_same_however_many_there_are(self, live: World, section: Section) -> None:
         assert live.lab is not None
-        await live.connector.listings([kind])
+        await live.connector.listings([section])
         live.requests()
-        await live.connector.market([kind])
+        await live.connector.market([section])
         many = live.requests()
         live.lab.truth = live.truth.only("BTC")
-        await live.connector.market([kind])
+        await live.connector.market([section])
         assert len(live.requests()) == len(many) > 0
 
-    async def test_all_kinds_at_once(self, live: World) -> None:
-        columns = await live.connector.market(live.venue.kinds)
+    async def test_all_sections_at_once(self, live: World) -> None:
+        columns = await live.connector.market(live.venue.sections)
         assert_schema(columns, "tickers")
-        assert_tickers(live.venue, columns, [m for kind in live.venue.kinds for m in live.markets(kind)])
+        assert_tickers(live.venue, columns, [m for section in live.venue.sections for m in live.markets(section)])
 
-    async def test_a_kind_that_the_venue_lacks_has_no_rows(self, live: World) -> None:
-        assert schema.length(await live.connector.market(["inverse"])) == 0
+    async def test_a_section_that_the_venue_lacks_has_no_rows(self, live: World) -> None:
+        lacking = [section for section in SECTIONS if section not in live.venue.sections]
+        assert schema.length(await live.connector.market(lacking)) == 0
 
-    async def test_what_is_halted_has_no_row(self, live: World, kind: Kind) -> None:
+    async def test_what_is_halted_has_no_row(self, live: World, section: Section) -> None:
         assert live.lab is not None
-        halted = next(market for market in live.markets(kind) if market.base == "ETH")
+        halted = live.markets(section)[-1]
         live.lab.truth = live.truth.updating(halted, active=False)
-        columns = await live.connector.market([kind])
+        columns = await live.connector.market([section])
         names = set(schema.texts(columns, "instrument"))
         assert instrument_of(halted).symbol not in names
-        assert len(names) == len(live.markets(kind)) - 1
+        assert len(names) == len(live.markets(section)) - 1
 
     async def test_an_empty_market_is_wrong(self, live: World, kind: Kind) -> None:
         await live.connector.listings([kind])
@@ -578,12 +608,15 @@ class Converts(Contract):
     pair: ClassVar[tuple[str, str]] = ("USDT", "USD")
 
     async def test_pairs_and_ratios_cost_one_request_and_each_book_one(self, live: World) -> None:
+        assert live.lab is not None
+        live.lab.truth = live.truth = live.truth.adding(currency_markets())
         await live.connector.listings(["spot"])
         live.requests()
         tickers, books = await live.connector.currency_legs([self.pair, ("USDT", "NOSUCHCOIN")], ["ETH"], [self.pair])
         assert len(live.requests()) == 2
         assert_schema(tickers, "tickers")
-        wanted = [m for m in live.markets("spot") if (m.base, m.quote) in {self.pair, ("ETH", "USD"), ("ETH", "USDT")}]
+        ratios = {("ETH", currency) for currency in self.pair}
+        wanted = [m for m in live.markets("spot") if (m.base, m.quote) in {self.pair, *ratios}]
         assert len(wanted) == 3
         assert_tickers(live.venue, tickers, wanted)
         assert_schema(books, "books")
@@ -592,6 +625,8 @@ class Converts(Contract):
         assert assert_book(books)["bid"][0] == tuple(map(float, direct.bids[0]))
 
     async def test_a_lost_book_costs_the_book(self, live: World) -> None:
+        assert live.lab is not None
+        live.lab.truth = live.truth.adding(currency_markets())
         await live.connector.listings(["spot"])
         live.fault("empty_book")
         tickers, books = await live.connector.currency_legs([self.pair], ["ETH"], [self.pair])

@@ -9,13 +9,13 @@ from xex_connectors import BinanceConnector
 VENUE = Venue(
     name="binance",
     connector=BinanceConnector,
-    fees={"linear": (5, 2), "spot": (10, 10)},
-    depths={"linear": (500, 1000), "spot": (500, 5000)},
-    dated={"linear": ("quote", "quote"), "spot": ("trade", "received")},
-    absent={"linear": ("mark", "index")},
+    fees={"linear": (5, 2), "spot": (10, 10), "inverse": (5, 2)},
+    depths={"linear": (500, 1000), "spot": (500, 5000), "inverse": (500, 1000)},
+    dated={"linear": ("quote", "quote"), "spot": ("trade", "received"), "inverse": ("quote", "quote")},
+    absent={"linear": ("mark", "index"), "inverse": ("mark", "index")},
     recorded=(("spot", "books", "spot orderbook"), ("linear", "books", "swap orderbook"),
         ("spot", "trades", "public spot trades"), ("spot", "tickers", "public spot ticker")),
-    listed={"linear": 8, "spot": 8},
+    listed={"linear": 8, "spot": 8, "inverse": 2},
 )  # fmt: skip
 
 
@@ -45,6 +45,10 @@ class TestTime(suite.KnowsTime):
 
 class TestStatus(suite.KnowsStatus):
     pass
+
+
+class TestCurrencies(suite.Converts):
+    pair = ("EUR", "USDT")
 
 
 class TestGolden(bodies.GoldenNumbers):

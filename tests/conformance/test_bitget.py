@@ -19,6 +19,7 @@ VENUE = Venue(
     fees={"linear": (6, 2), "spot": (20, 20)},
     depths={"linear": (100,), "spot": (150,)},
     dated={"linear": ("quote", "quote"), "spot": ("quote", "quote")},
+    sections=("linear", "spot"),
     worlds=("lab",),
 )
 

@@ -9,15 +9,16 @@ from xex_connectors import BybitConnector
 VENUE = Venue(
     name="bybit",
     connector=BybitConnector,
-    fees={"linear": (5.5, 2), "spot": (10, 10)},
-    depths={"linear": (500, 1000), "spot": (200, 1000)},
+    fees={"linear": (5.5, 2), "spot": (10, 10), "inverse": (5.5, 2)},
+    depths={"linear": (500, 1000), "spot": (200, 1000), "inverse": (500, 1000)},
     most={"spot": 200},  # what is documented; asking for more does no harm
-    dated={"linear": ("received", "quote"), "spot": ("received", "quote")},
+    dated={"linear": ("received", "quote"), "spot": ("received", "quote"), "inverse": ("received", "quote")},
     recorded=(("linear", "books", "swap orderbook"), ("spot", "books", "Spot orderbook"),
         ("linear", "trades", "swap public trade"), ("linear", "tickers", "swap ticker"),
         (None, "status", "fetchStatus")),
-    uuids=("linear",),
-    listed={"linear": 9, "spot": 7},
+    uuids=("linear", "inverse"),
+    listed={"linear": 9, "spot": 7, "inverse": 2},
+    otherwise=("min_notional",),  # of inverse contracts, where an order's worth has a minimum too
 )  # fmt: skip
 
 

@@ -9,11 +9,11 @@ from xex_connectors import HtxConnector
 VENUE = Venue(
     name="htx",
     connector=HtxConnector,
-    fees={"linear": (5, 2), "spot": (20, 20)},
-    depths={"linear": (150,), "spot": (150,)},
-    dated={"linear": ("quote", "quote"), "spot": ("received", "quote")},
-    absent={"linear": ("mark", "index")},
-    listed={"linear": 7, "spot": 7},
+    fees={"linear": (5, 2), "spot": (20, 20), "inverse": (5, 2)},
+    depths={"linear": (150,), "spot": (150,), "inverse": (150,)},
+    dated={"linear": ("quote", "quote"), "spot": ("received", "quote"), "inverse": ("quote", "quote")},
+    absent={"linear": ("mark", "index"), "inverse": ("mark", "index")},
+    listed={"linear": 7, "spot": 7, "inverse": 3, "linear_dated": 2, "inverse_dated": 2},
     in_contracts=("linear",),
     otherwise=("min_amount",),  # of swaps in coins
 )  # fmt: skip

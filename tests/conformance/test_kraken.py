@@ -9,13 +9,14 @@ from xex_connectors import KrakenConnector
 VENUE = Venue(
     name="kraken",
     connector=KrakenConnector,
-    fees={"linear": (5, 2), "spot": (40, 25)},
-    depths={"linear": (), "spot": (500,)},
-    dated={"linear": ("trade", "server"), "spot": ("received", "received")},
+    fees={"linear": (5, 2), "spot": (40, 25), "inverse": (5, 2)},
+    depths={"linear": (), "spot": (500,), "inverse": ()},
+    dated={"linear": ("trade", "server"), "spot": ("received", "received"), "inverse": ("trade", "server")},
     absent={"spot": ("open",)},
-    speaks={"linear": "krakenfutures"},
-    uuids=("linear",),
-    listed={"linear": 6, "spot": 11},
+    divided=("inverse",),
+    speaks={"linear": "krakenfutures", "inverse": "krakenfutures"},
+    uuids=("linear", "inverse"),
+    listed={"linear": 6, "spot": 11, "inverse": 1},
     otherwise=("lot",),  # of spot coarsened to the precision of the asset
 )  # fmt: skip
 

@@ -9,15 +9,15 @@ from xex_connectors import OkxConnector
 VENUE = Venue(
     name="okx",
     connector=OkxConnector,
-    fees={"linear": (5, 2), "spot": (10, 8)},
-    depths={"linear": (400, 5000), "spot": (400, 5000)},
-    dated={"linear": ("quote", "quote"), "spot": ("quote", "quote")},
-    absent={"linear": ("mark", "index")},
+    fees={"linear": (5, 2), "spot": (10, 8), "inverse": (5, 2)},
+    depths={"linear": (400, 5000), "spot": (400, 5000), "inverse": (400, 5000)},
+    dated={"linear": ("quote", "quote"), "spot": ("quote", "quote"), "inverse": ("quote", "quote")},
+    absent={"linear": ("mark", "index"), "inverse": ("mark", "index")},
     derived=("linear",),
     recorded=(("linear", "books", "Swap orderbook"), ("spot", "books", "spot orderbook"),
         ("spot", "trades", "public spot trades"), ("spot", "tickers", "public spot ticker"),
         (None, "time", "Fetch time"), (None, "status", "Fetch status")),
-    listed={"linear": 8, "spot": 7},
+    listed={"linear": 8, "spot": 7, "inverse": 1},
     in_contracts=("linear",),
 )  # fmt: skip
 

@@ -23,7 +23,7 @@ from xex.access.port import ExchangeConnector
 from xex.access.state import VenueState
 from xex.access.transport import Response, Route, Transport
 from xex.model import schema
-from xex.model.instruments import Instrument
+from xex.model.instruments import SECTIONS, Instrument, Section, kind_of
 from xex.model.schema import Columns
 
 NOW_MS = 1_790_000_000_123
@@ -38,14 +38,15 @@ DATA = Path(os.environ.get("XEX_DATA", Path(__file__).parents[3] / "shared" / "d
 class Venue:
     """What is known of a venue by hand, beside the numbers of its markets.
 
-    `fees` are taker and maker in basis points, `depths` how many levels a side of a book are asked for, first and
-    where that ends too early (none: the venue sends all), `most` how many it sends at most where that is fewer,
-    `dated` what dates tickers and books. `absent` are the columns of a ticker that the venue does not state, `derived`
-    the kinds whose quote volume is base volume at the last price, `speaks` the lab's name of a market where that is
-    not the venue's, `uuids` the kinds whose trades are named by UUIDs.
+    `sections` are the lists it keeps; dated contracts share the facts of their kind. `fees` are taker and maker in
+    basis points, `depths` how many levels a side of a book are asked for, first and where that ends too early (none:
+    the venue sends all), `most` how many it sends at most where that is fewer, `dated` what dates tickers and books.
+    `absent` are the columns of a ticker that the venue does not state, `derived` the kinds whose quote volume is base
+    volume at the last price, `divided` those whose base volume is quote volume over the last price, `speaks` the lab's
+    name of a market where that is not the venue's, `uuids` the kinds whose trades are named by UUIDs.
 
-    Of real bodies, `listed` says how many instruments are at hand and `recorded` which answers, by kind, question and
-    description; `in_contracts` are the kinds in which ccxt counts contracts, `otherwise` what it means differently.
+    Of real bodies, `listed` says how many instruments are at hand and `recorded` which answers, by section, question
+    and description; `in_contracts` are the kinds in which ccxt counts contracts, `otherwise` what it means differently.
     """
 
     name: str
@@ -56,11 +57,13 @@ class Venue:
     most: Mapping[Kind, int] = field(default_factory=dict)
     absent: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     derived: tuple[Kind, ...] = ()
+    divided: tuple[Kind, ...] = ()
     speaks: Mapping[Kind, str] = field(default_factory=dict)
+    sections: tuple[Section, ...] = SECTIONS
     worlds: tuple[str, ...] = ("lab", "cassettes")
     uuids: tuple[Kind, ...] = ()
-    listed: Mapping[Kind, int] = field(default_factory=dict)
-    recorded: tuple[tuple[Kind | None, str, str], ...] = ()
+    listed: Mapping[Section, int] = field(default_factory=dict)
+    recorded: tuple[tuple[Section | None, str, str], ...] = ()
     in_contracts: tuple[Kind, ...] = ()
     otherwise: tuple[str, ...] = ()
 
@@ -74,9 +77,18 @@ class Venue:
         return self.speaks.get(kind, self.name)
 
 
+RECORDED: tuple[Section, ...] = ("linear", "spot")
+"""What the bundled recording holds."""
+
+
+def settles(market: Market) -> str:
+    """Return the currency in which a market of the truth settles."""
+    return {"spot": "", "linear": market.quote, "inverse": market.base}[market.kind]
+
+
 def instrument_of(market: Market) -> Instrument:
     """Return what a market of the truth is called."""
-    return Instrument(market.base, market.quote, market.kind, market.quote if market.kind == "linear" else "")
+    return Instrument(market.base, market.quote, market.kind, settles(market), market.expiry)
 
 
 @dataclass
@@ -90,13 +102,15 @@ class World:
     legs: Sequence[Instrument] = ()
     now_ms: int = NOW_MS
 
-    def markets(self, kind: Kind) -> tuple[Market, ...]:
+    def markets(self, section: Section) -> tuple[Market, ...]:
         """Return the markets that can be asked about."""
-        return self.truth.of(self.venue.lab_name(kind), kind)
+        kind, dated = kind_of(section), section.endswith("_dated")
+        listed = self.truth.of(self.venue.lab_name(kind), kind, None)
+        return tuple(market for market in listed if bool(market.expiry) is dated)
 
-    def instruments(self, kind: Kind) -> list[Instrument]:
+    def instruments(self, section: Section) -> list[Instrument]:
         """Return what can be asked about."""
-        return [instrument_of(market) for market in self.markets(kind)]
+        return [instrument_of(market) for market in self.markets(section)]
 
     async def tickers(self, instruments: Sequence[Instrument]) -> Columns:
         """Ask for tickers and return the rows of these instruments; those of the legs are left out."""
@@ -147,14 +161,14 @@ async def cassette_world(venue: Venue) -> AsyncIterator[World]:
     connector = venue.connector(config)
     legs = [
         Instrument(coin, quote, kind, quote if kind == "linear" else "")
-        for kind in venue.kinds
+        for kind in map(kind_of, RECORDED)
         for coin in COINS
         for quote in ("USDT", "USD")
     ]
     whole = _default()
     asked = [
         market
-        for kind in venue.kinds
+        for kind in map(kind_of, RECORDED)
         for market in whole.of(venue.lab_name(kind), kind)
         if market.base == "BTC" and (kind == "linear" or market.quote == "USDT")
     ]

@@ -19,9 +19,12 @@ Faults, with their arguments:
   `nan_literal`, each for one `symbol` or all; `no_rows`, `missing_key` (keys), `wrong_symbol` (symbol)
 - in the clock: `skew` (seconds), the time endpoint and the Date header included
 
-Truths: `default_truth()` lists seven coins on five exchanges; `extra_markets()` are coins by the thousand
-(1000PEPE, SHIB1000) and `bitget_markets()` a sixth exchange, for `Truth.adding`. The `with_*` methods of `Truth`
-change a world: premium, cross, depeg, collision of tickers, scale that no name tells.
+Truths: `default_truth()` lists seven coins on five exchanges, of BTC and ETH inverse contracts too and of BTC dated
+ones; `extra_markets()` are coins by the thousand (1000PEPE, SHIB1000), `currency_markets()` pairs in EUR, FDUSD and
+USDC, and `bitget_markets()` a sixth exchange, for `Truth.adding`. Questions to a `Truth` mean perpetuals and spot
+unless an `expiry` is named. The `with_*` methods of `Truth` change a world: premium, cross, depeg, worth of another
+currency, collision of tickers, scale that no name tells; `as_inverse`, `as_linear` and `with_contract_size` of a
+`Market` change how the venue writes it and not what is true.
 
 `running_lab()` runs the same in a thread, `python -m tests.lab` as a program.
 """
@@ -29,7 +32,7 @@ change a world: premium, cross, depeg, collision of tickers, scale that no name 
 from tests.lab.faults import Fault
 from tests.lab.server import FAULTS, Lab, Seen, running_lab
 from tests.lab.truth import Market, Print, Quote, Truth, fractions
-from tests.lab.world import big_truth, bitget_markets, default_truth, extra_markets
+from tests.lab.world import big_truth, bitget_markets, currency_markets, default_truth, extra_markets
 
 __all__ = [
     "FAULTS",
@@ -42,6 +45,7 @@ __all__ = [
     "Truth",
     "big_truth",
     "bitget_markets",
+    "currency_markets",
     "default_truth",
     "extra_markets",
     "fractions",

@@ -1,8 +1,10 @@
-"""Binance's wire format: spot under /api/v3, USD-margined futures under /fapi/v1.
+"""Binance's wire format: spot under /api/v3, USD-margined futures under /fapi/v1, coin-margined under /dapi/v1.
 
 Prices and sizes are strings, times and counts are numbers. Futures tickers carry no bid or ask, those
-come from bookTicker; spot books and spot bookTicker carry no time. The used request weight of the
-running minute is in a header of every answer, counted per host (spot and futures apart).
+come from bookTicker; spot books and spot bookTicker carry no time. Coin-margined sizes and volumes are contracts,
+their tickers are lists even about one symbol, and their list says `contractStatus`. Both futures hosts list dated
+contracts beside perpetuals. The used request weight of the running minute is in a header of every answer, counted
+per host.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.truth import Kind, Market, Print, Truth
-from tests.lab.wire import Body, Query, Reply, decimals, fixed, text
+from tests.lab.names import expiry_ms
+from tests.lab.truth import ONE, Kind, Market, Print, Truth
+from tests.lab.wire import Body, Query, Reply, decimals, fixed, number, text
 
 DAY_MS = 86_400_000
 FUTURES_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
@@ -22,7 +25,7 @@ FOREVER_MS = 4_133_404_800_000
 
 @dataclass(frozen=True)
 class Style:
-    """How one of the two hosts writes a market's numbers."""
+    """How one of the hosts writes a market's numbers."""
 
     kind: Kind
     price_digits: int | None
@@ -33,14 +36,19 @@ class Style:
         wire = market.wire_price(value)
         return fixed(wire, price_digits(market) if self.price_digits is None else self.price_digits)
 
-    def size(self, market: Market, value: Decimal) -> str:
-        """Write a size in the venue's own coins."""
-        wire = market.wire_size(value)
-        return fixed(wire, decimals(wire_lot(market)) if self.size_digits is None else self.size_digits)
+    def size(self, market: Market, value: Decimal, price: Decimal | None = None) -> str:
+        """Write base units in the venue's own coins, or in the contracts that they are at a price."""
+        return self.counted(market, market.wire_size(value, price))
+
+    def counted(self, market: Market, wire: Decimal) -> str:
+        """Write coins or contracts."""
+        return fixed(wire, decimals(market.wire_lot) if self.size_digits is None else self.size_digits)
 
 
 SPOT = Style("spot", 8, 8)
 FUTURES = Style("linear", None, None)
+COIN = Style("inverse", None, None)
+HOSTS = {"/fapi/v1/": FUTURES, "/dapi/v1/": COIN, "/api/v3/": SPOT}
 
 
 def wire_tick(market: Market) -> Decimal:
@@ -48,23 +56,23 @@ def wire_tick(market: Market) -> Decimal:
     return market.wire_price(market.tick)
 
 
-def wire_lot(market: Market) -> Decimal:
-    """Size step as the venue states it."""
-    return market.wire_size(market.lot)
-
-
 def price_digits(market: Market) -> int:
     """Return the decimals of a futures price, which may be more than its tick has."""
     return decimals(wire_tick(market)) if market.price_digits is None else market.price_digits
 
 
+def pair(market: Market) -> str:
+    """Name of what a contract is on: all contracts of BTCUSD share it."""
+    return f"{market.wire_base}{market.quote}"
+
+
 def futures_symbol(market: Market) -> Body:
-    """Encode one row of the futures exchangeInfo."""
+    """Encode one row of the exchangeInfo of USD-margined futures."""
     return {
         "symbol": market.id,
-        "pair": market.id,
-        "contractType": "PERPETUAL",
-        "deliveryDate": FOREVER_MS,
+        "pair": pair(market),
+        "contractType": "CURRENT_QUARTER" if market.expiry else "PERPETUAL",
+        "deliveryDate": expiry_ms(market.expiry) if market.expiry else FOREVER_MS,
         "onboardDate": 1_569_398_400_000,
         "status": "TRADING" if market.tradable else "SETTLING",
         "maintMarginPercent": "2.5000",
@@ -73,7 +81,7 @@ def futures_symbol(market: Market) -> Body:
         "quoteAsset": market.quote,
         "marginAsset": market.quote,
         "pricePrecision": price_digits(market),
-        "quantityPrecision": decimals(wire_lot(market)),
+        "quantityPrecision": decimals(market.wire_lot),
         "baseAssetPrecision": 8,
         "quotePrecision": 8,
         "underlyingType": "COIN",
@@ -89,10 +97,24 @@ def futures_symbol(market: Market) -> Body:
     }
 
 
+def coin_symbol(market: Market) -> Body:
+    """Encode one row of the exchangeInfo of coin-margined futures, whose `contractSize` is quote units."""
+    row: dict[str, Any] = futures_symbol(market)
+    row["contractStatus"] = row.pop("status")
+    row["filters"] = [rule for rule in row["filters"] if rule["filterType"] != "MIN_NOTIONAL"]
+    return row | {
+        "contractSize": number(market.contract_size),
+        "marginAsset": market.wire_base,
+        "equalQtyPrecision": 4,
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+        "permissionSets": ["GRID"],
+    }
+
+
 def futures_filters(market: Market) -> list[Body]:
     """Encode a futures market's price step, size step and minimums."""
-    tick, lot = FUTURES.price(market, market.tick), FUTURES.size(market, market.lot)
-    least = FUTURES.size(market, market.min_amount)
+    tick, lot = FUTURES.price(market, market.tick), FUTURES.counted(market, market.wire_lot)
+    least = FUTURES.counted(market, market.wire_least)
     return [
         {"filterType": "PRICE_FILTER", "tickSize": tick, "minPrice": tick, "maxPrice": "4529764"},
         {"filterType": "LOT_SIZE", "stepSize": lot, "minQty": least, "maxQty": "100000000"},
@@ -142,8 +164,8 @@ def spot_symbol(market: Market) -> Body:
 
 def spot_filters(market: Market) -> list[Body]:
     """Encode a spot market's price step, size step and minimums."""
-    tick, lot = SPOT.price(market, market.tick), SPOT.size(market, market.lot)
-    least = SPOT.size(market, market.min_amount)
+    tick, lot = SPOT.price(market, market.tick), SPOT.counted(market, market.wire_lot)
+    least = SPOT.counted(market, market.wire_least)
     return [
         {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000.00000000", "tickSize": tick},
         {"filterType": "LOT_SIZE", "minQty": least, "maxQty": "92141578.00000000", "stepSize": lot},
@@ -168,7 +190,7 @@ def spot_filters(market: Market) -> list[Body]:
 
 def exchange_info(truth: Truth, style: Style, now_ms: int) -> Body:
     """Encode the list of markets with its limits."""
-    row = spot_symbol if style.kind == "spot" else futures_symbol
+    row = {"spot": spot_symbol, "linear": futures_symbol, "inverse": coin_symbol}[style.kind]
     budget = 6000 if style.kind == "spot" else 2400
     info: dict[str, Any] = {
         "timezone": "UTC",
@@ -178,8 +200,10 @@ def exchange_info(truth: Truth, style: Style, now_ms: int) -> Body:
             {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
         ],
         "exchangeFilters": [],
-        "symbols": [row(market) for market in truth.of("binance", style.kind)],
+        "symbols": [row(market) for market in truth.of("binance", style.kind, None)],
     }
+    if style.kind == "inverse":
+        info["futuresType"] = "COIN_MARGINED"
     if style.kind == "linear":
         assets = [{"asset": "USDT", "marginAvailable": True, "autoAssetExchange": "-10000"}]
         info |= {"futuresType": "U_MARGINED", "assets": assets}
@@ -195,7 +219,7 @@ def ticker_24h(market: Market, style: Style, now_ms: int) -> Body:
         "priceChangePercent": f"{100 * change / market.open:.3f}",
         "weightedAvgPrice": style.price(market, market.vwap),
         "lastPrice": style.price(market, market.last),
-        "lastQty": style.size(market, market.lot),
+        "lastQty": style.counted(market, market.wire_lot),
     }
     if style.kind == "spot":
         row |= {"prevClosePrice": style.price(market, market.open)} | best(market, style)
@@ -204,8 +228,8 @@ def ticker_24h(market: Market, style: Style, now_ms: int) -> Body:
         "openPrice": style.price(market, market.open),
         "highPrice": style.price(market, market.high),
         "lowPrice": style.price(market, market.low),
-        "volume": style.size(market, market.base_volume),
-        "quoteVolume": fixed(market.quote_volume, style.price_digits or 2),
+        "volume": style.counted(market, market.wire_volume),
+        **turnover(market, style),
         "openTime": closed - DAY_MS,
         "closeTime": closed,
         "firstId": 6_000_000_000,
@@ -214,32 +238,42 @@ def ticker_24h(market: Market, style: Style, now_ms: int) -> Body:
     }
 
 
+def turnover(market: Market, style: Style) -> dict[str, str]:
+    """Encode what was traded in the other unit: in coin where the volume is contracts, else in quote currency."""
+    if style.kind == "inverse":
+        return {"pair": pair(market), "baseVolume": f"{market.coin_volume:.8f}"}
+    return {"quoteVolume": fixed(market.quote_volume, style.price_digits or 2)}
+
+
 def best(market: Market, style: Style) -> dict[str, str]:
     """Encode best bid and ask; an empty side is zero."""
     top, zero = market.top, Decimal(0)
     return {
         "bidPrice": style.price(market, zero if top.bid is None else top.bid),
-        "bidQty": style.size(market, top.bid_size or zero),
+        "bidQty": style.size(market, top.bid_size or zero, top.bid or ONE),
         "askPrice": style.price(market, zero if top.ask is None else top.ask),
-        "askQty": style.size(market, top.ask_size or zero),
+        "askQty": style.size(market, top.ask_size or zero, top.ask or ONE),
     }
 
 
 def book_ticker(market: Market, style: Style, now_ms: int) -> Body:
     """Encode best bid and ask; only futures add the time of the quote."""
     row: dict[str, Any] = {"symbol": market.id} | best(market, style)
-    return row | ({"time": market.quote_ms(now_ms)} if style.kind == "linear" else {})
+    if style.kind == "inverse":
+        row["pair"] = pair(market)
+    return row | ({} if style.kind == "spot" else {"time": market.quote_ms(now_ms)})
 
 
 def depth(market: Market, style: Style, now_ms: int, limit: int) -> Body:
     """Encode the order book; only futures add the transaction time T and the event time E."""
     sides = {
-        name: [[style.price(market, price), style.size(market, size)] for price, size in side[:limit]]
+        name: [[style.price(market, price), style.size(market, size, price)] for price, size in side[:limit]]
         for name, side in (("bids", market.bids), ("asks", market.asks))
     }
     quoted = market.quote_ms(now_ms)
-    times = {"E": min(now_ms, quoted + 6), "T": quoted} if style.kind == "linear" else {}
-    return {"lastUpdateId": quoted} | times | sides
+    times = {} if style.kind == "spot" else {"E": min(now_ms, quoted + 6), "T": quoted}
+    names = {"symbol": market.id, "pair": pair(market)} if style.kind == "inverse" else {}
+    return {"lastUpdateId": quoted} | names | times | sides
 
 
 def trades(market: Market, style: Style, now_ms: int, limit: int) -> list[Body]:
@@ -250,7 +284,7 @@ def trades(market: Market, style: Style, now_ms: int, limit: int) -> list[Body]:
         body: dict[str, Any] = {
             "a": number,
             "p": style.price(market, trade.price),
-            "q": style.size(market, trade.size),
+            "q": style.size(market, trade.size, trade.price),
             "f": number,
             "l": number,
             "T": trade.at_ms(now_ms),
@@ -270,9 +304,7 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as Binance does."""
     if path == "/sapi/v1/system/status":
         return Reply({"status": 0, "msg": "normal"})
-    if path == "/dapi/v1/exchangeInfo":
-        return Reply({"timezone": "UTC", "serverTime": now_ms, "symbols": []})
-    for prefix, style in (("/fapi/v1/", FUTURES), ("/api/v3/", SPOT)):
+    for prefix, style in HOSTS.items():
         if path.startswith(prefix):
             return _host_reply(truth, style, path.removeprefix(prefix), query, now_ms)
     return Reply(b"<html><body><h2>404 Not found</h2></body></html>", 404, content_type="text/html")
@@ -294,13 +326,15 @@ def _host_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: int
     if markets is None:
         return error(-1121, "Invalid symbol.")
     body = [rows[name](market, style, now_ms) for market in markets]
-    return Reply(body[0] if single else body)
+    return Reply(body[0] if single and style.kind != "inverse" else body)
 
 
 def _asked(truth: Truth, style: Style, query: Query) -> tuple[list[Market] | None, bool]:
     """Return the markets a request names (None if one is unknown) and whether it names just one."""
     if "symbol" not in query and not (style.kind == "spot" and "symbols" in query):
-        return list(truth.of("binance", style.kind)), False
+        listed = truth.of("binance", style.kind, None)
+        asked = query.get("pair") if style.kind == "inverse" else None
+        return [market for market in listed if asked in (None, pair(market))], False
     single = "symbol" in query
     ids = [query["symbol"]] if single else json.loads(query["symbols"])
     found = [truth.find("binance", style.kind, market_id) for market_id in ids]
@@ -317,7 +351,7 @@ def _market_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: i
     if name == "aggTrades":
         return Reply(trades(market, style, now_ms, min(int(query.get("limit", "500")), 1000)))
     limit = int(query.get("limit", "100" if style.kind == "spot" else "500"))
-    if style.kind == "linear" and limit not in FUTURES_DEPTHS:
+    if style.kind != "spot" and limit not in FUTURES_DEPTHS:
         return error(-4021, f"{limit} is not valid depth limit.")
     return Reply(depth(market, style, now_ms, limit))
 
@@ -333,5 +367,6 @@ def weight(path: str, query: Query) -> int:
     one, several = "symbol" in query, query.get("symbols", "," * 100).count(",") + 1
     statistics = 2 if one or several <= 20 else 40 if several <= 100 else 80
     spot_weights = {"exchangeInfo": 20, "ticker/24hr": statistics, "ticker/bookTicker": 2 if one else 4, "aggTrades": 4}
+    one = one or "pair" in query
     futures_weights = {"ticker/24hr": 1 if one else 40, "ticker/bookTicker": 2 if one else 5, "aggTrades": 20}
     return (spot_weights if spot else futures_weights).get(name, 1)

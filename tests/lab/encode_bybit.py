@@ -1,8 +1,9 @@
-"""Bybit's v5 wire format: one set of paths for spot and linear, told apart by `category`.
+"""Bybit's v5 wire format: one set of paths for spot, linear and inverse, told apart by `category`.
 
 Prices and sizes are strings inside {"retCode": 0, "retMsg": "OK", "result": ..., "retExtInfo": {}, "time": ms}.
-Tickers carry no time but the envelope's. The list of linear instruments comes in pages; that of spot does
-not. `openInterest` counts both sides of every contract. A multiplied coin may have its factor behind its
+Tickers carry no time but the envelope's. Both lists of contracts hold perpetuals and dated ones and come in pages;
+that of spot does not. Inverse sizes and volumes are quote units and the turnover is coin. `openInterest` counts
+both sides of every contract. A multiplied coin may have its factor behind its
 name (SHIB1000). The HTTP status of an error stays 200.
 """
 
@@ -12,14 +13,15 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-from tests.lab.truth import Kind, Market, Print, Side, Truth
+from tests.lab.names import expiry_ms
+from tests.lab.truth import ONE, Kind, Market, Print, Side, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, fixed, text, uuid_of
 
-KINDS: dict[str, Kind] = {"spot": "spot", "linear": "linear"}
-UNSERVED = ("inverse", "option")
+KINDS: dict[str, Kind] = {"spot": "spot", "linear": "linear", "inverse": "inverse"}
+UNSERVED = ("option",)
 NO_SYMBOL = "params error: symbol invalid"
-DEPTHS = {"spot": (1, 200), "linear": (25, 1000)}
-RECENT = {"spot": (60, 60), "linear": (500, 1000)}
+DEPTHS = {"spot": (1, 200), "linear": (25, 1000), "inverse": (25, 1000)}
+RECENT = {"spot": (60, 60), "linear": (500, 1000), "inverse": (500, 1000)}
 FUNDING_MS = 8 * 3_600_000
 LISTED_MS = "1584230400000"
 PAGE, LARGEST_PAGE = 500, 1000
@@ -40,10 +42,19 @@ def price(market: Market, value: Decimal) -> str:
     return fixed(market.wire_price(value), decimals(market.wire_price(market.tick)))
 
 
-def size(market: Market, value: Decimal) -> str:
-    """Write a size in the venue's own coins: perpetuals with the decimals of the step, spot as it comes."""
-    wire = market.wire_size(value)
-    return text(wire) if market.kind == "spot" else fixed(wire, decimals(market.wire_size(market.lot)))
+def size(market: Market, value: Decimal, at: Decimal | None = None) -> str:
+    """Write a size in the venue's own coins, of inverse contracts in the quote units that it is at a price."""
+    return counted(market, market.wire_size(value, at))
+
+
+def counted(market: Market, wire: Decimal) -> str:
+    """Write what the venue counts in: contracts with the decimals of the step, spot as it comes."""
+    return text(wire) if market.kind == "spot" else fixed(wire, decimals(market.wire_lot))
+
+
+def delivery(market: Market) -> str:
+    """Time at which a dated contract ends, 0 for a perpetual."""
+    return str(expiry_ms(market.expiry)) if market.expiry else "0"
 
 
 def spot_instrument(market: Market, number: int) -> Body:
@@ -58,9 +69,9 @@ def spot_instrument(market: Market, number: int) -> Body:
         "marginTrading": "utaOnly",
         "stTag": "0",
         "lotSizeFilter": {
-            "basePrecision": text(market.wire_size(market.lot)),
+            "basePrecision": text(market.wire_lot),
             "quotePrecision": "0.0000001",
-            "minOrderQty": text(market.wire_size(market.min_amount)),
+            "minOrderQty": text(market.wire_least),
             "maxOrderQty": "14000000",
             "minOrderAmt": text(market.min_notional or Decimal(5)),
             "maxOrderAmt": "8000000",
@@ -75,16 +86,16 @@ def spot_instrument(market: Market, number: int) -> Body:
     }
 
 
-def linear_instrument(market: Market, number: int) -> Body:
-    """Encode one linear row of instruments-info."""
+def contract(market: Market, number: int) -> Body:
+    """Encode one linear or inverse row of instruments-info."""
     return {
         "symbol": market.id,
-        "contractType": "LinearPerpetual",
+        "contractType": f"{market.kind.capitalize()}{'Futures' if market.expiry else 'Perpetual'}",
         "status": status(market),
         "baseCoin": market.wire_base,
         "quoteCoin": market.quote,
         "launchTime": LISTED_MS,
-        "deliveryTime": "0",
+        "deliveryTime": delivery(market),
         "deliveryFeeRate": "",
         "priceScale": str(decimals(market.wire_price(market.tick))),
         "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
@@ -92,15 +103,15 @@ def linear_instrument(market: Market, number: int) -> Body:
         | {"tickSize": price(market, market.tick)},
         "lotSizeFilter": {
             "maxOrderQty": "43678900",
-            "minOrderQty": size(market, market.min_amount),
-            "qtyStep": size(market, market.lot),
+            "minOrderQty": counted(market, market.wire_least),
+            "qtyStep": counted(market, market.wire_lot),
             "postOnlyMaxOrderQty": "43678900",
             "maxMktOrderQty": "5991100",
             "minNotionalValue": text(market.min_notional or Decimal(5)),
         },
         "unifiedMarginTrade": True,
         "fundingInterval": 480,
-        "settleCoin": market.quote,
+        "settleCoin": market.wire_base if market.kind == "inverse" else market.quote,
         "copyTrading": "both",
         "upperFundingRate": "0.005",
         "lowerFundingRate": "-0.005",
@@ -125,39 +136,47 @@ def ticker(market: Market, now_ms: int) -> Body:
     row: dict[str, Any] = {
         "symbol": market.id,
         "bid1Price": "" if top.bid is None else price(market, top.bid),
-        "bid1Size": "" if top.bid_size is None else size(market, top.bid_size),
+        "bid1Size": "" if top.bid_size is None else size(market, top.bid_size, top.bid or ONE),
         "ask1Price": "" if top.ask is None else price(market, top.ask),
-        "ask1Size": "" if top.ask_size is None else size(market, top.ask_size),
+        "ask1Size": "" if top.ask_size is None else size(market, top.ask_size, top.ask or ONE),
         "lastPrice": price(market, market.last),
         "prevPrice24h": price(market, market.open),
         "price24hPcnt": f"{(market.last - market.open) / market.open:.6f}",
         "highPrice24h": price(market, market.high),
         "lowPrice24h": price(market, market.low),
-        "turnover24h": fixed(market.quote_volume, 4),
-        "volume24h": fixed(market.base_volume / market.multiplier, 4 if market.kind == "linear" else 0),
+        **volumes(market),
     }
-    return row | (perpetual(market, now_ms) if market.kind == "linear" else {"usdIndexPrice": ""})
+    return row | ({"usdIndexPrice": ""} if market.kind == "spot" else derivative(market, now_ms))
 
 
-def perpetual(market: Market, now_ms: int) -> Body:
-    """Encode what only a perpetual's ticker has."""
+def volumes(market: Market) -> dict[str, str]:
+    """Encode the volumes of 24 hours: coin and quote currency, but the other way round for inverse contracts."""
+    if market.kind == "inverse":
+        return {"turnover24h": f"{market.coin_volume:.8f}", "volume24h": counted(market, market.wire_volume)}
+    coins = fixed(market.coin_volume, 4 if market.kind == "linear" else 0)
+    return {"turnover24h": fixed(market.quote_volume, 4), "volume24h": coins}
+
+
+def derivative(market: Market, now_ms: int) -> Body:
+    """Encode what only a contract's ticker has; only a perpetual has funding."""
     mark = market.last if market.mark is None else market.mark
     interest = market.open_interest or Decimal(0)
+    worth = interest / market.multiplier if market.kind == "inverse" else interest * mark
     return {
         "markPrice": price(market, mark),
         "indexPrice": price(market, mark if market.index is None else market.index),
         "prevPrice1h": price(market, market.midnight_open),
-        "openInterest": size(market, 2 * interest),
-        "openInterestValue": f"{2 * interest * mark:.2f}",
-        "singleOpenInterest": size(market, interest),
-        "fundingRate": text(8 * (market.funding_hourly or Decimal(0))),
-        "fundingIntervalHour": "8",
-        "nextFundingTime": str((now_ms // FUNDING_MS + 1) * FUNDING_MS),
+        "openInterest": counted(market, 2 * market.wire_interest),
+        "openInterestValue": f"{2 * worth:.2f}",
+        "singleOpenInterest": counted(market, market.wire_interest),
+        "fundingRate": "" if market.expiry else text(8 * (market.funding_hourly or Decimal(0))),
+        "fundingIntervalHour": "" if market.expiry else "8",
+        "nextFundingTime": "0" if market.expiry else str((now_ms // FUNDING_MS + 1) * FUNDING_MS),
         "predictedDeliveryPrice": "",
         "basisRate": "",
         "basis": "",
         "deliveryFeeRate": "",
-        "deliveryTime": "0",
+        "deliveryTime": delivery(market),
     }
 
 
@@ -165,7 +184,7 @@ def book(market: Market, now_ms: int, depth: int) -> Body:
     """Encode an order book: `ts` when it was made, `cts` when the engine last changed it."""
 
     def levels(side: Side) -> list[list[str]]:
-        return [[price(market, at), size(market, amount)] for at, amount in side[:depth]]
+        return [[price(market, at), size(market, amount, at)] for at, amount in side[:depth]]
 
     quoted = market.quote_ms(now_ms)
     numbers = {"ts": quoted, "u": quoted // 10, "seq": quoted, "cts": quoted - 3}
@@ -178,7 +197,7 @@ def trade(market: Market, done: Print, now_ms: int) -> Body:
         "execId": done.id if market.kind == "spot" else uuid_of(done.id),
         "symbol": market.id,
         "price": price(market, done.price),
-        "size": size(market, done.size),
+        "size": size(market, done.size, done.price),
         "side": done.side.capitalize(),
         "time": str(done.at_ms(now_ms)),
         "isBlockTrade": False,
@@ -209,7 +228,7 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
 def _list_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
     """Answer with rows of all markets of a category, or of one symbol."""
     category = query["category"]
-    markets = truth.of("bybit", KINDS[category])
+    markets = truth.of("bybit", KINDS[category], None)
     if "symbol" in query:
         markets = tuple(market for market in markets if market.id == query["symbol"])
         if not markets:
@@ -221,7 +240,7 @@ def _list_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
     if category == "spot":
         return success({"category": category, "list": [spot_instrument(*row) for row in rows]}, now_ms)
     page, cursor = _page(rows, query)
-    body = {"category": category, "list": [linear_instrument(*row) for row in page], "nextPageCursor": cursor}
+    body = {"category": category, "list": [contract(*row) for row in page], "nextPageCursor": cursor}
     return success(body, now_ms)
 
 

@@ -1,8 +1,14 @@
-"""HTX's wire formats: spot under /v1, /v2 and /market, linear swaps under /linear-swap-*, on one port.
+"""HTX's wire formats: spot and three families of contracts, on one port.
 
-Spot writes numbers. Swaps write the figures of 24 hours as text and everything else as numbers; their sizes are
+Spot is under /v1, /v2 and /market, linear contracts (perpetual and dated, told apart by `business_type`) under
+/linear-swap-*, inverse perpetuals under /swap-*, and inverse dated contracts under /api/v1/contract_* and again
+/market, where a contract's symbol in capitals tells them from spot (the venue has a host for each).
+
+Spot writes numbers. Contracts write the figures of 24 hours as text and everything else as numbers; their sizes are
 contracts, and volume, turnover and trades count the buyer's and the seller's side, hence twice what changed hands.
-Trades are nested two deep. Only swaps' tickers carry a time per row. The HTTP status of an error stays 200.
+Overviews name a dated contract by its turn, BTC-USDT-CQ and BTC_CQ, while the lists name it by its day; a request may
+use either. Trades are nested two deep. Only contracts' tickers carry a time per row. The HTTP status of an error stays
+200.
 """
 
 from __future__ import annotations
@@ -10,26 +16,75 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from tests.lab.names import expiry_ms
 from tests.lab.truth import Market, Print, Side, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, number, text
 
 LINEAR = "/linear-swap-"
+INVERSE = "/swap-"
+DELIVERY_LIST = "/api/v1/contract_contract_info"
+DELIVERY_BATCH = ("/market/detail/batch_merged", "/v2/market/detail/batch_merged")
+SHARED = ("/market/detail/merged", "/market/depth", "/market/history/trade")
+LISTS = ("api/v1/swap_contract_info", "ex/market/detail/batch_merged")
+SINGLE = ("ex/market/detail/merged", "ex/market/depth", "ex/market/history/trade")
+QUARTER, TURN = "quarter", "CQ"  # of all dated contracts in the lab, hence one of each sort and coin
 SPOT_DEPTHS = (5, 10, 20)
 DEPTH = 150
 MOST_TRADES = 2000
 COUNT = 265_846
 
 
-def is_linear(path: str) -> bool:
-    """Whether a path belongs to the contracts' host and speaks its kind of errors."""
-    return path.startswith((LINEAR, "/swap-", "/api/v1/", "/heartbeat"))
+def is_delivery(path: str, query: Query) -> bool:
+    """Whether a request is about inverse dated contracts."""
+    if path in SHARED:
+        return query.get("symbol", "") != query.get("symbol", "").lower()
+    return path in (DELIVERY_LIST, *DELIVERY_BATCH)
 
 
-def failure(path: str, code: str | int, message: str, now_ms: int, status: int = 200) -> Reply:
-    """Encode an error: with underscores and a number for contracts, with hyphens and a word for spot."""
-    if is_linear(path):
-        return Reply({"status": "error", "err_code": code, "err_msg": message, "ts": now_ms}, status)
+def is_contract(path: str, query: Query) -> bool:
+    """Whether a request belongs to the contracts' host and is answered with its kind of errors."""
+    return path.startswith((LINEAR, INVERSE, "/api/v1/", "/heartbeat")) or is_delivery(path, query)
+
+
+def contract_failure(code: int, message: str, now_ms: int, status: int = 200) -> Reply:
+    """Encode an error of the contracts' host: with underscores, and a number."""
+    return Reply({"status": "error", "err_code": code, "err_msg": message, "ts": now_ms}, status)
+
+
+def failure(code: str, message: str, now_ms: int, status: int = 200) -> Reply:
+    """Encode an error of the spot host: with hyphens, and a word."""
     return Reply({"ts": now_ms, "status": "error", "err-code": code, "err-msg": message}, status)
+
+
+def turn(market: Market) -> str:
+    """Name of a contract in overviews: a dated one goes by its turn, this quarter's."""
+    if not market.expiry:
+        return market.id
+    return f"{market.wire_base}-{market.quote}-{TURN}" if market.kind == "linear" else f"{market.wire_base}_{TURN}"
+
+
+def listed(truth: Truth, path: str, query: Query) -> list[Market]:
+    """Return the markets that a path is about, all sorts of contracts together if it asks so."""
+    if path.startswith(LINEAR):
+        asked = query.get("business_type", "swap")
+        return [market for market in truth.of("htx", "linear", None) if asked in ("all", business(market))]
+    if path.startswith(INVERSE):
+        return list(truth.of("htx", "inverse"))
+    if is_delivery(path, query):
+        return [market for market in truth.of("htx", "inverse", None) if market.expiry]
+    return list(truth.of("htx", "spot"))
+
+
+def named(truth: Truth, path: str, query: Query, market_id: str) -> Market | None:
+    """Find the market that a name means on a path: about one linear contract the sort need not be said."""
+    wide = {"business_type": "all", **query} if "contract_code" in query else query
+    ids = {market_id, market_id.upper()} if is_contract(path, query) else {market_id}
+    return next((m for m in listed(truth, path, wide) if ids & {m.id, turn(m)}), None)
+
+
+def business(market: Market) -> str:
+    """Sort of a linear contract."""
+    return "futures" if market.expiry else "swap"
 
 
 def price(market: Market, value: Decimal) -> int | float:
@@ -37,19 +92,19 @@ def price(market: Market, value: Decimal) -> int | float:
     return number(market.wire_price(value))
 
 
-def size(market: Market, value: Decimal) -> int | float:
-    """Write a size as a number: contracts for swaps, coins for spot."""
-    return number(market.wire_size(value))
+def size(market: Market, value: Decimal, at: Decimal | None = None) -> int | float:
+    """Write a size as a number: coins for spot, else contracts, of which inverse ones depend on the price."""
+    return number(market.wire_size(value, at))
 
 
 def symbol(market: Market) -> Body:
     """Encode one row of the list of spot symbols; steps are digits after the point."""
-    least = size(market, market.min_amount)
+    least = number(market.wire_least)
     return {
         "base-currency": market.wire_base.lower(),
         "quote-currency": market.quote.lower(),
         "price-precision": decimals(market.wire_price(market.tick)),
-        "amount-precision": decimals(market.wire_size(market.lot)),
+        "amount-precision": decimals(market.wire_lot),
         "symbol-partition": "main",
         "symbol": market.id,
         "state": "online" if market.tradable else "suspend",
@@ -76,25 +131,37 @@ def symbol(market: Market) -> Body:
 
 
 def contract(market: Market) -> Body:
-    """Encode one row of swap_contract_info; `contract_size` is coins per contract."""
-    return {
+    """Encode one row of a list of contracts; `contract_size` is coins, of inverse contracts quote units."""
+    ends = str(expiry_ms(market.expiry)) if market.expiry else ""
+    row: dict[str, Any] = {
         "symbol": market.wire_base,
         "contract_code": market.id,
         "contract_size": number(market.contract_size),
         "price_tick": price(market, market.tick),
-        "delivery_date": "",
-        "delivery_time": "",
+        "delivery_time": ends,
         "create_date": "20201021",
         "contract_status": 1 if market.tradable else 3,
+    }
+    if market.kind == "linear":
+        return row | {"delivery_date": market.expiry and f"20{market.expiry}"} | linear_fields(market, ends)
+    if market.expiry:
+        days = {"delivery_date": f"20{market.expiry}", "settlement_time": "1780300800000"}
+        return row | days | {"contract_type": QUARTER}
+    return row | {"settlement_date": "1780300800000", "settlement_period": "8"}
+
+
+def linear_fields(market: Market, ends: str) -> Body:
+    """Encode what only the list of linear contracts has."""
+    return {
         "adjust": [],
         "price_estimated": [],
-        "settlement_date": "1780300800000",
-        "support_margin_mode": "all",
+        "settlement_date": ends or "1780300800000",
+        "support_margin_mode": "cross" if market.expiry else "all",
         "open_type": 0,
-        "settlement_period": "8",
-        "business_type": "swap",
-        "pair": market.id,
-        "contract_type": "swap",
+        "settlement_period": "" if market.expiry else "8",
+        "business_type": business(market),
+        "pair": f"{market.wire_base}-{market.quote}",
+        "contract_type": QUARTER if market.expiry else "swap",
         "trade_partition": market.quote,
     }
 
@@ -105,16 +172,18 @@ def currency(name: str) -> Body:
 
 
 def statistics(market: Market) -> dict[str, Any]:
-    """Return the figures of 24 hours as HTX counts them; those of swaps count both sides."""
-    sides = 2 if market.kind == "linear" else 1
+    """Return the figures of 24 hours as HTX counts them; those of contracts count both sides."""
+    sides = 1 if market.kind == "spot" else 2
     row: dict[str, Any] = {name: price(market, getattr(market, name)) for name in ("open", "high", "low")}
     row |= {"close": price(market, market.last), "count": sides * COUNT}
-    coins = sides * market.base_volume / market.multiplier
+    coins = sides * market.coin_volume
     if market.kind == "spot":
         return row | {"amount": number(coins), "vol": number(market.quote_volume)}
-    contracts, turnover = sides * market.wire_size(market.base_volume), sides * market.quote_volume
+    contracts, turnover = sides * market.wire_volume, sides * market.quote_volume
     numbers = {name: text(market.wire_price(getattr(market, name))) for name in ("open", "high", "low")}
-    volumes = {"amount": text(coins), "vol": text(contracts), "trade_turnover": text(turnover)}
+    volumes = {"amount": text(coins), "vol": text(contracts)}
+    if market.kind == "linear":
+        volumes["trade_turnover"] = text(turnover)
     return row | numbers | {"close": text(market.wire_price(market.last))} | volumes
 
 
@@ -122,7 +191,9 @@ def best(market: Market) -> dict[str, list[float] | None]:
     """Encode best bid and ask as pairs; an empty side is null."""
     top = market.top
     sides = (("bid", top.bid, top.bid_size), ("ask", top.ask, top.ask_size))
-    return {name: None if at is None else [price(market, at), size(market, amount or at)] for name, at, amount in sides}
+    return {
+        name: None if at is None else [price(market, at), size(market, amount or at, at)] for name, at, amount in sides
+    }
 
 
 def ticker(market: Market) -> Body:
@@ -134,7 +205,7 @@ def ticker(market: Market) -> Body:
 
 
 def merged(market: Market, now_ms: int) -> Body:
-    """Encode one market's overview, whose best prices are pairs; those of swaps have a time."""
+    """Encode one market's overview, whose best prices are pairs; those of contracts have a time."""
     quoted = market.quote_ms(now_ms)
     row = {"id": quoted // 1000} | statistics(market) | best(market)
     if market.kind == "spot":
@@ -143,32 +214,35 @@ def merged(market: Market, now_ms: int) -> Body:
 
 
 def batch_row(market: Market, now_ms: int) -> Body:
-    """Encode one row of the overviews of all swaps."""
-    return {"contract_code": market.id, "business_type": "swap"} | merged(market, now_ms)
+    """Encode one row of the overviews of all contracts."""
+    if market.kind == "linear":
+        return {"contract_code": turn(market), "business_type": business(market)} | merged(market, now_ms)
+    return {"symbol" if market.expiry else "contract_code": turn(market)} | merged(market, now_ms)
 
 
 def book(market: Market, now_ms: int, depth: int) -> Body:
     """Encode an order book, unmerged."""
 
     def levels(side: Side) -> list[list[float]]:
-        return [[price(market, at), size(market, amount)] for at, amount in side[:depth]]
+        return [[price(market, at), size(market, amount, at)] for at, amount in side[:depth]]
 
     quoted = market.quote_ms(now_ms)
     tick: dict[str, Any] = {"bids": levels(market.bids), "asks": levels(market.asks), "ts": quoted, "version": quoted}
-    if market.kind == "linear":
-        tick |= {"id": quoted // 1000, "mrid": quoted, "ch": f"market.{market.id}.depth.step0"}
+    if market.kind != "spot":
+        tick |= {"id": quoted // 1000, "mrid": quoted, "ch": f"market.{turn(market)}.depth.step0"}
     return tick
 
 
 def trade(market: Market, done: Print, now_ms: int) -> Body:
-    """Encode one trade; a swap's amount, quantity and turnover count both sides."""
+    """Encode one trade; a contract's amount, quantity and turnover count both sides."""
     row = {"price": price(market, done.price), "direction": done.side, "ts": done.at_ms(now_ms)}
     if market.kind == "spot":
         long_id = int(f"1050{done.id}{done.at_ms(now_ms)}")
         return row | {"id": long_id, "trade-id": int(done.id), "amount": size(market, done.size)}
     both = 2 * done.size
-    coins, turnover = number(both / market.multiplier), number(both * done.price)
-    amounts = {"amount": size(market, both), "quantity": coins, "trade_turnover": turnover}
+    amounts = {"amount": size(market, both, done.price), "quantity": number(both / market.multiplier)}
+    if market.kind == "linear":
+        amounts["trade_turnover"] = number(both * done.price)
     return row | {"id": int(done.id)} | amounts
 
 
@@ -186,19 +260,19 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     fixed = _state(truth, path, now_ms)
     if fixed is not None:
         return Reply(fixed)
-    if path.startswith(LINEAR):
-        return _linear_reply(truth, path, query, now_ms)
     if path == "/market/tickers":
         rows = [ticker(market) for market in truth.of("htx", "spot")]
         return Reply({"data": rows, "status": "ok", "ts": now_ms})
-    if path not in ("/market/detail/merged", "/market/depth", "/market/history/trade"):
+    if is_contract(path, query):
+        return _contract_reply(truth, path, query, now_ms)
+    if path not in SHARED:
         return _not_found()
     market = truth.find("htx", "spot", query.get("symbol", ""))
     if market is None:
-        return failure(path, "invalid-parameter", "invalid symbol", now_ms)
+        return failure("invalid-parameter", "invalid symbol", now_ms)
     depth = int(query.get("depth", str(DEPTH)))
     if path == "/market/depth" and depth not in (*SPOT_DEPTHS, DEPTH):
-        return failure(path, "invalid-parameter", "invalid depth", now_ms)
+        return failure("invalid-parameter", "invalid depth", now_ms)
     return _one_reply(market, path, query, now_ms, depth)
 
 
@@ -222,23 +296,26 @@ def _state(truth: Truth, path: str, now_ms: int) -> Body | None:
     return None
 
 
-def _linear_reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
-    """Answer a request about linear swaps."""
-    name = path.removeprefix(LINEAR)
-    markets = truth.of("htx", "linear") if query.get("business_type", "swap") in ("swap", "all") else ()
-    lists = ("api/v1/swap_contract_info", "ex/market/detail/batch_merged")
-    single = ("ex/market/detail/merged", "ex/market/depth", "ex/market/history/trade")
-    if name not in lists + single:
+def _contract_reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    """Answer a request about contracts of any family."""
+    tail = path.removeprefix(LINEAR if path.startswith(LINEAR) else INVERSE)
+    single = tail in SINGLE or path in SHARED
+    if not (single or tail in LISTS or path in (DELIVERY_LIST, *DELIVERY_BATCH)):
         return _not_found()
-    if "contract_code" in query or name in single:
-        markets = tuple(market for market in markets if market.id == query.get("contract_code"))
-        if not markets:
-            return failure(path, 1332, "The contract doesn't exist.", now_ms)
-    if name == lists[0]:
+    markets = listed(truth, path, query)
+    asked = query.get("contract_code", query.get("symbol"))
+    if path == DELIVERY_LIST and "symbol" in query:  # a coin's, not a contract's
+        markets, asked = [market for market in markets if market.wire_base == query["symbol"]], None
+    if single or asked is not None:
+        found = named(truth, path, query, asked or "")
+        if found is None:
+            return contract_failure(1332, "The contract doesn't exist.", now_ms)
+        markets = [found]
+    if single:
+        return _one_reply(markets[0], path, query, now_ms, DEPTH)
+    if path.endswith("contract_info"):
         return Reply({"status": "ok", "data": [contract(market) for market in markets], "ts": now_ms})
-    if name == lists[1]:
-        return Reply({"status": "ok", "ticks": [batch_row(market, now_ms) for market in markets], "ts": now_ms})
-    return _one_reply(markets[0], path, query, now_ms, DEPTH)
+    return Reply({"status": "ok", "ticks": [batch_row(market, now_ms) for market in markets], "ts": now_ms})
 
 
 def _one_reply(market: Market, path: str, query: Query, now_ms: int, depth: int) -> Reply:
@@ -250,7 +327,7 @@ def _one_reply(market: Market, path: str, query: Query, now_ms: int, depth: int)
         channel, content = "depth.step0", {"tick": book(market, now_ms, depth)}
     else:
         channel, content = "detail.merged", {"tick": merged(market, now_ms)}
-    return Reply({"ch": f"market.{market.id}.{channel}", "status": "ok", "ts": now_ms} | content)
+    return Reply({"ch": f"market.{turn(market)}.{channel}", "status": "ok", "ts": now_ms} | content)
 
 
 def _not_found() -> Reply:

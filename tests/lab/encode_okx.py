@@ -1,7 +1,8 @@
 """OKX's v5 wire format: every number is a string, inside {"code": "0", "msg": "", "data": [...]}.
 
-Sizes of swaps are contracts. `vol24h` is contracts and `volCcy24h` base units for swaps; for spot they
-are base and quote. An empty side of a book is an empty string in the ticker.
+SWAP lists linear and inverse perpetuals, FUTURES both sorts of dated contracts. Their sizes are contracts, of
+`ctVal` base units or quote units; `vol24h` is contracts and `volCcy24h` base units; for spot they are base and
+quote. An empty side of a book is an empty string in the ticker.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.truth import Kind, Market, Print, Side, Truth
+from tests.lab.names import expiry_ms
+from tests.lab.truth import ONE, Kind, Market, Print, Side, Truth
 from tests.lab.wire import Body, Query, Reply, text
 
-KINDS: dict[str, Kind] = {"SPOT": "spot", "SWAP": "linear"}
-TYPES = {"spot": "SPOT", "linear": "SWAP"}
+KINDS: dict[str, tuple[Kind, ...]] = {
+    "SPOT": ("spot",),
+    "SWAP": ("linear", "inverse"),
+    "FUTURES": ("linear", "inverse"),
+}
+ALL_KINDS: tuple[Kind, ...] = ("spot", "linear", "inverse")
 LISTED_MS = "1611907686000"
+PREOPEN = {"instType": "SWAP", "instId": "ETH-USD_UM-SWAP", "state": "preopen"}  # announced: that is all it says
 NO_INSTRUMENT = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
 _EMPTY = (
     *("alias", "auctionEndTime", "expTime", "freq", "longPosRemainingQuota", "maxMktAmt", "method"),
@@ -38,9 +45,26 @@ def price(market: Market, value: Decimal) -> str:
     return text(market.wire_price(value))
 
 
-def size(market: Market, value: Decimal) -> str:
-    """Write a size: contracts for swaps, base units for spot."""
-    return text(market.wire_size(value))
+def size(market: Market, value: Decimal, at: Decimal | None = None) -> str:
+    """Write a size: contracts for derivatives (how many inverse ones depends on the price), base units for spot."""
+    return text(market.wire_size(value, at))
+
+
+def instrument_type(market: Market) -> str:
+    """Name of the list that a market is in."""
+    return "SPOT" if market.kind == "spot" else "FUTURES" if market.expiry else "SWAP"
+
+
+def listed(truth: Truth, asked: str) -> list[Market]:
+    """Return the markets of a list: SPOT, SWAP or FUTURES."""
+    markets = (market for kind in KINDS.get(asked, ()) for market in truth.of("okx", kind, None))
+    return [market for market in markets if instrument_type(market) == asked]
+
+
+def named(truth: Truth, instrument_id: str) -> Market | None:
+    """Find a market of any kind by its id."""
+    found = (truth.find("okx", kind, instrument_id) for kind in ALL_KINDS)
+    return next((market for market in found if market is not None), None)
 
 
 def instrument(market: Market, code: int) -> Body:
@@ -49,14 +73,14 @@ def instrument(market: Market, code: int) -> Body:
     row |= {
         "instId": market.id,
         "instIdCode": code,
-        "instType": TYPES[market.kind],
+        "instType": instrument_type(market),
         "category": "1",
         "instCategory": "1",
         "futureSettlement": False,
         "lever": "10" if market.kind == "spot" else "100",
         "listTime": LISTED_MS,
-        "lotSz": size(market, market.lot),
-        "minSz": size(market, market.min_amount),
+        "lotSz": text(market.wire_lot),
+        "minSz": text(market.wire_least),
         "tickSz": price(market, market.tick),
         "maxLmtSz": "100000000",
         "maxMktSz": "1000000",
@@ -69,7 +93,7 @@ def instrument(market: Market, code: int) -> Body:
         "state": "live" if market.tradable else "suspend",
         "upcChg": [],
     }
-    return row | (spot_fields(market) if market.kind == "spot" else swap_fields(market))
+    return row | (spot_fields(market) if market.kind == "spot" else contract_fields(market))
 
 
 def spot_fields(market: Market) -> Body:
@@ -86,23 +110,27 @@ def spot_fields(market: Market) -> Body:
     }
 
 
-def swap_fields(market: Market) -> Body:
-    """Encode what only a linear swap fills; `ctVal` is base units per contract."""
+def contract_fields(market: Market) -> Body:
+    """Encode what only a contract fills; `ctVal` is units of `ctValCcy` per contract."""
     family = f"{market.wire_base}-{market.quote}"
-    return {
+    counted, settled = market.wire_base, market.quote
+    if market.kind == "inverse":
+        counted, settled = settled, counted
+    ending = {"alias": "quarter", "expTime": str(expiry_ms(market.expiry))} if market.expiry else {}
+    return ending | {
         "baseCcy": "",
         "quoteCcy": "",
         "contTdSwTime": "1611916860000",
         "ctMult": "1",
-        "ctType": "linear",
+        "ctType": market.kind,
         "ctVal": text(market.contract_size),
-        "ctValCcy": market.wire_base,
+        "ctValCcy": counted,
         "groupId": "4",
         "instFamily": family,
         "openType": "call_auction",
         "posLmtAmt": "250000",
         "posLmtPct": "30",
-        "settleCcy": market.quote,
+        "settleCcy": settled,
         "tradeQuoteCcyList": [],
         "uly": family,
     }
@@ -111,22 +139,22 @@ def swap_fields(market: Market) -> Body:
 def ticker(market: Market, now_ms: int) -> Body:
     """Encode one ticker row."""
     top = market.top
-    base_volume, quote_volume = text(market.base_volume / market.multiplier), text(market.quote_volume)
     spot = market.kind == "spot"
+    coins = f"{market.coin_volume:.8f}" if market.kind == "inverse" else text(market.coin_volume)
     return {
-        "instType": TYPES[market.kind],
+        "instType": instrument_type(market),
         "instId": market.id,
         "last": price(market, market.last),
-        "lastSz": size(market, market.min_amount),
+        "lastSz": text(market.wire_least),
         "askPx": "" if top.ask is None else price(market, top.ask),
-        "askSz": "" if top.ask_size is None else size(market, top.ask_size),
+        "askSz": "" if top.ask_size is None else size(market, top.ask_size, top.ask or ONE),
         "bidPx": "" if top.bid is None else price(market, top.bid),
-        "bidSz": "" if top.bid_size is None else size(market, top.bid_size),
+        "bidSz": "" if top.bid_size is None else size(market, top.bid_size, top.bid or ONE),
         "open24h": price(market, market.open),
         "high24h": price(market, market.high),
         "low24h": price(market, market.low),
-        "volCcy24h": quote_volume if spot else base_volume,
-        "vol24h": base_volume if spot else size(market, market.base_volume),
+        "volCcy24h": text(market.quote_volume) if spot else coins,
+        "vol24h": coins if spot else text(market.wire_volume),
         "ts": str(market.quote_ms(now_ms)),
         "sodUtc0": price(market, market.midnight_open),
         "sodUtc8": price(market, market.open),
@@ -137,7 +165,7 @@ def book(market: Market, now_ms: int, depth: int) -> Body:
     """Encode an order book; a level is price, size, liquidated orders, orders."""
 
     def levels(side: Side) -> list[list[str]]:
-        return [[price(market, at), size(market, amount), "0", "1"] for at, amount in side[:depth]]
+        return [[price(market, at), size(market, amount, at), "0", "1"] for at, amount in side[:depth]]
 
     return {"asks": levels(market.asks), "bids": levels(market.bids), "ts": str(market.quote_ms(now_ms))}
 
@@ -147,7 +175,7 @@ def trade(market: Market, done: Print, now_ms: int) -> Body:
     return {
         "instId": market.id,
         "side": done.side,
-        "sz": size(market, done.size),
+        "sz": size(market, done.size, done.price),
         "source": "0",
         "px": price(market, done.price),
         "tradeId": done.id,
@@ -171,23 +199,23 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
 
 def _list_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
     asked = query.get("instType", "")
-    if asked in ("FUTURES", "OPTION", "MARGIN"):
+    if asked in ("OPTION", "MARGIN"):
         return success([])
     if asked not in KINDS:
         return failure("51000", "Parameter instType error")
-    markets = truth.of("okx", KINDS[asked])
+    markets = listed(truth, asked)
     if name == "market/tickers":
         return success([ticker(market, now_ms) for market in markets])
     wanted = query.get("instId")
     rows = [instrument(m, 10_000 + n) for n, m in enumerate(markets) if wanted in (None, m.id)]
+    rows += [PREOPEN] if (asked, wanted) == ("SWAP", None) else []
     return success(rows) if rows or wanted is None else failure("51001", NO_INSTRUMENT)
 
 
 def _one_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
     if "instId" not in query:
         return failure("50014", "Parameter instId can not be empty.", 400)
-    kind: Kind = "linear" if query["instId"].endswith("-SWAP") else "spot"
-    market = truth.find("okx", kind, query["instId"])
+    market = named(truth, query["instId"])
     if market is None:
         return failure("51001", NO_INSTRUMENT)
     if name == "market/ticker":

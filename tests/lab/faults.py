@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.lab import refusals, venues
 from tests.lab.refusals import PAGE, Case, retry_after
-from tests.lab.truth import Market, Truth, repriced
+from tests.lab.truth import Market, Truth, repriced, repriced_side
 from tests.lab.wire import Body, Query, Reply
 
 REQUIRED = frozenset(
@@ -83,15 +83,15 @@ def _mean(fault: Fault, market: Market) -> bool:
 
 def _priced(market: Market, change: Callable[[Decimal], Decimal]) -> Market:
     """Change bids, asks, last and trades, and leave the 24 hour figures."""
-    bids, asks = (tuple((change(price), size) for price, size in side) for side in (market.bids, market.asks))
-    trades = repriced(market.trades, change)
+    bids, asks = (repriced_side(market, side, change) for side in (market.bids, market.asks))
+    trades = repriced(market, change)
     return dataclasses.replace(market, bids=bids, asks=asks, last=change(market.last), trades=trades)
 
 
 def _crossed(market: Market, args: Mapping[str, Any]) -> Market:
     """Lift the bids above the asks, by `ticks`."""
     lift = market.asks[0][0] - market.bids[0][0] + market.tick * int(args.get("ticks", 10))
-    return dataclasses.replace(market, bids=tuple((price + lift, size) for price, size in market.bids))
+    return dataclasses.replace(market, bids=repriced_side(market, market.bids, lambda price: price + lift))
 
 
 def _stale(market: Market, args: Mapping[str, Any]) -> Market:
@@ -268,7 +268,7 @@ def _redirected(fault: Fault, venue: str, truth: Truth, path: str, query: Query)
     asked = venues.find(venue, truth, path, query, ids[0]) if ids else None
     if asked is None:
         return path, query
-    listed = truth.of(asked.venue, asked.kind)
+    listed = truth.of(asked.venue, asked.kind, None)
     other = str(fault.args.get("symbol", listed[(listed.index(asked) + 1) % len(listed)].id))
     old = re.compile(rf"\b{re.escape(ids[0])}\b")
     swapped = {key: old.sub(other, value) for key, value in query.items()}
@@ -281,7 +281,7 @@ def answered(socket: str, truth: Truth, path: str, query: Query, now_ms: int, fa
     now_ms += sum(round(1000 * float(f.args.get("seconds", 0))) for f in faults if f.kind == "skew")
     for fault in faults:
         if fault.kind in STATUSES:
-            return Answer(STATUSES[fault.kind](Case(venue, path, now_ms, fault.args)), truth, now_ms)
+            return Answer(STATUSES[fault.kind](Case(venue, path, now_ms, fault.args, query)), truth, now_ms)
         if fault.kind == "wrong_symbol":
             path, query = _redirected(fault, venue, truth, path, query)
         if fault.kind in MARKETS:

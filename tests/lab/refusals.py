@@ -16,7 +16,7 @@ from tests.lab import encode_htx as htx
 from tests.lab import encode_kraken as kraken
 from tests.lab import encode_krakenfutures as krakenfutures
 from tests.lab import encode_okx as okx
-from tests.lab.wire import Reply
+from tests.lab.wire import Query, Reply
 
 PAGE = b"<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>Please wait.</body></html>"
 TOO_FREQUENT = b"access too frequent, please try again in 5 minutes"
@@ -24,12 +24,13 @@ TOO_FREQUENT = b"access too frequent, please try again in 5 minutes"
 
 @dataclass(frozen=True)
 class Case:
-    """The request that a fault of status refuses: the venue's format, path and time, the fault's arguments."""
+    """The request that a fault of status refuses: the venue's format, path, time and query, the fault's arguments."""
 
     venue: str
     path: str
     now_ms: int
     args: Mapping[str, Any]
+    query: Query
 
     def status(self, usual: int) -> int:
         """HTTP status of the refusal, if the fault names one, else the venue's usual."""
@@ -37,10 +38,9 @@ class Case:
 
 
 def _htx_trouble(case: Case) -> Reply:
-    if htx.is_linear(case.path):
-        return htx.failure(case.path, 1004, "System busy. Please try again later.", case.now_ms)
-    words = "Failed to load data. Try again later."
-    return htx.failure(case.path, "gateway-internal-error", words, case.now_ms)
+    if htx.is_contract(case.path, case.query):
+        return htx.contract_failure(1004, "System busy. Please try again later.", case.now_ms)
+    return htx.failure("gateway-internal-error", "Failed to load data. Try again later.", case.now_ms)
 
 
 TROUBLE: dict[str, Callable[[Case], Reply]] = {
@@ -60,9 +60,10 @@ def venue_error(case: Case) -> Reply:
 
 
 def _htx_too_many(case: Case) -> Reply:
-    if htx.is_linear(case.path):
-        return htx.failure(case.path, 1032, "The number of access exceeded the limit.", case.now_ms, case.status(200))
-    return htx.failure(case.path, "rate-too-many-requests", "exceeded rate limit", case.now_ms, case.status(200))
+    if htx.is_contract(case.path, case.query):
+        words = "The number of access exceeded the limit."
+        return htx.contract_failure(1032, words, case.now_ms, case.status(200))
+    return htx.failure("rate-too-many-requests", "exceeded rate limit", case.now_ms, case.status(200))
 
 
 TOO_MANY: dict[str, Callable[[Case], Reply]] = {

@@ -631,6 +631,6 @@ def test_as_a_program() -> None:
         try:
             urls = json.loads(program.stdout.readline())
             assert sorted(urls) == ["binance", "bitget", "bybit", "htx", "kraken", "krakenfutures", "okx"]
-            assert len(fetch(urls["okx"], TICKERS["okx"]).body["data"]) == 10
+            assert len(fetch(urls["okx"], TICKERS["okx"]).body["data"]) == 12
         finally:
             program.terminate()

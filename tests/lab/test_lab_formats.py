@@ -14,9 +14,10 @@ import aiohttp
 import ccxt.async_support as ccxt
 import pytest
 
-from tests.lab import Lab, Market, bitget_markets, default_truth, extra_markets
+from tests.lab import Lab, Market, bitget_markets, currency_markets, default_truth, extra_markets
 from tests.lab.truth import Kind, Side
 from tests.lab.wire import uuid_of
+from tests.lab.world import EXPIRY
 
 
 class Reader(NamedTuple):
@@ -29,7 +30,7 @@ class Reader(NamedTuple):
 
 
 BYBIT_TYPES = ["spot", "linear", "inverse", "option"]
-HTX_TYPES = {"spot": True, "linear": True, "inverse": False}
+HTX_TYPES = {"spot": True, "linear": True, "inverse": True}
 WORLD = default_truth().adding(bitget_markets())
 READERS = [
     Reader("binanceusdm", "binance", "linear"),
@@ -44,6 +45,11 @@ READERS = [
     Reader("htx", "htx", "spot", HTX_TYPES),
     Reader("bitget", "bitget", "linear"),
     Reader("bitget", "bitget", "spot"),
+    Reader("binance", "binance", "inverse", ["spot", "linear", "inverse"]),
+    Reader("okx", "okx", "inverse", ["spot", "swap", "future"]),
+    Reader("krakenfutures", "krakenfutures", "inverse"),
+    Reader("bybit", "bybit", "inverse", BYBIT_TYPES),
+    Reader("htx", "htx", "inverse", HTX_TYPES),
 ]
 over_readers = pytest.mark.parametrize("reader", READERS, ids=lambda r: f"{r.name}-{r.kind}")
 
@@ -85,13 +91,20 @@ async def reading(reader: Reader, lab: Lab) -> AsyncIterator[Any]:
 
 def symbol(market: Market) -> str:
     """Return the name that ccxt gives a market."""
-    settle = f":{market.quote}" if market.kind == "linear" else ""
-    return f"{market.wire_base}/{market.quote}{settle}"
+    settle = {"spot": "", "linear": f":{market.quote}", "inverse": f":{market.wire_base}"}[market.kind]
+    return f"{market.wire_base}/{market.quote}{settle}" + (f"-{market.expiry}" if market.expiry else "")
 
 
-def counted(market: Market, size: Decimal) -> float:
-    """Turn a size into what ccxt returns: contracts or coins, as the venue counts."""
+def counted(market: Market, size: Decimal, price: Decimal) -> float:
+    """Turn a size at a price into what ccxt returns: contracts or coins, as the venue counts."""
+    if market.kind == "inverse":
+        return float(round(size * price / market.contract_size, 9))
     return float(size / market.contract_size / market.multiplier)
+
+
+def stepped(market: Market, step: Decimal) -> float:
+    """Turn a step into what ccxt returns."""
+    return float(step / market.contract_size / (1 if market.kind == "inverse" else market.multiplier))
 
 
 def priced(market: Market, price: Decimal) -> float:
@@ -99,16 +112,18 @@ def priced(market: Market, price: Decimal) -> float:
 
 
 def levels(market: Market, side: Side) -> list[list[float]]:
-    return [[priced(market, price), counted(market, size)] for price, size in side]
+    return [[priced(market, price), counted(market, size, price)] for price, size in side]
 
 
 def sides(market: Market) -> int:
-    """How often a venue counts what changed hands: HTX's swaps for the buyer and for the seller."""
-    return 2 if (market.venue, market.kind) == ("htx", "linear") else 1
+    """How often a venue counts what changed hands: HTX's contracts for the buyer and for the seller."""
+    return 2 if market.venue == "htx" and market.kind != "spot" else 1
 
 
 def asked_type(reader: Reader) -> dict[str, Any]:
     """Return the parameters that make ccxt ask for the reader's kind of market."""
+    if reader.kind == "inverse":
+        return {} if reader.name == "krakenfutures" else {"type": "swap", "subType": "inverse"}
     usual = {"okx": "spot", "htx": "spot", "bitget": "spot", "bybit": "linear"}.get(reader.name, reader.kind)
     return {} if usual == reader.kind else {"type": "swap" if reader.kind == "linear" else "spot"}
 
@@ -116,18 +131,20 @@ def asked_type(reader: Reader) -> dict[str, Any]:
 @over_readers
 async def test_markets(lab: Lab, reader: Reader) -> None:
     async with reading(reader, lab) as exchange:
-        for market in lab.truth.of(reader.venue, reader.kind):
+        for market in lab.truth.of(reader.venue, reader.kind, None):
             row = exchange.markets[symbol(market)]
             assert row["id"] == market.id
             assert row["active"]
-            assert row["contractSize"] == (float(market.contract_size) if market.kind == "linear" else None)
+            assert row["contractSize"] == (None if market.kind == "spot" else float(market.contract_size))
+            assert row["inverse"] in ({True} if market.kind == "inverse" else {False, None})
             assert row["precision"]["price"] == float(market.tick)
-            assert row["precision"]["amount"] == counted(market, market.lot)
-            if sides(market) == 2:  # which ccxt states in coins here
-                assert row["limits"]["amount"]["min"] == float(market.min_amount)
+            assert row["precision"]["amount"] == stepped(market, market.lot)
+            least = row["limits"]["cost" if (reader.name, reader.kind) == ("htx", "inverse") else "amount"]["min"]
+            if sides(market) == 2:  # which ccxt states in coins or quote units here
+                assert least == float(market.min_amount)
             elif reader.name != "krakenfutures":  # its list names no limits
-                assert row["limits"]["amount"]["min"] == counted(market, market.min_amount)
-            if market.min_notional is not None:
+                assert least == stepped(market, market.min_amount)
+            if market.min_notional is not None and market.kind != "inverse":  # ccxt leaves Bybit's out
                 assert row["limits"]["cost"]["min"] == float(market.min_notional)
 
 
@@ -142,23 +159,24 @@ async def test_tickers(lab: Lab, reader: Reader) -> None:
 @over_readers
 async def test_one_ticker(lab: Lab, reader: Reader) -> None:
     async with reading(reader, lab) as exchange:
-        for market in lab.truth.of(reader.venue, reader.kind):
+        for market in lab.truth.of(reader.venue, reader.kind, None):
             check_ticker(reader, market, await exchange.fetch_ticker(symbol(market)))
 
 
 def check_ticker(reader: Reader, market: Market, row: dict[str, Any]) -> None:
     """Compare a ccxt ticker with the truth, in the units and gaps that ccxt is known for."""
     assert row["last"] == float(market.last)
-    volume = float(2 * market.base_volume) if sides(market) == 2 else counted(market, market.base_volume)
-    assert row["baseVolume"] == pytest.approx(volume, rel=1e-15)
-    top = market.top
-    best = [top.bid, top.bid_size and top.bid_size / market.contract_size]
-    best += [top.ask, top.ask_size and top.ask_size / market.contract_size]
+    best = levels(market, (market.bids[0], market.asks[0]))
     seen = [row[name] for name in ("bid", "bidVolume", "ask", "askVolume")]
-    if reader.name == "binanceusdm":
+    if reader.venue == "binance" and reader.kind != "spot":
         assert seen == [None] * 4
     else:
-        assert seen == [float(value) for value in best if value is not None]
+        assert seen == best[0] + best[1]
+    if market.kind == "inverse":
+        check_inverse_volumes(reader, market, row)
+        return
+    volume = float(2 * market.base_volume) if sides(market) == 2 else counted(market, market.base_volume, market.vwap)
+    assert row["baseVolume"] == pytest.approx(volume, rel=1e-15)
     if reader.name == "krakenfutures":
         assert row["high"] is None
         assert row["markPrice"] == float(market.mark or 0)
@@ -173,10 +191,25 @@ def check_ticker(reader: Reader, market: Market, row: dict[str, Any]) -> None:
         assert row["quoteVolume"] == pytest.approx(float(sides(market) * market.quote_volume), rel=1e-15)
 
 
+def check_inverse_volumes(reader: Reader, market: Market, row: dict[str, Any]) -> None:
+    """Compare what ccxt makes of an inverse contract's volumes, at some venues the wrong way round, with the truth."""
+    coins, dollars = float(sides(market) * market.base_volume), float(sides(market) * market.quote_volume)
+    contracts = dollars / float(market.contract_size)
+    expected: dict[str, tuple[float | None, float | None]] = {
+        "binance": (coins, dollars),
+        "okx": (contracts, None),
+        "krakenfutures": (None, contracts),
+        "bybit": (dollars, coins),
+        "htx": (coins, dollars),
+    }
+    for name, want in zip(("baseVolume", "quoteVolume"), expected[reader.name], strict=True):
+        assert row[name] == (None if want is None else pytest.approx(want, rel=1e-9))
+
+
 @over_readers
 async def test_order_book(lab: Lab, reader: Reader) -> None:
     async with reading(reader, lab) as exchange:
-        for market in lab.truth.of(reader.venue, reader.kind):
+        for market in lab.truth.of(reader.venue, reader.kind, None):
             limit = 24 if reader.name == "krakenfutures" or sides(market) == 2 else 5  # those ignore a limit
             book = await exchange.fetch_order_book(symbol(market), 5)
             assert [row[:2] for row in book["bids"]] == levels(market, market.bids[:limit])
@@ -189,32 +222,38 @@ async def test_order_book(lab: Lab, reader: Reader) -> None:
 async def test_trades(lab: Lab, reader: Reader) -> None:
     lab.now_ms = lambda: NOW
     options = {"method": "publicGetHistory"} if reader.name == "krakenfutures" else {}
-    market = lab.truth.market(reader.venue, "ETH", reader.kind)
     async with reading(reader, lab) as exchange:
-        rows = await exchange.fetch_trades(symbol(market), None, 100, options)
+        await check_trades(exchange, lab.truth.market(reader.venue, "ETH", reader.kind), options)
+        for market in lab.truth.of(reader.venue, reader.kind, EXPIRY):
+            await check_trades(exchange, market, options)
+
+
+async def check_trades(exchange: Any, market: Market, options: dict[str, Any]) -> None:
+    """Compare the trades that ccxt reads with the truth."""
+    rows = await exchange.fetch_trades(symbol(market), None, 100, options)
     assert len(rows) == len(market.trades) == 12
     for row, done in zip(rows, reversed(market.trades), strict=True):
         assert [row["side"], row["price"], row["timestamp"]] == [done.side, float(done.price), NOW - done.age_ms]
-        assert row["amount"] == sides(market) * counted(market, done.size)
+        seen = row["info"]["size"] if (market.venue, market.kind) == ("krakenfutures", "inverse") else row["amount"]
+        assert seen == sides(market) * counted(market, done.size, done.price)
         assert row["id"] in (done.id, uuid_of(done.id))
         if sides(market) == 2:
             assert row["info"]["quantity"] == float(2 * done.size)
+        if sides(market) == 2 and market.kind == "linear":
             assert row["cost"] == pytest.approx(float(2 * done.size * done.price), rel=1e-15)
 
 
-@pytest.mark.parametrize("reader", READERS[:2], ids=lambda r: r.name)
+@pytest.mark.parametrize("reader", [r for r in READERS if r.venue == "binance"], ids=lambda r: f"{r.name}-{r.kind}")
 async def test_binance_best_prices(lab: Lab, reader: Reader) -> None:
+    hosts = {"linear": "/fapi/v1", "inverse": "/dapi/v1"}
     async with reading(reader, lab) as exchange:
-        rows = await exchange.fetch_bids_asks()
-        for market in lab.truth.of(reader.venue, reader.kind):
-            row, top = rows[symbol(market)], market.top
-            assert [row["bid"], row["ask"]] == [float(top.bid or 0), float(top.ask or 0)]
-            assert [row["bidVolume"], row["askVolume"]] == [
-                float(top.bid_size or 0),
-                float(top.ask_size or 0),
-            ]
-            quoted = lab.sent("binance", market.id, "/fapi/v1/ticker/bookTicker") if market.kind == "linear" else None
-            assert row["timestamp"] == quoted
+        rows = await exchange.fetch_bids_asks(params=asked_type(reader) if reader.kind == "inverse" else {})
+        for market in lab.truth.of(reader.venue, reader.kind, None):
+            row = rows[symbol(market)]
+            bid, ask = levels(market, (market.bids[0], market.asks[0]))
+            assert [row["bid"], row["bidVolume"], row["ask"], row["askVolume"]] == bid + ask
+            path = hosts.get(market.kind, "") + "/ticker/bookTicker"
+            assert row["timestamp"] == (None if market.kind == "spot" else lab.sent("binance", market.id, path))
 
 
 @over_readers
@@ -236,7 +275,7 @@ async def test_unknown_symbol(lab: Lab, reader: Reader) -> None:
             await exchange.fetch_order_book(asked)
     kind = {"kraken": ccxt.ExchangeError, "krakenfutures": ccxt.BadRequest}.get(reader.name, ccxt.BadSymbol)
     kind = {"bybit": ccxt.BadRequest, "bitget": ccxt.ExchangeError}.get(reader.name, kind)
-    assert type(caught.value) is (ccxt.ExchangeError if reader[1:3] == ("htx", "linear") else kind)
+    assert type(caught.value) is (ccxt.ExchangeError if reader.name == "htx" and reader.kind != "spot" else kind)
 
 
 @over_readers
@@ -516,6 +555,23 @@ async def test_pairs_by_any_name(lab: Lab, http: aiohttp.ClientSession) -> None:
             assert list((await response.json())["result"]) == ["XXBTZUSD"]
 
 
+@pytest.mark.parametrize(
+    "reader", [r for r in READERS if r.kind == "spot" and r.venue != "bitget"], ids=lambda r: r.name
+)
+async def test_pairs_of_other_currencies(lab: Lab, reader: Reader) -> None:
+    added = [market for market in currency_markets() if market.venue == reader.venue]
+    lab.truth = lab.truth.adding(added)
+    async with reading(reader, lab) as exchange:
+        assert len(added) == {"binance": 8, "kraken": 8}.get(reader.venue, 1)
+        rows = await exchange.fetch_tickers(params=asked_type(reader))
+        for market in added:
+            assert exchange.markets[symbol(market)]["id"] == market.id
+            assert exchange.markets[symbol(market)]["precision"]["price"] == float(market.tick)
+            check_ticker(reader, market, rows[symbol(market)])
+        book = await exchange.fetch_order_book(symbol(added[0]), 5)
+        assert [row[:2] for row in book["bids"]] == levels(added[0], added[0].bids[:5])
+
+
 THOUSANDS = {
     "binanceusdm": {"1000PEPE", "1000SHIB"},
     "okx": {"PEPE", "SHIB"},
@@ -538,7 +594,7 @@ async def test_coins_by_the_thousand(lab: Lab, reader: Reader) -> None:
             assert row["id"] == market.id
             assert row["contractSize"] == float(market.contract_size)
             steps = [row["precision"]["price"], row["precision"]["amount"]]
-            assert steps == [priced(market, market.tick), counted(market, market.lot)]
+            assert steps == [priced(market, market.tick), stepped(market, market.lot)]
             book = await exchange.fetch_order_book(symbol(market), 20)
             assert [level[:2] for level in book["bids"][:5]] == levels(market, market.bids[:5])
             ticker = await exchange.fetch_ticker(symbol(market))
@@ -577,8 +633,8 @@ async def test_bybit_lists_its_perpetuals_in_pages(lab: Lab, http: aiohttp.Clien
             result = (await response.json())["result"]
         pages.append([row["symbol"] for row in result["list"]])
         query["cursor"] = result["nextPageCursor"]
-    assert [len(page) for page in pages] == [3, 3, 1]
-    assert [name for page in pages for name in page] == [m.id for m in lab.truth.of("bybit", "linear")]
+    assert [len(page) for page in pages] == [3, 3, 2]
+    assert [name for page in pages for name in page] == [m.id for m in lab.truth.of("bybit", "linear", None)]
     async with http.get(path, params={"category": "linear", "status": "PreLaunch"}) as response:
         assert (await response.json())["result"] == {"category": "linear", "list": [], "nextPageCursor": ""}
     async with http.get(path, params={"category": "spot", "limit": "3"}) as response:

@@ -32,7 +32,7 @@ CLOCKS = (
 )
 METADATA = (
     *("/exchangeInfo", "/instruments", "/AssetPairs", "/Assets", "/instruments-info"),
-    *("/common/symbols", "/swap_contract_info", "/reference/currencies"),
+    *("/common/symbols", "/swap_contract_info", "/contract_contract_info", "/reference/currencies"),
     *("/public/symbols", "/market/contracts", "/public/coins", "/margin/currencies"),
 )
 
@@ -77,18 +77,17 @@ def answer(socket: str, truth: Truth, path: str, query: Query, now_ms: int) -> R
     return FORMATS[format_of(socket, path)](truth, path, query, now_ms)
 
 
-def kind_of(venue: str, path: str, query: Query, market_id: str) -> Kind:
-    """Kind of market that an id means in a request."""
-    linear = {
-        "binance": path.startswith("/fapi/"),
-        "okx": market_id.endswith("-SWAP"),
-        "kraken": False,
-        "krakenfutures": True,
-        "bybit": query.get("category") == "linear",
-        "htx": path.startswith(encode_htx.LINEAR),
-        "bitget": path.startswith(encode_bitget.LINEAR),
-    }
-    return "linear" if linear[venue] else "spot"
+def kinds_of(venue: str, path: str, query: Query) -> tuple[Kind, ...]:
+    """Kinds of market that a request can be about."""
+    if venue == "binance":
+        return ("linear",) if path.startswith("/fapi/") else ("inverse",) if path.startswith("/dapi/") else ("spot",)
+    if venue == "okx":
+        return encode_okx.KINDS.get(query.get("instType", ""), encode_okx.ALL_KINDS)
+    if venue == "bybit":
+        return (encode_bybit.KINDS.get(query.get("category", ""), "spot"),)
+    if venue == "bitget":
+        return ("linear",) if path.startswith(encode_bitget.LINEAR) else ("spot",)
+    return encode_krakenfutures.KINDS if venue == "krakenfutures" else ("spot",)
 
 
 def asked_ids(path: str, query: Query) -> tuple[str, ...]:
@@ -100,7 +99,12 @@ def asked_ids(path: str, query: Query) -> tuple[str, ...]:
 
 
 def find(venue: str, truth: Truth, path: str, query: Query, market_id: str) -> Market | None:
-    """Return the market that an id means in a request to a venue."""
+    """Return the market that an id means in a request to a venue; None too when it is not in the list asked for."""
     if venue == "kraken":
         return encode_kraken.named(truth, market_id)
-    return truth.find(venue, kind_of(venue, path, query, market_id), market_id)
+    if venue == "htx":
+        return encode_htx.named(truth, path, query, market_id)
+    if venue == "okx" and "instType" in query:
+        return next((market for market in encode_okx.listed(truth, query["instType"]) if market.id == market_id), None)
+    found = (truth.find(venue, kind, market_id) for kind in kinds_of(venue, path, query))
+    return next((market for market in found if market is not None), None)

@@ -2,7 +2,8 @@
 
 Steps of BTC, ETH, LTC, XRP, DOGE and ADA are the venues' own; where a venue's row for a market was not at
 hand (SOL on OKX, Bybit and HTX, USDC, PEPE and SHIB, Kraken's dollar pairs of SOL, ADA and DOGE, some Kraken
-Futures steps) they are typical.
+Futures steps, most dated contracts, inverse ETH on OKX, Bybit and Kraken Futures, pairs in EUR, USDC and FDUSD)
+they are typical.
 Prices, sizes and volumes are invented: a calm market, nothing crosses after fees.
 """
 
@@ -14,9 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
+from tests.lab.names import market_id
 from tests.lab.truth import ONE, STABLE, Kind, Market, Print, Side, Truth, on_grid
 
 USDT_USD = Decimal("0.9993")
+DOLLARS = {"USD": ONE, "USDT": USDT_USD, "USDC": ONE, "FDUSD": Decimal("0.9985"), "EUR": Decimal("1.0842")}
+EXPIRY = "261225"
 GRAIN = Decimal("0.001")
 SHAPE = [Decimal(x) / 10 for x in (10, 4, 17, 9, 26, 13, 31, 6, 42, 20)]
 
@@ -172,18 +176,17 @@ OKX_CONTRACTS = {
     "LTC": "1",
     "ADA": "100",
 }
-KRAKEN_IDS = {"BTCUSD": "XXBTZUSD", "ETHUSD": "XETHZUSD", "XRPUSD": "XXRPZUSD", "LTCUSD": "XLTCZUSD"}
-KRAKEN_IDS |= {"USDTUSD": "USDTZUSD", "BTCUSDT": "XBTUSDT", "DOGEUSD": "XDGUSD", "DOGEUSDT": "XDGUSDT"}
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Where a table's rows are listed: venue, kind and quote currency."""
+    """Where a table's rows are listed: venue, kind and quote currency, and the end of dated contracts."""
 
     venue: str
     kind: Kind
     quote: str
     rows: str
+    expiry: str = ""
 
 
 LISTINGS = (
@@ -220,23 +223,79 @@ okx           SHIB SHIB-USDT-SWAP 1    -        1000000  0.000000001  100000  61
 MEME_FAIR = {"PEPE": "0.0000120514", "SHIB": "0.000021807"}
 
 
-def market_id(venue: str, kind: Kind, base: str, quote: str) -> str:
-    """Return the venue's own name of a market."""
-    if venue == "okx":
-        return f"{base}-{quote}-SWAP" if kind == "linear" else f"{base}-{quote}"
-    if venue == "htx":
-        return f"{base}-{quote}" if kind == "linear" else f"{base}{quote}".lower()
-    if venue == "krakenfutures":
-        return f"PF_{'XBT' if base == 'BTC' else base}{quote}"
-    return KRAKEN_IDS.get(base + quote, base + quote) if venue == "kraken" else base + quote
+# inverse and dated contracts: sizes and volumes of inverse ones in contracts, of linear ones in base units
+# venue | kind | base | quote | dated | contract | tick | lot in contracts | min_notional | volume | size | bps off
+CONTRACT_ROWS = """
+binance       inverse BTC USD  no  100   0.1   1      -  11204332 18420 -0.4
+binance       inverse ETH USD  no  10    0.01  1      -  60221843 92110 -0.3
+okx           inverse BTC USD  no  100   0.1   0.1    -  5104221  7804  0.9
+okx           inverse ETH USD  no  10    0.01  0.1    -  30118442 41220 0.8
+htx           inverse BTC USD  no  100   0.1   1      -  2104118  3120  -1.2
+htx           inverse ETH USD  no  10    0.01  1      -  9022144  12804 -1.1
+bybit         inverse BTC USD  no  1     0.1   1      5  804221133 1220418 0.4
+bybit         inverse ETH USD  no  1     0.01  1      5  402118331 604221  0.5
+krakenfutures inverse BTC USD  no  1     0.5   1      -  34165127 88204 -1.8
+krakenfutures inverse ETH USD  no  1     0.05  1      -  12044118 30418 -1.6
+binance       inverse BTC USD  yes 100   0.1   1      -  604221   2204  46.2
+okx           inverse BTC USD  yes 100   0.1   1      -  402118   1604  47.4
+htx           inverse BTC USD  yes 100   0.01  1      -  204331   804   45.1
+bybit         inverse BTC USD  yes 1     0.5   1      5  21044331 90421 46.9
+krakenfutures inverse BTC USD  yes 1     0.5   1      -  4022118  20418 44.3
+binance       linear  BTC USDT yes 1     0.1   0.001  5  4104.331 1.824 45.8
+okx           linear  BTC USDT yes 0.01  0.1   1      -  2204.18  1.22  47.1
+htx           linear  BTC USDT yes 0.001 0.1   1      -  804.221  0.412 44.9
+bybit         linear  BTC USDT yes 1     0.5   0.001  5  1604.118 0.804 46.6
+krakenfutures linear  BTC USD  yes 1     1     0.0001 -  220.4418 0.204 44.0
+"""
+
+# spot pairs in and of other currencies, in the columns of the tables above
+BINANCE_FDUSD = """
+BTC  0.01   0.00001 0.00001 5 9022.118   1.204  -3.0
+ETH  0.01   0.0001  0.0001  5 160221.44  14.02  -2.9
+"""
+BINANCE_EUR = """
+BTC  0.01   0.00001 0.00001 5 402.11833  0.304  -3.2
+ETH  0.01   0.0001  0.0001  5 7022.1184  4.121  -3.1
+"""
+BINANCE_USDC = """
+BTC  0.01   0.00001 0.00001 5 12044.118  1.604  -3.1
+ETH  0.01   0.0001  0.0001  5 204118.33  18.22  -2.8
+"""
+BINANCE_CURRENCIES = """
+FDUSD 0.0001 1   1   5 204118332  904118 0
+EUR   0.0001 0.1 0.1 5 30221844.3 120418 0
+"""
+KRAKEN_EUR = """
+BTC  0.1    0.00000001 0.00005 0.45 1204.33184 0.704  -3.0
+ETH  0.01   0.00000001 0.002   0.45 14022.1184 6.218  -2.7
+USDT 0.0001 0.00000001 5       0.45 22044118.3 80421  0
+USDC 0.0001 0.00000001 5       0.45 4022118.33 40218  0
+"""
+KRAKEN_USDC = """
+BTC  0.01   0.00000001 0.00005 0.5 120.44183  0.204  -2.6
+ETH  0.01   0.00000001 0.002   0.5 1402.1184  2.104  -2.2
+"""
+CURRENCIES = (
+    Listing("binance", "spot", "FDUSD", BINANCE_FDUSD),
+    Listing("binance", "spot", "EUR", BINANCE_EUR),
+    Listing("binance", "spot", "USDC", BINANCE_USDC),
+    Listing("binance", "spot", "USDT", BINANCE_CURRENCIES),
+    Listing("kraken", "spot", "EUR", KRAKEN_EUR),
+    Listing("kraken", "spot", "USD", "EUR  0.00001 0.00000001 0.5 0.5 40221844.2 160421 0"),
+    Listing("kraken", "spot", "USDT", "USDC 0.0001 0.00000001 5 0.5 8022118.44 60421 0"),
+    Listing("kraken", "spot", "USDC", KRAKEN_USDC),
+    Listing("okx", "spot", "USDC", "BTC 0.1 0.00000001 0.00001 - 1204.4418 0.804 -2.5"),
+    Listing("bybit", "spot", "USDC", "BTC 0.01 0.000001 0.000001 5 2204.418331 0.904 -2.6"),
+    Listing("htx", "spot", "USDC", "BTC 0.01 0.000001 0.00001 1 204.118331 0.312 -2.4"),
+)
 
 
 def fair_price(base: str, quote: str) -> Decimal:
-    """Fair price of one base unit in USD or USDT."""
-    dollars = {"USDT": USDT_USD, "USDC": ONE}
-    if base in dollars:
-        return dollars[base] / (ONE if quote == "USD" else USDT_USD)
-    return Decimal(FAIR[base]) * (USDT_USD if quote == "USD" else ONE)
+    """Fair price of one base unit in a currency."""
+    if base in DOLLARS:
+        return DOLLARS[base] / DOLLARS[quote]
+    price = Decimal(FAIR[base])
+    return price if quote == "USDT" else price * USDT_USD / DOLLARS[quote]
 
 
 def ladder(best: Decimal, tick: Decimal, size: Decimal, grain: Decimal, levels: int) -> Side:
@@ -299,25 +358,31 @@ def make_market(
     contract: Decimal,
     levels: int,
 ) -> Market:
-    """Make a market around a fair price, its book one tick wide."""
+    """Make a market around a fair price, its book one tick wide.
+
+    For inverse contracts `volume` and `size` are numbers of contracts, `lot` and `least` quote units.
+    """
     bid = on_grid(fair, tick, ROUND_FLOOR)
     ask = bid + tick
-    grain = max(lot, GRAIN)
-    linear = listing.kind == "linear"
+    inverse, linear = listing.kind == "inverse", listing.kind == "linear"
+    step = lot / contract if inverse else lot
+    grain = max(step, ONE if inverse else GRAIN)
     bids = ladder(bid, -tick, size, grain, levels)
     asks = ladder(ask, tick, size * Decimal("0.9"), grain, levels)
-    name = market_id(listing.venue, listing.kind, base, listing.quote)
+    name = market_id(listing.venue, listing.kind, base, listing.quote, listing.expiry)
     calm = Decimal("0.02") if base in STABLE else ONE
+    interest = on_grid(volume / 3, grain if inverse else lot)
 
     def away(part: str) -> Decimal:
         return on_grid(fair * (1 + Decimal(part) * calm), tick)
 
-    return Market(
+    market = Market(
         venue=listing.venue,
         kind=listing.kind,
         base=base,
         quote=listing.quote,
         id=name,
+        expiry=listing.expiry,
         contract_size=contract,
         tick=tick,
         lot=lot,
@@ -331,21 +396,72 @@ def make_market(
         high=away("0.015"),
         low=away("-0.019"),
         midnight_open=away("-0.006"),
-        base_volume=on_grid(volume, lot),
+        base_volume=on_grid(volume, step),
         vwap=away("-0.004"),
-        mark=away("0") if linear else None,
-        index=away("-0.0003") if linear else None,
-        funding_hourly=Decimal("0.0000125") if linear else None,
-        open_interest=on_grid(volume / 3, lot) if linear else None,
+        mark=None if listing.kind == "spot" else away("0"),
+        index=None if listing.kind == "spot" else away("-0.0003"),
+        funding_hourly=None if listing.kind == "spot" or listing.expiry else Decimal("0.0000125"),
+        open_interest=None if listing.kind == "spot" else interest,
         trade_age_ms=90_000 if listing.venue == "krakenfutures" else 1_000,
         trades=prints(f"{listing.venue} {listing.kind} {name}", bids, asks, tick, grain),
+    )
+    return in_base_units(market) if inverse else market
+
+
+def in_base_units(market: Market) -> Market:
+    """Turn an inverse market's numbers of contracts into base units, each at its own price."""
+
+    def levels(side: Side) -> Side:
+        return tuple((price, market.base_size(contracts, price)) for price, contracts in side)
+
+    trades = (dataclasses.replace(done, size=market.base_size(done.size, done.price)) for done in market.trades)
+    mark, interest = market.mark or market.last, market.open_interest or Decimal(0)
+    return dataclasses.replace(
+        market,
+        bids=levels(market.bids),
+        asks=levels(market.asks),
+        base_volume=market.base_size(market.base_volume, market.vwap),
+        open_interest=market.base_size(interest, mark),
+        trades=tuple(trades),
     )
 
 
 def default_truth(levels: int = 24) -> Truth:
-    """Return a calm world of seven coins on all venues, books `levels` deep, USDT at 0.9993 dollars."""
+    """Return a calm world of seven coins on all venues, books `levels` deep, USDT at 0.9993 dollars.
+
+    Spot and linear perpetuals of all, inverse perpetuals of BTC and ETH, and of BTC contracts of both sorts that
+    end on the day `EXPIRY`.
+    """
     rows = ((listing, row) for listing in LISTINGS for row in listing.rows.strip().splitlines())
-    return Truth(tuple(build(listing, row, levels) for listing, row in rows), USDT_USD)
+    markets = tuple(build(listing, row, levels) for listing, row in rows)
+    return Truth(markets + tuple(_contract(row, levels) for row in CONTRACT_ROWS.strip().splitlines()), USDT_USD)
+
+
+def _contract(row: str, levels: int) -> Market:
+    """Make one market from a row of the table of inverse and dated contracts."""
+    venue, kind, base, quote, dated, *numbers = row.split()
+    contract, tick, lot, notional, volume, size, off = (Decimal("0" if x == "-" else x) for x in numbers)
+    listing = Listing(venue, "inverse" if kind == "inverse" else "linear", quote, "", EXPIRY if dated == "yes" else "")
+    step = lot * contract  # of inverse contracts in quote units, of linear ones in base units
+    return make_market(
+        listing,
+        base,
+        fair_price(base, quote) * (1 + off / 10_000),
+        tick=tick,
+        lot=step,
+        least=step,
+        notional=notional or None,
+        volume=volume,
+        size=size,
+        contract=contract,
+        levels=levels,
+    )
+
+
+def currency_markets(levels: int = 24) -> tuple[Market, ...]:
+    """Return spot pairs of, and in, EUR, FDUSD and USDC, for `Truth.adding`; all agree within about a basis point."""
+    rows = ((listing, row) for listing in CURRENCIES for row in listing.rows.strip().splitlines())
+    return tuple(build(listing, row, levels) for listing, row in rows)
 
 
 def extra_markets(levels: int = 24) -> tuple[Market, ...]:

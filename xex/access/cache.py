@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from xex.model import clock
-from xex.model.listings import NUMBERS, TEXTS, Listings
+from xex.model.listings import COLUMNS, NUMBERS, Listings
 
 log = logging.getLogger("xex.access")
 
-VERSION = 1
+VERSION = 2
 FRESH_MS = 3_600_000
 
 
@@ -28,6 +28,7 @@ class _File(msgspec.Struct):
     written_with: str
     saved_ms: int
     columns: dict[str, list[Any]]
+    left_out: list[str]
 
 
 class MetadataCache:
@@ -56,16 +57,14 @@ class MetadataCache:
         for name in NUMBERS:
             kept.columns[name] = [float("nan") if cell is None else float(cell) for cell in kept.columns[name]]
         age = clock.now_ms() - kept.saved_ms
-        return Listings(kept.columns), 0 <= age < FRESH_MS
+        return Listings(kept.columns, kept.left_out), 0 <= age < FRESH_MS
 
     def save(self, key: str, written_with: str, listings: Listings) -> None:
         """Keep the instruments; a folder that cannot be written is only logged."""
         if self.folder is None or clock.is_recorded():
             return
-        names = (*TEXTS, *NUMBERS, "active")
-        data = msgspec.json.encode(
-            _File(VERSION, written_with, clock.now_ms(), {name: listings.columns[name] for name in names})
-        )
+        columns = {name: listings.columns[name] for name in COLUMNS}
+        data = msgspec.json.encode(_File(VERSION, written_with, clock.now_ms(), columns, sorted(listings.left_out)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, delete=False) as file:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, cast, runtim
 
 from xex.errors import BadPayload
 from xex.model import clock
-from xex.model.instruments import Instrument, Kind
+from xex.model.instruments import Instrument, Kind, Section
 from xex.model.listings import Listings
 from xex.model.schema import Columns
 
@@ -43,6 +43,11 @@ class ExchangeConnector(ABC):
 
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         self.config = config
+
+    @property
+    def sections(self) -> Sequence[Section]:
+        """The lists it keeps; without more to say, spot and the perpetuals of its kinds."""
+        return self.kinds
 
     def bind(self, transport: Transport, route: Route) -> None:
         """Take the manager's seam; a connector that brings its own client ignores it."""
@@ -138,10 +143,10 @@ def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
 
 @runtime_checkable
 class ListsInstruments(Protocol):
-    """Knows its instruments. One request per market type, none while the metadata is fresh."""
+    """Knows its instruments. One request per list of the venue, none while the metadata is fresh."""
 
-    async def listings(self, kinds: Sequence[Kind], *, refresh: bool = False) -> Listings:
-        """Return the instruments of these kinds."""
+    async def listings(self, sections: Sequence[Section], *, refresh: bool = False) -> Listings:
+        """Return the instruments of these sections; more may come, where the venue lists them together."""
         ...
 
 
@@ -167,8 +172,8 @@ class AnswersTrades(Protocol):
 class AnswersMarket(Protocol):
     """Knows every ticker of a market at once, in one request per endpoint."""
 
-    async def market(self, kinds: Sequence[Kind]) -> Columns:
-        """Return the tickers of all active instruments of these kinds."""
+    async def market(self, sections: Sequence[Section]) -> Columns:
+        """Return the tickers of all active instruments of these sections, and of no other."""
         ...
 
 

@@ -14,9 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.analytics.quality import MAX_AGE_S, ages_ms, check_max_age
+from xex.analytics.quality import (
+    MAX_AGE_S,
+    MAX_DISAGREE,
+    SUSPECT,
+    Scatter,
+    UsualBps,
+    ages_ms,
+    check_max_age,
+    identities,
+    mids,
+    suspect_limits,
+    verdicts,
+)
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
-from xex.errors import SchemaError
+from xex.errors import ConfigError, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, flags, numbers, take, texts
 
@@ -30,7 +42,7 @@ TakerBps = Any
 GATES = (
     "identity", "market_state", "freshness", "currency", "fees", "depth", "lots", "haircut", "transfer",
 )  # fmt: skip
-SUSPECT_EDGE = 0.03
+SUSPECT_EDGE = SUSPECT
 MOST_BPS = 1_000.0
 HAIRCUT_Z = 3.0
 
@@ -207,6 +219,8 @@ def scan(
     taker_bps: TakerBps = None,
     max_age_s: float = MAX_AGE_S,
     suspect_edge: float = SUSPECT_EDGE,
+    max_disagree: float = MAX_DISAGREE,
+    usual_bps: UsualBps = None,
 ) -> pd.DataFrame:
     """Pair every ask with every other venue's bid of the same group: the funnel, rejected rows kept.
 
@@ -215,13 +229,38 @@ def scan(
     are rejected, not compared. Returns one row per ordered pair, best net edge first: prices, `net_bps` after the
     taker fees of both legs (twice for derivatives), quantity at the touch, profits. `executable` is True where no
     gate stops it, else `gate` is the first that does and `reasons` are all; both are absent (NA) where none does.
+
+    The gate `identity` stops what may not be the same asset: a gross edge beyond `suspect_edge` (a fraction; less
+    where `usual_bps`, the pair's usual dispersion, is given), and every pair with a row that `pricing.aggregate`
+    would not trust, so with two venues that are more than `max_disagree` apart none.
     """
     schema.check(tickers, ("exchange", "bid", "ask"), "arbitrage.scan")
     if "group" not in tickers.columns:
         schema.check(tickers, ("base",), "arbitrage.scan")
+    if not (suspect_edge > 0 and 0 < max_disagree < 1):
+        raise ConfigError(f"suspect_edge {suspect_edge!r} and max_disagree {max_disagree!r} are fractions above 0")
     columns = schema.columns_of(tickers)
     low, high = _pairs(columns)
-    return schema.frame(_funnel(columns, low, high, taker_bps, max_age_s, suspect_edge), "opportunities")
+    strangers, limits = _strangers(columns, max_age_s, suspect_edge, max_disagree, usual_bps)
+    edge = numbers(columns, "bid")[high] / numbers(columns, "ask")[low] - 1
+    other_asset = strangers[low] | strangers[high] | (np.abs(edge) > np.minimum(limits, suspect_edge)[low])
+    return schema.frame(_funnel(columns, low, high, taker_bps, max_age_s, other_asset), "opportunities")
+
+
+def _strangers(
+    columns: Columns, max_age_s: float, suspect_edge: float, max_disagree: float, usual_bps: UsualBps
+) -> tuple[np.ndarray[Any, np.dtype[np.bool_]], Floats]:
+    """Return which rows are not to be trusted, and how far from its group's median each may be."""
+    keys = list(zip(texts(columns, "group"), texts(columns, "currency"), strict=True))
+    order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    groups = np.array([order[key] for key in keys], dtype=np.intp)
+    limits = suspect_limits([group for group, _ in order], usual_bps, max(suspect_edge, max_disagree))
+    verdict = verdicts(columns, max_age_s=max_age_s)
+    found = identities(
+        columns, verdict, mids(columns), Scatter(groups, len(order)),
+        limits=limits, max_disagree=max_disagree, max_age_s=max_age_s,
+    )  # fmt: skip
+    return np.asarray(found.reasons != "", dtype=bool), limits[groups]
 
 
 def _pairs(columns: Columns) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -248,7 +287,7 @@ def _funnel(
     high: np.ndarray[Any, Any],
     taker_bps: TakerBps,
     max_age_s: float,
-    suspect_edge: float,
+    other_asset: np.ndarray[Any, np.dtype[np.bool_]],
 ) -> Columns:
     check_max_age(max_age_s)
     kinds = np.array(texts(columns, "kind", "spot"), dtype=object)
@@ -264,7 +303,7 @@ def _funnel(
     net_bps, gross = 1e4 * net / ask, bid / ask - 1
     same = currency[low] == currency[high]
     stopped = {
-        "identity": same & (np.abs(gross) > suspect_edge),
+        "identity": same & other_asset,
         "market_state": halted[low] | halted[high],
         "freshness": np.maximum(ages[low], ages[high]) > 1e3 * max_age_s,
         "currency": ~same,

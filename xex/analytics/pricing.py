@@ -5,9 +5,13 @@ over what counts as an outlier), drops what is far from it, and weighs the rest 
 by age, no venue above 40 %. Sources: median centring and MAD rejection as in CoinGecko's aggregation, clamping
 and caps as in the Binance, OKX and Deribit index rules.
 
-With p the mids of valid quotes and m their median: kept is |p − m| ≤ max(3.5 · 1.4826 · median|p − m|, 10 bps · m); the
+First of all, rows that may be another asset are left out of every figure: `suspect` beyond 3 % from the median of the
+valid mids (less where the pair's usual dispersion is given), `unit_error` at a power of ten from it, all of them where
+no strict majority lies within `max_disagree` of one another, and then the price is NaN.
+
+With p the mids of the others and m their median: kept is |p − m| ≤ max(3.5 · 1.4826 · median|p − m|, 10 bps · m); the
 price is Σ w·p over the kept, w ∝ √(24 h quote volume) · e^(−age / 5 s), each w ≤ 40 %, equal for one or two; the
-dispersion is √(Σ w·(p − price)²). NaN where no strict majority lies within `max_disagree` of one another.
+dispersion is √(Σ w·(p − price)²).
 """
 
 from __future__ import annotations
@@ -17,7 +21,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.analytics.quality import MAX_AGE_S, mids, verdicts, weight_ages_ms
+from xex.analytics.quality import (
+    MAX_AGE_S,
+    MAX_DISAGREE,
+    SUSPECT,
+    Identity,
+    Scatter,
+    UsualBps,
+    identities,
+    medians,
+    mids,
+    suspect_limits,
+    verdicts,
+    weight_ages_ms,
+)
 from xex.errors import ConfigError, Dropped
 from xex.model import schema
 from xex.model.schema import Columns, numbers, texts
@@ -30,10 +47,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 METHODS = ("robust", "median", "vwap")
 CAP = 0.4
 TAU_S = 5.0
-MAX_DISAGREE = 0.01
 OUTLIER_MADS = 3.5
 OUTLIER_FLOOR = 0.001
-SUSPECT = 0.03
 MAD_TO_SIGMA = 1.4826
 
 
@@ -54,17 +69,20 @@ def aggregate(
     *,
     max_age_s: float = MAX_AGE_S,
     max_disagree: float = MAX_DISAGREE,
+    usual_bps: UsualBps = None,
 ) -> pd.DataFrame:
     """Aggregate quotes to one row per group and currency.
 
     `tickers` needs `exchange`, `bid` and `ask` (quote currency per base unit), `group` or `base` and `kind`,
     `currency` or `quote`; `last`, `quote_volume`, `age_ms`, `time_source`, `halted` count where present. Returns
     `price` (NaN with the flag `no_data` or `disagree`), `price_variance` (a standard deviation in the currency,
-    NaN below two venues) and its square, `dispersion_bps`, `range_bps` and `mad_bps` over all valid venues,
-    `arb_index` (highest bid over lowest ask), `n_asked`, `n_used`, `flags`. Methods: robust, median, vwap.
+    NaN below two venues) and its square, `dispersion_bps`, `range_bps` and `mad_bps` over all valid venues that are
+    surely the same asset, `arb_index` (their highest bid over their lowest ask), `n_asked`, `n_used`, `flags`.
+    Methods: robust, median, vwap. `usual_bps` is the pair's usual dispersion, a number or by group: ten times that,
+    between 50 bps and 3 %, takes the place of the 3 % beyond which a row is suspect.
     """
     columns = _input(tickers, "pricing.aggregate")
-    found = evaluate(columns, method=method, max_age_s=max_age_s, max_disagree=max_disagree)
+    found = evaluate(columns, method=method, max_age_s=max_age_s, max_disagree=max_disagree, usual_bps=usual_bps)
     return schema.frame(found.totals, "aggregate")
 
 
@@ -74,10 +92,11 @@ def contributions(
     *,
     max_age_s: float = MAX_AGE_S,
     max_disagree: float = MAX_DISAGREE,
+    usual_bps: UsualBps = None,
 ) -> pd.DataFrame:
     """Return what each venue contributed to `aggregate`: `price`, `weight`, `age_ms`, `excluded_reason`."""
     columns = _input(tickers, "pricing.contributions")
-    found = evaluate(columns, method=method, max_age_s=max_age_s, max_disagree=max_disagree)
+    found = evaluate(columns, method=method, max_age_s=max_age_s, max_disagree=max_disagree, usual_bps=usual_bps)
     return schema.frame(
         {
             "exchange": texts(columns, "exchange"), "group": texts(columns, "group"),
@@ -101,6 +120,7 @@ def evaluate(
     method: str = "robust",
     max_age_s: float = MAX_AGE_S,
     max_disagree: float = MAX_DISAGREE,
+    usual_bps: UsualBps = None,
     reasons: np.ndarray[Any, Any] | None = None,
 ) -> Evaluation:
     """Aggregate columns; `reasons` are the rows' verdicts where the caller has them already."""
@@ -114,18 +134,22 @@ def evaluate(
     groups = np.array([order[key] for key in keys], dtype=np.intp)
     prices = mids(columns)
     flags = _use_last(columns, verdict, prices, groups, len(order))
-    valid = verdict == ""
-    ages = weight_ages_ms(columns, groups, valid)
-    at = _Scatter(groups, len(order))
+    at = Scatter(groups, len(order))
+    # Who raises `max_disagree` beyond 3 % suspects nobody nearer than that.
+    limits = suspect_limits([group for group, _ in order], usual_bps, max(SUSPECT, max_disagree))
+    same = identities(columns, verdict, prices, at, limits=limits, max_disagree=max_disagree, max_age_s=max_age_s)
+    trusted = (verdict == "") & (same.reasons == "")
+    ages = weight_ages_ms(columns, groups, trusted)
     grid = _Grid(
-        price=at.out(np.where(valid, prices, np.nan)),
+        price=at.out(np.where(trusted, prices, np.nan)),
         volume=at.out(numbers(columns, "quote_volume")),
         age_s=at.out(ages / 1e3, 0.0),
-        bid=at.out(np.where(valid, numbers(columns, "bid"), np.nan)),
-        ask=at.out(np.where(valid, numbers(columns, "ask"), np.nan)),
+        bid=at.out(np.where(trusted, numbers(columns, "bid"), np.nan)),
+        ask=at.out(np.where(trusted, numbers(columns, "ask"), np.nan)),
     )
-    weights, outcome, totals = _robust(grid, method, max_disagree)
-    reason = [found or given for given, found in zip(verdict.tolist(), at.back(outcome).tolist(), strict=True)]
+    weights, far, totals = _robust(grid, method, same)
+    verdict[at.back(far)] = Dropped.OUTLIER.value
+    reason = np.where(same.reasons == "", verdict, same.reasons).tolist()
     totals["group"] = [group for group, _ in order]
     totals["currency"] = [currency for _, currency in order]
     totals["n_asked"] = np.bincount(groups, minlength=len(order)).astype(np.float64)
@@ -158,61 +182,23 @@ class _Grid:
     ask: Floats
 
 
-class _Scatter:
-    """Moves rows to a grid of groups × venues and back."""
-
-    def __init__(self, groups: np.ndarray[Any, Any], count: int) -> None:
-        rows = len(groups)
-        order = np.argsort(groups, kind="stable")
-        starts = np.searchsorted(groups[order], np.arange(count))
-        place = np.empty(rows, dtype=np.intp)
-        place[order] = np.arange(rows) - starts[groups[order]] if rows else 0
-        self.groups, self.place, self.count = groups, place, count
-        self.width = int(place.max()) + 1 if rows else 1
-
-    def out(self, values: Floats, absent: float = np.nan) -> Floats:
-        grid = np.full((self.count, self.width), absent)
-        grid[self.groups, self.place] = values
-        return grid
-
-    def back(self, grid: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        return np.asarray(grid[self.groups, self.place])
-
-
-def _median(ordered: Floats, n: np.ndarray[Any, Any]) -> Floats:
-    """Return the median of each row; `ordered` is sorted with NaN last, `n` counts what is not NaN."""
-    rows = np.arange(len(ordered))
-    low, high = np.maximum((n - 1) // 2, 0), np.minimum(n // 2, ordered.shape[1] - 1)
-    return np.asarray((ordered[rows, low] + ordered[rows, high]) / 2)
-
-
-def _robust(grid: _Grid, method: str, max_disagree: float) -> tuple[Floats, np.ndarray[Any, Any], Columns]:
+def _robust(grid: _Grid, method: str, same: Identity) -> tuple[Floats, np.ndarray[Any, Any], Columns]:
+    """Return the weights, which rows are outliers, and the totals."""
     price = grid.price
     valid = np.isfinite(price)
     n = valid.sum(axis=1)
-    ordered = np.sort(price, axis=1)
-    centre = _median(ordered, n)[:, None]
+    centre = medians(np.sort(price, axis=1), n)[:, None]
     away = np.abs(price - centre)
-    mad = _median(np.sort(away, axis=1), n)[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        within = ordered[:, None, :] <= ordered[:, :, None] * (1 + max_disagree)
-        together = (within & (ordered[:, None, :] >= ordered[:, :, None])).sum(axis=2).max(axis=1)
-        disagree = (n >= 2) & (2 * together <= n)
+    mad = medians(np.sort(away, axis=1), n)[:, None]
+    with np.errstate(invalid="ignore"):
         limit = np.maximum(OUTLIER_MADS * MAD_TO_SIGMA * mad, OUTLIER_FLOOR * centre)
         far = valid & (away > limit) & (n > 2)[:, None]
-        decades = np.log10(price / centre)
-    outcome = np.full(price.shape, "", dtype=object)
-    outcome[far] = Dropped.OUTLIER.value
-    outcome[far & (away > SUSPECT * centre)] = Dropped.SUSPECT.value
-    whole = np.abs(decades - np.round(decades)) < np.log10(1 + SUSPECT)
-    outcome[far & whole & (np.round(decades) != 0)] = Dropped.UNIT_ERROR.value
-    outcome[valid & disagree[:, None]] = Dropped.DISAGREE.value
-    kept = valid & ~far & ~disagree[:, None]
+    kept = valid & ~far
     weights = _weights(grid, kept, method)
     value = np.where(kept.any(axis=1), (weights * np.where(kept, price, 0.0)).sum(axis=1), np.nan)
     if method == "median":
-        value = np.where(disagree, np.nan, _median(np.sort(np.where(kept, price, np.nan), axis=1), kept.sum(axis=1)))
-    return weights, outcome, _totals(grid, kept, weights, value, centre[:, 0], mad[:, 0], n, disagree)
+        value = medians(np.sort(np.where(kept, price, np.nan), axis=1), kept.sum(axis=1))
+    return weights, far, _totals(grid, kept, weights, value, centre[:, 0], mad[:, 0], n, same.disagree)
 
 
 def _weights(grid: _Grid, kept: np.ndarray[Any, Any], method: str) -> Floats:
@@ -274,7 +260,7 @@ def _totals(
         mad_bps = np.where(n >= 2, 1e4 * MAD_TO_SIGMA * mad / centre, np.nan)
         arb_index = np.where((n >= 1) & np.isfinite(best_ask), best_bid / best_ask, np.nan)
         dispersion = 1e4 * deviation / value
-    flag = np.where(n == 0, "no_data", np.where(disagree, "disagree", np.where(n == 1, "single_source", "")))
+    flag = np.where(disagree, "disagree", np.where(n == 0, "no_data", np.where(n == 1, "single_source", "")))
     return {
         "price": value, "price_variance": deviation, "price_var_sq": square, "dispersion_bps": dispersion,
         "range_bps": range_bps, "mad_bps": mad_bps, "arb_index": arb_index,

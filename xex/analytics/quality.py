@@ -1,7 +1,13 @@
-"""Which rows may enter the maths, and why the others may not."""
+"""Which rows may enter the maths, and why the others may not.
+
+A ticker is not an asset: another coin under the same code, or the same coin counted by the thousand, is told by its
+price alone, at first sight. `identities` compares each row with the median of its group and says whom not to trust.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +16,24 @@ from xex.errors import ConfigError, Dropped
 from xex.model.schema import Columns, flags, length, numbers, texts
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+UsualBps = Any
+"""How far a pair's venues usually are apart, in basis points: a number, a dict or Series by group, or None."""
 
 MAX_AGE_S = 10.0
 HARD_MAX_AGE_S = 30.0
 MAX_SPREAD = 0.05
+MAX_DISAGREE = 0.01
+SUSPECT = 0.03
+"""A row further than this from the median of its group is perhaps another asset."""
+SUSPECT_LEAST = 0.005
+"""A pair's usual dispersion makes no row suspect that is nearer than this."""
+USUAL_TIMES = 10.0
+UNIT_TOLERANCE = 0.03
 
-NOT_COUNTED = frozenset({Dropped.STALE, Dropped.HALTED, Dropped.SUSPECT, Dropped.UNIT_ERROR, Dropped.DISAGREE})
+IDENTITY = frozenset({Dropped.SUSPECT, Dropped.UNIT_ERROR, Dropped.DISAGREE})
+"""Reasons that say: this may not be the same asset."""
+
+NOT_COUNTED = IDENTITY | {Dropped.STALE, Dropped.HALTED}
 """Reasons for which a row's volume is not counted either: it is old, or it may not be this asset."""
 
 
@@ -52,12 +70,7 @@ def verdicts(columns: Columns, *, max_age_s: float = MAX_AGE_S) -> np.ndarray[An
         crossed = bid >= ask
     reasons = np.full(length(columns), "", dtype=object)
     # From the last gate to the first, so that the first one that applies is what remains.
-    if "fx_rate" in columns and "quote" in columns:
-        converted = np.array(
-            [quote != own for quote, own in zip(texts(columns, "quote"), texts(columns, "currency"), strict=True)],
-            dtype=bool,
-        )
-        reasons[converted & np.isnan(numbers(columns, "fx_rate"))] = Dropped.NO_RATE.value
+    reasons[_without_rate(columns)] = Dropped.NO_RATE.value
     reasons[ages_ms(columns) > 1e3 * max_age_s] = Dropped.STALE.value
     reasons[quoted & wide] = Dropped.WIDE.value
     reasons[quoted & crossed] = Dropped.CROSSED.value
@@ -65,6 +78,15 @@ def verdicts(columns: Columns, *, max_age_s: float = MAX_AGE_S) -> np.ndarray[An
     reasons[~quoted & ~np.isfinite(last)] = Dropped.NO_QUOTE.value
     reasons[flags(columns, "halted")] = Dropped.HALTED.value
     return reasons
+
+
+def _without_rate(columns: Columns) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which rows are still in a currency of their own, for want of a rate."""
+    if "fx_rate" not in columns or "quote" not in columns:
+        return np.zeros(length(columns), dtype=bool)
+    pairs = zip(texts(columns, "quote"), texts(columns, "currency"), strict=True)
+    converted = np.array([quote != own for quote, own in pairs], dtype=bool)
+    return np.asarray(converted & np.isnan(numbers(columns, "fx_rate")))
 
 
 def weight_ages_ms(columns: Columns, groups: np.ndarray[Any, Any], kept: np.ndarray[Any, Any]) -> Floats:
@@ -86,6 +108,135 @@ def weight_ages_ms(columns: Columns, groups: np.ndarray[Any, Any], kept: np.ndar
         if len(known):
             weighed[~timed & (groups == group)] = np.median(known)
     return weighed
+
+
+class Scatter:
+    """Moves rows to a grid of groups × venues and back; `groups` are the rows' groups, from 0 to `count` - 1."""
+
+    def __init__(self, groups: np.ndarray[Any, Any], count: int) -> None:
+        rows = len(groups)
+        order = np.argsort(groups, kind="stable")
+        starts = np.searchsorted(groups[order], np.arange(count))
+        place = np.empty(rows, dtype=np.intp)
+        place[order] = np.arange(rows) - starts[groups[order]] if rows else 0
+        self.groups, self.place, self.count = groups, place, count
+        self.width = int(place.max()) + 1 if rows else 1
+
+    def out(self, values: Floats, absent: float = np.nan) -> Floats:
+        """Return the grid; cells without a row are `absent`."""
+        grid = np.full((self.count, self.width), absent)
+        grid[self.groups, self.place] = values
+        return grid
+
+    def back(self, grid: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the grid's cells by row."""
+        return np.asarray(grid[self.groups, self.place])
+
+
+def medians(ordered: Floats, n: np.ndarray[Any, Any]) -> Floats:
+    """Return the median of each row; `ordered` is sorted with NaN last, `n` counts what is not NaN."""
+    rows = np.arange(len(ordered))
+    low, high = np.maximum((n - 1) // 2, 0), np.minimum(n // 2, ordered.shape[1] - 1)
+    return np.asarray((ordered[rows, low] + ordered[rows, high]) / 2)
+
+
+def suspect_limits(groups: Sequence[str], usual_bps: UsualBps = None, widest: float = SUSPECT) -> Floats:
+    """Return for each group how far a row may be from the median, as a fraction.
+
+    That is `widest`, and less where the group's usual dispersion is known: ten times that, at least 50 bps.
+    """
+    limits = np.full(len(groups), widest)
+    if usual_bps is None:
+        return limits
+    if isinstance(usual_bps, (int, float)):
+        usual = np.full(len(groups), float(usual_bps))
+    elif hasattr(usual_bps, "items") and not isinstance(usual_bps, str):
+        given: Mapping[Any, Any] = usual_bps if isinstance(usual_bps, Mapping) else dict(usual_bps.items())
+        usual = np.array([given.get(group, np.nan) for group in groups], dtype=np.float64)
+    else:
+        raise ConfigError(f"usual_bps is a number, a dict or a Series of basis points by group, not {usual_bps!r}")
+    if (usual < 0).any():
+        raise ConfigError(f"usual_bps cannot be negative: {np.nanmin(usual):g}")
+    return np.asarray(np.fmin(limits, np.maximum(USUAL_TIMES * usual / 1e4, SUSPECT_LEAST)))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom not to trust: a reason per row, empty for the trusted, and the groups in which nobody is."""
+
+    reasons: np.ndarray[Any, Any]
+    disagree: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def identities(
+    columns: Columns,
+    verdict: np.ndarray[Any, Any],
+    prices: Floats,
+    at: Scatter,
+    *,
+    limits: Floats,
+    max_disagree: float = MAX_DISAGREE,
+    max_age_s: float = MAX_AGE_S,
+) -> Identity:
+    """Tell by price which rows may be another asset than the others of their group, or in other units.
+
+    Rows with an empty `verdict` have a vote; `prices` are theirs, `limits` those of the groups. Where no strict
+    majority of the voters lies within `max_disagree` (or the group's limit, where that is less), nobody is trusted:
+    `disagree`, and `unit_error` for those a power of ten apart from somebody. Else a row is `unit_error` at a power
+    of ten from the median, within 3 %, and `suspect` beyond the limit. Fresh rows without a vote (crossed, wide or
+    with nothing but a last price) are compared as well, by the price of their quote that is nearest to the median,
+    since they count in other figures.
+    """
+    votes = verdict == ""
+    voters = at.out(np.where(votes, prices, np.nan))
+    valid = np.isfinite(voters)
+    n = valid.sum(axis=1)
+    ordered = np.sort(voters, axis=1)
+    centre = medians(ordered, n)
+    agree = 1 + np.minimum(max_disagree, limits)
+    with np.errstate(invalid="ignore"):
+        within = ordered[:, None, :] <= ordered[:, :, None] * agree[:, None, None]
+        together = (within & (ordered[:, None, :] >= ordered[:, :, None])).sum(axis=2).max(axis=1)
+    disagree = (n >= 2) & (2 * together <= n)
+    reasons = np.full(len(prices), "", dtype=object)
+    if disagree.any():
+        grid = np.full(voters.shape, "", dtype=object)
+        grid[valid & disagree[:, None]] = Dropped.DISAGREE.value
+        split = voters[disagree]
+        apart = _tenfold(split[:, :, None], split[:, None, :]).any(axis=2)
+        grid[disagree] = np.where(apart, Dropped.UNIT_ERROR.value, grid[disagree])
+        reasons = at.back(grid)
+    middle = centre[at.groups]
+    judged = prices if votes.all() else _nearest(columns, verdict, prices, middle, max_age_s)
+    with np.errstate(invalid="ignore"):
+        away = np.where(disagree[at.groups], 0.0, np.abs(judged / middle - 1))
+        reasons[away > limits[at.groups]] = Dropped.SUSPECT.value
+        odd = np.flatnonzero(away > 0.5)
+    if len(odd):
+        reasons[odd[_tenfold(judged[odd], middle[odd])]] = Dropped.UNIT_ERROR.value
+    return Identity(reasons, disagree)
+
+
+def _tenfold(price: Floats, other: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return where one price is ten, a hundred, … times the other, or a tenth, …, within 3 %."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = price / other
+        power = np.round(np.log10(ratio))
+        return np.asarray((power != 0) & (np.abs(ratio / 10.0**power - 1) <= UNIT_TOLERANCE))
+
+
+def _nearest(
+    columns: Columns, verdict: np.ndarray[Any, Any], prices: Floats, centre: Floats, max_age_s: float
+) -> Floats:
+    """Return the price by which each row is judged, NaN for rows that are out of every figure anyway."""
+    bid, ask = _positive(numbers(columns, "bid")), _positive(numbers(columns, "ask"))
+    quoted = np.clip(centre, np.fmin(bid, ask), np.fmax(bid, ask))
+    usable = (ages_ms(columns) <= 1e3 * max_age_s) & ~_without_rate(columns)
+    judged = np.where(verdict == "", prices, np.nan)
+    for reason in (Dropped.WIDE, Dropped.CROSSED):
+        judged = np.where((verdict == reason.value) & usable, quoted, judged)
+    last = _positive(numbers(columns, "last"))
+    return np.where((verdict == Dropped.LAST_ONLY.value) & usable, last, judged)
 
 
 def _positive(values: Floats) -> Floats:

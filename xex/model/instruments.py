@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from xex.errors import AmbiguousSymbol, SymbolError, UnknownSymbol
+from xex.model.identity import asset
 
 Kind = Literal["spot", "linear", "inverse"]
 KINDS: tuple[Kind, ...] = ("spot", "linear", "inverse")
+Section = Literal["spot", "linear", "inverse", "linear_dated", "inverse_dated"]
+"""One list of a venue: spot, perpetuals of a kind, or contracts of a kind that expire."""
+SECTIONS: tuple[Section, ...] = ("spot", "linear", "inverse", "linear_dated", "inverse_dated")
 
 # Longest first: FDUSD before USD, USDT before USD.
 QUOTES = ("FDUSD", "USDT", "USDC", "USD", "EUR", "GBP", "BTC", "ETH")
 USD_LIKE = ("USDT", "USD", "USDC", "FDUSD")
 STABLE = frozenset({"USD", "USDT", "USDC", "FDUSD", "DAI", "TUSD", "USDP", "EUR", "GBP"})
-ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
-
 LONGEST = 64
 _MARKETS: dict[str, Kind] = {
     "spot": "spot", "linear": "linear", "perp": "linear", "perpetual": "linear", "swap": "linear",
     "inverse": "inverse",
 }  # fmt: skip
 _UNIFIED = re.compile(r"^(?P<base>[A-Z0-9]+)/(?P<quote>[A-Z0-9]+)(:(?P<settle>[A-Z0-9]+)(-(?P<expiry>\d{6}))?)?$")
-_PREFIX = re.compile(r"^(?P<n>1000000|100000|10000|1000|1M)(?P<asset>[A-Z][A-Z0-9]*)$")
-_SUFFIX = re.compile(r"^(?P<asset>[A-Z][A-Z]+)(?P<n>1000000|10000|1000)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,11 @@ class Instrument:
         return group_key(self.base, self.kind, self.expiry)
 
     @property
+    def section(self) -> Section:
+        """The list in which venues keep it."""
+        return section_of(self.kind, self.expiry)
+
+    @property
     def description(self) -> str:
         """The symbol and what it means, for people."""
         if self.kind == "spot":
@@ -78,6 +83,22 @@ def group_key(base: str, kind: str, expiry: str = "") -> str:
     ('BTC:linear', 'BTC:linear:261225', 'BTC:spot')
     """
     return f"{base}:{kind}:{expiry}" if expiry else f"{base}:{kind}"
+
+
+def section_of(kind: Kind, expiry: str = "") -> Section:
+    """Return the section of a kind, its dated one where there is an expiry.
+
+    >>> section_of("linear"), section_of("inverse", "261225")
+    ('linear', 'inverse_dated')
+    """
+    if not expiry or kind == "spot":
+        return kind
+    return "linear_dated" if kind == "linear" else "inverse_dated"
+
+
+def kind_of(section: Section) -> Kind:
+    """Return the kind of a section's instruments."""
+    return "linear" if section == "linear_dated" else "inverse" if section == "inverse_dated" else section
 
 
 def settled(base: str, quote: str, kind: Kind) -> str:
@@ -105,20 +126,6 @@ def split_pair(text: str, quotes: Sequence[str] = QUOTES) -> tuple[str, str] | N
         if text.endswith(quote) and len(text) > len(quote):
             return text[: -len(quote)], quote
     return None
-
-
-def unmultiplied(base: str) -> tuple[str, int]:
-    """Return asset and multiplier of a contract's base as venues spell it.
-
-    Only for derivatives: a spot market trades the token itself, however it is called.
-
-    >>> unmultiplied("1000PEPE"), unmultiplied("SHIB1000"), unmultiplied("1MBABYDOGE"), unmultiplied("1INCH")
-    (('PEPE', 1000), ('SHIB', 1000), ('BABYDOGE', 1000000), ('1INCH', 1))
-    """
-    found = _PREFIX.match(base) or _SUFFIX.match(base)
-    if not found:
-        return base, 1
-    return found["asset"], 1_000_000 if found["n"] == "1M" else int(found["n"])
 
 
 def parse_symbol(text: str, market: str | None = None, venues: Iterable[str] = ()) -> Ask:
@@ -150,13 +157,11 @@ def parse_symbol(text: str, market: str | None = None, venues: Iterable[str] = (
     if pair is None:
         raise _without_quote(clean, upper)
     kind: Kind = wanted or "linear"
-    return Ask(clean, _instrument(pair[0], pair[1], kind))
+    return Ask(clean, _instrument(clean[: len(pair[0])], pair[1], kind))
 
 
 def _instrument(base: str, quote: str, kind: Kind, expiry: str = "") -> Instrument:
-    base = ALIASES.get(base, base)
-    if kind != "spot":
-        base = unmultiplied(base)[0]
+    base, _ = asset(base, kind)
     return Instrument(base, quote, kind, settled(base, quote, kind), expiry)
 
 
@@ -199,11 +204,12 @@ def _unified(clean: str, upper: str, wanted: Kind | None) -> Instrument:
     found = _UNIFIED.match(upper)
     if not found:
         raise SymbolError(f"{clean!r} is not a symbol; write BASE/QUOTE for spot, BASE/QUOTE:SETTLE for derivatives")
-    base, quote, settle = found["base"], found["quote"], found["settle"]
+    # In the letters as typed: kPEPE is a thousand PEPE, KPEPE is a coin of its own.
+    base, quote, settle = clean[: len(found["base"])], found["quote"], found["settle"]
     if settle is None:
         # BTC/USDT with market="perp" is a question about the perpetual, plainly asked.
         return _instrument(base, quote, wanted or "spot")
-    if settle not in {base, quote}:
+    if settle not in {found["base"], quote}:
         raise SymbolError(f"{clean!r}: a contract settles in {quote} (linear) or {base} (inverse)")
     kind: Kind = "linear" if settle == quote else "inverse"
     if wanted and wanted != kind:
@@ -217,7 +223,7 @@ def _hyphenated(clean: str, upper: str) -> AmbiguousSymbol:
     if pair and re.fullmatch(r"\d{6}", parts[1]):
         dated = f"{pair[0]}/{pair[1]}:{pair[1]}-{parts[1]}"
         return AmbiguousSymbol(f"{clean!r} is written differently on every venue; write {dated}", readings=[dated])
-    spot = f"{ALIASES.get(parts[0], parts[0])}/{parts[1]}"
+    spot = f"{asset(parts[0], 'spot')[0]}/{parts[1]}"
     readings = [f"okx:{upper}", f"htx:{upper}", f"kraken:{upper}", spot, f"{spot}:{parts[1]}"]
     return AmbiguousSymbol(
         f"{clean!r} is written differently on every venue; write a venue before it (okx:{upper}), "

@@ -10,14 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from xex.model.instruments import USD_LIKE, Instrument, group_key
+from xex.model.instruments import USD_LIKE, Instrument, Section, group_key, section_of
 from xex.model.schema import Words
 
-# One entry per instrument; lots and minimums in base units, fees in basis points of notional.
+# One entry per instrument; lots and minimums in base units, `lot_quote` and `min_notional` in quote units, the
+# time of expiry in ms, fees in basis points of notional.
 NUMBERS = (
-    "multiplier", "contract_size", "tick", "lot", "min_amount", "min_notional", "taker_bps", "maker_bps",
+    "multiplier", "contract_size", "tick", "lot", "lot_quote", "min_amount", "min_notional", "expiry_time",
+    "taker_bps", "maker_bps",
 )  # fmt: skip
-TEXTS = ("id", "base", "quote", "settle", "kind", "expiry", "fee_source")
+TEXTS = ("id", "alias", "base", "quote", "settle", "kind", "expiry", "fee_source")
+COLUMNS = (*TEXTS, *NUMBERS, "active")
+
+
+MEANT_FIRST: tuple[Section, ...] = ("linear", "spot", "inverse", "linear_dated", "inverse_dated")
+"""What a spelling means of several instruments that share it."""
+
+
+def spelled(text: str) -> str:
+    """Return a spelling without case and separators.
+
+    >>> spelled("btc-usdt-swap"), spelled("BTC/USD:BTC-261225")
+    ('BTCUSDTSWAP', 'BTCUSDBTC261225')
+    """
+    return "".join(filter(str.isalnum, text)).upper()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +49,14 @@ class Listed:
 class Listings:
     """The instruments of one venue: equally long lists named by the schema of instruments.
 
-    Numbers are floats with NaN for absent, `active` is bool. Nothing but the columns is built until it is
-    asked for.
+    Numbers are floats with NaN for absent, `active` is bool. `left_out` are the ids of rows that were not
+    understood or are no instrument of ours: they are known, hence no news. Nothing but the columns is built until
+    it is asked for.
     """
 
-    def __init__(self, columns: dict[str, list[Any]]) -> None:
+    def __init__(self, columns: dict[str, list[Any]], left_out: Iterable[str] = ()) -> None:
         self.columns = columns
+        self.left_out = frozenset(left_out)
 
     def __len__(self) -> int:
         return len(self.columns["id"])
@@ -46,17 +64,61 @@ class Listings:
     @classmethod
     def joined(cls, parts: Iterable[Listings]) -> Listings:
         """Return the instruments of several markets of one venue in one table."""
-        names = (*TEXTS, *NUMBERS, "active")
         given = list(parts)
-        return cls({name: [cell for part in given for cell in part.columns[name]] for name in names})
+        columns = {name: [cell for part in given for cell in part.columns[name]] for name in COLUMNS}
+        return cls(columns, (id_ for part in given for id_ in part.left_out))
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Every id of the venue's list, also of rows that are none of ours."""
+        return self.left_out.union(self.columns["id"], self.columns["alias"])
+
+    @cached_property
+    def _by_spelling(self) -> dict[str, list[int]]:
+        """Rows by everything that they are called, the one that is meant first."""
+        rows: dict[str, list[int]] = {}
+        columns = self.columns
+        names = zip(*(columns[name] for name in ("id", "alias", "base", "quote")), self.symbols, strict=True)
+        for row, (id_, alias, base, quote, symbol) in enumerate(names):
+            for text in {spelled(name) for name in (id_, alias, base + quote, symbol) if name}:
+                rows.setdefault(text, []).append(row)
+        for found in rows.values():
+            if len(found) > 1:
+                found.sort(key=self._rank)
+        return rows
+
+    def _rank(self, row: int) -> tuple[bool, int, int, str]:
+        """Order rows of one spelling: active, perpetual before spot before dated, linear first, dollars first."""
+        columns = self.columns
+        section = section_of(columns["kind"][row], columns["expiry"][row])
+        quote = columns["quote"][row]
+        dollars = USD_LIKE.index(quote) if quote in USD_LIKE else len(USD_LIKE)
+        return not columns["active"][row], MEANT_FIRST.index(section), dollars, columns["expiry"][row]
+
+    def spelled(self, text: str) -> list[int]:
+        """Return the rows that a spelling may mean, best first.
+
+        A spelling is an id of the venue's, the unified symbol or base and quote, in any case and with any
+        separators. Of several rows an active one comes before a dead one, then the linear perpetual, spot, the
+        inverse perpetual, dated contracts. An exact id or symbol comes before what is only spelled alike.
+        """
+        rows = self._by_spelling.get(spelled(text), [])
+        columns, upper = self.columns, text.upper()
+        exact = [
+            row for row in rows
+            if upper in (columns["id"][row].upper(), columns["alias"][row].upper(), self.symbols[row])
+        ]  # fmt: skip
+        return exact + [row for row in rows if row not in exact]
 
     @cached_property
     def _by_id(self) -> dict[tuple[str, str], int]:
         """Rows by (id in upper case, kind): venues reuse ids between spot and derivatives."""
         columns = self.columns
-        return {
-            (id_.upper(), kind): row for row, (id_, kind) in enumerate(zip(columns["id"], columns["kind"], strict=True))
-        }
+        rows: dict[tuple[str, str], int] = {}
+        for name in ("alias", "id"):
+            cells = zip(columns[name], columns["kind"], strict=True)
+            rows |= {(id_.upper(), kind): row for row, (id_, kind) in enumerate(cells) if id_}
+        return rows
 
     @cached_property
     def _by_group(self) -> dict[str, list[int]]:
@@ -71,7 +133,7 @@ class Listings:
     @cached_property
     def words(self) -> dict[str, Words]:
         """What rows that come from this table refer to."""
-        named = {name: self.columns[name] for name in ("id", "base", "quote", "settle", "kind", "fee_source")}
+        named = {name: self.columns[name] for name in ("base", "quote", "settle", "kind", "fee_source")}
         return {
             name: Words(cells) for name, cells in {**named, "instrument": self.symbols, "group": self.groups}.items()
         }
@@ -80,6 +142,14 @@ class Listings:
     def arrays(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
         """The numbers that rows are brought to base units with."""
         return {name: np.array(self.columns[name], dtype=np.float64) for name in NUMBERS}
+
+    def of(self, section: Section, *, active: bool = False) -> list[int]:
+        """Return the rows of one section, or the active ones alone."""
+        cells = zip(*(self.columns[name] for name in ("kind", "expiry", "active")), strict=True)
+        return [
+            row for row, (kind, expiry, trading) in enumerate(cells)
+            if section_of(kind, expiry) == section and (trading or not active)
+        ]  # fmt: skip
 
     def listed(self, row: int) -> Listed:
         """Return one row as an object."""

@@ -49,8 +49,8 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "trades": {**_COMMON, "trade_id": TEXT, "side": TEXT, "price": NUMBER, "size": NUMBER, "notional": NUMBER},
     "instruments": {
         **_IDENTITY,
-        "id": TEXT, "expiry": TEXT, "multiplier": NUMBER, "contract_size": NUMBER,
-        "tick": NUMBER, "lot": NUMBER, "min_amount": NUMBER, "min_notional": NUMBER,
+        "id": TEXT, "alias": TEXT, "expiry": TEXT, "expiry_time": TIME, "multiplier": NUMBER, "contract_size": NUMBER,
+        "tick": NUMBER, "lot": NUMBER, "lot_quote": NUMBER, "min_amount": NUMBER, "min_notional": NUMBER,
         "taker_bps": NUMBER, "maker_bps": NUMBER, "fee_source": TEXT, "active": FLAG,
     },
     "snapshot": {
@@ -58,6 +58,11 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "price": NUMBER, "spread_bps": NUMBER, "premium_bps": NUMBER, "weight": NUMBER,
         "excluded_reason": TEXT, "latency_ms": NUMBER, "skew_ms": NUMBER, "liquidity_score": NUMBER,
         "taker_bps": NUMBER, "fee_source": TEXT, "substitute": FLAG,
+    },
+    "universe": {
+        "group": TEXT, "base": TEXT, "kind": TEXT, "expiry": TEXT, "n_venues": NUMBER, "exchanges": TEXT,
+        "price": NUMBER, "dispersion_bps": NUMBER, "base_volume": NUMBER, "quote_volume": NUMBER, "currency": TEXT,
+        "excluded": TEXT,
     },
     "aggregate": {
         "group": TEXT, "currency": TEXT, "price": NUMBER, "price_variance": NUMBER, "price_var_sq": NUMBER,
@@ -232,6 +237,8 @@ def take(columns: Columns, rows: Sequence[int] | np.ndarray[Any, Any]) -> Column
     picked = np.asarray(rows)
     if picked.dtype == bool:
         picked = np.flatnonzero(picked)
+    elif not picked.size:
+        picked = picked.astype(np.intp)
     taken: Columns = {}
     for name, values in columns.items():
         if isinstance(values, np.ndarray):

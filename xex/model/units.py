@@ -23,10 +23,13 @@ class Amount(StrEnum):
 
     BASE = "base"
     CONTRACTS = "contracts"
+    """Contracts of so many base units each."""
     QUOTE = "quote"
+    QUOTE_CONTRACTS = "contracts of quote"
+    """Contracts of so many units of the quote currency each, as inverse ones are."""
     DERIVED = "base × last"
     AVERAGED = "base × vwap"
-    ABSENT = "absent"
+    QUOTIENT = "quote ÷ last"
 
 
 class Evidence(StrEnum):
@@ -38,7 +41,9 @@ class Evidence(StrEnum):
 
 
 PRICES = ("bid", "ask", "last", "open", "high", "low", "mark", "index", "vwap", "price")
-SIZES = ("bid_size", "ask_size", "size")
+SIZES = {"bid_size": "bid", "ask_size": "ask", "size": "price"}
+"""Every size, and the price that turns what is counted in quote currency into base units."""
+_OF_QUOTE = frozenset({Amount.QUOTE, Amount.QUOTE_CONTRACTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +69,31 @@ class Units:
         """The text that a converted quote or book carries."""
         volumes = f"volume {self.base_volume}, quote volume {self.quote_volume}"
         halved = ", both halved: two-sided" if "volume" in self.two_sided else ""
-        return f"{self.name}: size {self.size}, {volumes}{halved}"
+        return f"{self.name}: size {self.size}, {volumes}{halved} ({self.evidence})"
 
     @property
     def trade_rule(self) -> str:
         """The text that a converted trade carries."""
         halved = ", halved: two-sided" if "trades" in self.two_sided else ""
-        return f"{self.name}: size {self.size}{halved}"
+        return f"{self.name}: size {self.size}{halved} ({self.evidence})"
+
+
+def counts_quote(amount: Amount) -> bool:
+    """Say whether a number counts quote currency, so that only a price turns it into base units."""
+    return amount in _OF_QUOTE
 
 
 def factor(amount: Amount, contract_size: Array, multiplier: Array) -> Array:
-    """Return base units per unit of the venue."""
+    """Return base units per unit of the venue, or units of quote currency where that is what it counts."""
     if amount is Amount.CONTRACTS:
         return contract_size * multiplier
     if amount is Amount.BASE:
         return multiplier
-    raise UnitError(f"{amount.value!r} does not count base units")
+    if amount is Amount.QUOTE_CONTRACTS:
+        return contract_size
+    if amount is Amount.QUOTE:
+        return np.ones_like(contract_size)
+    raise UnitError(f"{amount.value!r} is derived from other numbers and has no factor of its own")
 
 
 def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Array) -> Columns:
@@ -93,23 +107,39 @@ def to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Ar
         for name in PRICES:
             if name in done:
                 done[name] = numbers(done, name) / multiplier
-    scale = factor(units.size, contract_size, multiplier)
-    if (scale != 1.0).any():
-        for name in SIZES:
-            if name in done:
-                done[name] = numbers(done, name) * scale
-    if "base_volume" in done:
-        once = 0.5 if "volume" in units.two_sided else 1.0
-        done["base_volume"] = numbers(done, "base_volume") * factor(units.base_volume, contract_size, multiplier) * once
-        if "quote_volume" in done:
-            done["quote_volume"] = numbers(done, "quote_volume") * once
-        if units.quote_volume is Amount.DERIVED:
-            done["quote_volume"] = done["base_volume"] * numbers(done, "last")
-        elif units.quote_volume is Amount.AVERAGED:
-            done["quote_volume"] = done["base_volume"] * numbers(done, "vwap")
+    _sizes_to_base(done, units.size, factor(units.size, contract_size, multiplier))
+    _volumes_to_base(done, units, contract_size, multiplier)
     done.pop("vwap", None)
     done["unit_rule"] = Text.same(units.rule, length(columns))
     return done
+
+
+def _sizes_to_base(done: Columns, amount: Amount, scale: Array) -> None:
+    by_price, scaled = counts_quote(amount), bool((scale != 1.0).any())
+    if not by_price and not scaled:
+        return
+    for name, price in SIZES.items():
+        if name in done:
+            done[name] = numbers(done, name) * scale
+            if by_price:
+                # Prices are per base unit by now, so a multiplier acts here as well.
+                done[name] = done[name] / numbers(done, price)
+
+
+def _volumes_to_base(done: Columns, units: Units, contract_size: Array, multiplier: Array) -> None:
+    once = 0.5 if "volume" in units.two_sided else 1.0
+    if "base_volume" in done:
+        done["base_volume"] = numbers(done, "base_volume") * factor(units.base_volume, contract_size, multiplier) * once
+    if "quote_volume" in done:
+        done["quote_volume"] = numbers(done, "quote_volume") * once
+        if units.quote_volume is Amount.QUOTE_CONTRACTS:
+            done["quote_volume"] = done["quote_volume"] * contract_size
+    if units.quote_volume is Amount.DERIVED and "base_volume" in done:
+        done["quote_volume"] = done["base_volume"] * numbers(done, "last")
+    elif units.quote_volume is Amount.AVERAGED and "base_volume" in done:
+        done["quote_volume"] = done["base_volume"] * numbers(done, "vwap")
+    if units.base_volume is Amount.QUOTIENT and "quote_volume" in done:
+        done["base_volume"] = done["quote_volume"] / numbers(done, "last")
 
 
 def trades_to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Array) -> Columns:
@@ -121,6 +151,8 @@ def trades_to_base(columns: Columns, units: Units, contract_size: Array, multipl
     once = 0.5 if "trades" in units.two_sided else 1.0
     done["price"] = numbers(done, "price") / multiplier
     done["size"] = numbers(done, "size") * factor(units.size, contract_size, multiplier) * once
+    if counts_quote(units.size):
+        done["size"] = done["size"] / done["price"]
     done["notional"] = done["price"] * done["size"]
     done["unit_rule"] = Text.same(units.trade_rule, length(columns))
     return done

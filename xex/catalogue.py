@@ -1,0 +1,274 @@
+"""What the venues list: instruments, and what a symbol means there."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from xex.access.deadline import until
+from xex.access.port import ListsInstruments, able
+from xex.errors import (
+    AmbiguousSymbol,
+    ConnectorError,
+    Drop,
+    Dropped,
+    NoVenueAnswered,
+    SymbolError,
+    UnknownSymbol,
+    UnknownVenue,
+)
+from xex.model import clock, schema
+from xex.model.instruments import LONGEST, SECTIONS, Ask, Instrument, Section, parse_symbol
+from xex.model.listings import Listings, nearest
+from xex.model.schema import Columns, concat, length, take
+from xex.roster import Entry, Roster, checked_deadline, gathered
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MARKETS: Mapping[str, tuple[Section, ...]] = {
+    "spot": ("spot",), "perp": ("linear",), "perpetual": ("linear",), "swap": ("linear",),
+    "linear": ("linear", "linear_dated"), "inverse": ("inverse", "inverse_dated"),
+    "dated": ("linear_dated", "inverse_dated"), "future": ("linear_dated", "inverse_dated"),
+}  # fmt: skip
+"""What the word for a market covers in a question about all instruments."""
+
+
+def sections_of_market(market: str | None) -> tuple[Section, ...]:
+    """Return the sections that a word covers, all for None."""
+    if market is None:
+        return SECTIONS
+    try:
+        return MARKETS[market.lower()]
+    except (KeyError, AttributeError):
+        raise SymbolError(f"unknown market {market!r}; markets are: {', '.join(MARKETS)}") from None
+
+
+def words_of(section: Section) -> str:
+    """Return a section's name for people."""
+    return section.replace("_", " ")
+
+
+class Catalogue(Roster):
+    """A roster that knows what its exchanges list."""
+
+    async def instruments(
+        self, *, market: str | None = None, venues: Iterable[str] | None = None, deadline: float | None = None
+    ) -> pd.DataFrame:
+        """Return what every venue lists, a row per instrument.
+
+        `tick` is quote currency per base unit, `lot` and `min_amount` are base units, `lot_quote` and `min_notional`
+        quote units: an inverse contract is so many dollars, hence has a `lot_quote` and no `lot`. `contract_size`
+        is base units per contract, of inverse ones quote units; `multiplier` base units per unit of the venue.
+        Fees are basis points of notional, `fee_source` says whose. `market` is "spot", "perp", "linear", "inverse"
+        or "dated". What failed stands in ``frame.attrs["dropped"]`` by exchange.
+        """
+        self._enter()
+        sections = sections_of_market(market)
+        groups = self._chosen("ticker", venues)
+        failures: dict[str, Drop] = {}
+
+        async def listed(entry: Entry, section: Section) -> Columns:
+            connector = entry.connector
+            assert able(connector, ListsInstruments)  # noqa: S101  chosen by ability
+            try:
+                await self._guarded(entry, self._connected(entry))
+                found = await self._guarded(entry, connector.listings([section]))
+            except ConnectorError as exc:
+                failures[entry.id] = Drop(exc.reason, f"{words_of(section)}: {exc}")
+                return {}
+            same = {name: schema.Text.same(cell, len(found)) for name, cell in who(entry).items()}
+            columns = {**same, "instrument": found.symbols, "group": found.groups, **found.columns}
+            return take(columns, found.of(section))
+
+        asked = []
+        for entry in (group[0] for group in groups):
+            mine = [section for section in sections if section in entry.connector.sections]
+            if not able(entry.connector, ListsInstruments):
+                failures[entry.id] = Drop(Dropped.NOT_LISTED, "the connector knows single tickers only")
+            elif not mine:
+                failures[entry.id] = Drop(Dropped.NOT_LISTED, f"{market} markets are not offered here")
+            else:
+                asked += [(entry, section) for section in mine]
+        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+            parts = await gathered({f"{entry.id} {one}": listed(entry, one) for entry, one in asked}, self._keep)
+        for entry, section in asked:
+            if f"{entry.id} {section}" not in parts:
+                failures[entry.id] = Drop(Dropped.LATE, f"{words_of(section)}: no answer before the deadline")
+        if not any(map(length, parts.values())):
+            raise NoVenueAnswered(f"no venue answered:{lines(failures)}", failures)
+        frame = schema.frame(concat(parts.values(), "instruments"), "instruments")
+        frame.attrs = account(groups, frame, failures)
+        return frame
+
+    async def lookup(
+        self,
+        text: str,
+        *,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return what a symbol means on every venue: rows of instruments, one per exchange that lists it.
+
+        `text` is written as people or venues write it: BTCUSDT, BTC/USDT, XBTUSD, BTC-USDT-SWAP, PF_XBTUSD,
+        1000PEPEUSDT, kraken:XXBTZUSD. Where a venue lists the asset in another dollar alone, that row stands for it.
+        ``frame.attrs`` holds `instrument` (the symbol as meant), `asked`, `answered` and `dropped`. Raises
+        `AmbiguousSymbol` with the readings, `UnknownSymbol` with the nearest.
+        """
+        self._enter()
+        groups = self._chosen("ticker", venues)
+        failures: dict[str, Drop] = {}
+        parts = []
+        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+            ask, instrument = await self._meant(text, market, groups)
+            entries = [group[0] for group in groups]
+            came = await self._all_tables(entries)
+            if not any(table.candidates(instrument) for tables, _ in came.values() for table in tables):
+                # XXBTZUSD looks like a pair, and is a venue's own name.
+                failed = {name: drop or Drop(Dropped.NOT_LISTED, "") for name, (_, drop) in came.items()}
+                ask, instrument = await self._by_id(text, market, groups, self._nobody(ask, instrument, failed))
+        for entry in entries:
+            tables, drop = came[entry.id]
+            table = Listings.joined(tables)
+            rows = table.candidates(instrument)
+            if not rows:
+                failures[entry.id] = drop or Drop(Dropped.NOT_LISTED, f"{instrument.symbol} is not listed")
+                continue
+            same = {name: schema.Text.same(cell, len(table)) for name, cell in who(entry).items()}
+            columns = {**same, "instrument": table.symbols, "group": table.groups, **table.columns}
+            parts.append(take(columns, rows[:1]))
+        if not parts:
+            raise self._nobody(ask, instrument, failures)
+        frame = schema.frame(concat(parts, "instruments"), "instruments")
+        frame.attrs = {**account(groups, frame, failures), "instrument": instrument.symbol}
+        return frame
+
+    async def _all_tables(self, entries: Sequence[Entry]) -> dict[str, tuple[list[Listings], Drop | None]]:
+        """Return every exchange's lists that can be had in time, and why others could not."""
+        knowing = [entry for entry in entries if able(entry.connector, ListsInstruments)]
+        came = await gathered({entry.id: self._tables(entry) for entry in knowing}, self._keep)
+        single: tuple[list[Listings], Drop | None] = ([], Drop(Dropped.NOT_LISTED, "it knows single tickers only"))
+        late: tuple[list[Listings], Drop | None] = ([], Drop(Dropped.LATE, "no answer in time"))
+        return {entry.id: came.get(entry.id, late) if entry in knowing else single for entry in entries}
+
+    async def _meant(self, text: str, market: str | None, groups: Sequence[Sequence[Entry]]) -> tuple[Ask, Instrument]:
+        """Return what a symbol asks for, and the instrument that it means.
+
+        What is no symbol may be some venue's own id: where all venues that know it mean the same by it, that is
+        what it means. A pair with a hyphen is never guessed: BTC-USDT is spot here and a perpetual there.
+        """
+        try:
+            ask = parse_symbol(text, market, {entry.config.venue for group in groups for entry in group})
+        except SymbolError as error:
+            if not _maybe_an_id(text):
+                raise
+            return await self._by_id(text, market, groups, error)
+        return ask, ask.instrument or await self._resolved(ask, groups)
+
+    async def _by_id(
+        self, text: str, market: str | None, groups: Sequence[Sequence[Entry]], error: Exception
+    ) -> tuple[Ask, Instrument]:
+        wanted, upper = sections_of_market(market), text.strip().upper()
+        readings: dict[Instrument, str] = {}
+        for name, (tables, _) in (await self._all_tables([group[0] for group in groups])).items():
+            for table in tables:
+                for row in table.spelled(text):
+                    listed = table.listed(row)
+                    if (
+                        upper in {listed.id.upper(), table.columns["alias"][row].upper()}
+                        and listed.instrument.section in wanted
+                    ):
+                        readings.setdefault(listed.instrument, f"{self.exchange_configs[name].venue}:{listed.id}")
+        if not readings:
+            raise error
+        if len(readings) > 1:
+            shown = ", ".join(f"{native} is {meant.description}" for meant, native in readings.items())
+            known = [name for meant, native in readings.items() for name in (native, meant.symbol)]
+            message = f"{text!r} has several meanings: {shown}; write one of them"
+            raise AmbiguousSymbol(message, readings=known) from None
+        (instrument,) = readings
+        return Ask(text, instrument), instrument
+
+    async def _resolved(self, ask: Ask, groups: Sequence[Sequence[Entry]]) -> Instrument:
+        """Find what a venue's own id is."""
+        entry = next((group[0] for group in groups if group[0].config.venue == ask.venue), None)
+        if entry is None or not able(entry.connector, ListsInstruments):
+            raise UnknownVenue(ask.venue, sorted({group[0].config.venue for group in groups}))
+        tables, drop = await self._tables(entry)
+        table = Listings.joined(tables)
+        row = table.row_of_id(ask.native_id)
+        if row is None and drop is not None:
+            raise NoVenueAnswered(f"{ask.text!r} needs the instruments of {ask.venue}: {drop.text}", {entry.id: drop})
+        if row is None:
+            close = difflib.get_close_matches(ask.native_id.upper(), table.columns["id"], n=5, cutoff=0.5)
+            hint = f"; near: {', '.join(f'{ask.venue}:{name}' for name in close)}" if close else ""
+            raise UnknownSymbol(f"{ask.venue} lists no {ask.native_id!r}{hint}{_recorded_only()}", nearest=close)
+        return table.listed(row).instrument
+
+    def _nobody(self, ask: Ask, instrument: Instrument, failures: Mapping[str, Drop]) -> Exception:
+        known = [
+            table
+            for name in failures
+            if (table := getattr(self._entries[name].connector, "known_listings", lambda *_: None)())
+        ]
+        if known and all(drop == Dropped.NOT_LISTED.value for drop in failures.values()):
+            return _unknown(ask, instrument, known)
+        return NoVenueAnswered(f"no venue answered for {instrument.description}:{lines(failures)}", failures)
+
+
+def _maybe_an_id(text: object) -> bool:
+    """Say whether a text that is no symbol may be a venue's id, and one that has a single meaning."""
+    plain = text.strip() if isinstance(text, str) else ""
+    if len(plain) > LONGEST or not re.search(r"[\d_-]", plain) or not re.fullmatch(r"\w+([_-]\w+)*", plain, re.ASCII):
+        return False
+    return not re.fullmatch(r"[A-Za-z0-9]+-[A-Za-z]+", plain)
+
+
+def _unknown(ask: Ask, instrument: Instrument, known: Sequence[Listings]) -> SymbolError:
+    near = nearest(instrument, known)
+    spelled_alike = [table.symbols[row] for table in known for row in table.spelled(ask.text)]
+    near = list(dict.fromkeys([*spelled_alike, *near]))[:5]
+    spot = Instrument(instrument.base, instrument.quote, "spot")
+    if instrument.kind != "spot" and any(table.candidates(spot) for table in known):
+        if spot.symbol not in near:
+            near = [spot.symbol, *near]
+        message = f"no venue lists {instrument.description}; for spot write {spot.symbol}"
+    else:
+        message = f"no venue lists {instrument.description}"
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    return UnknownSymbol(f"{ask.text!r}: {message}{hint}{_recorded_only()}", nearest=near)
+
+
+def _recorded_only() -> str:
+    return "; the recording in use holds only what was asked for when it was made" if clock.is_replayed() else ""
+
+
+def lines(failures: Mapping[str, Drop]) -> str:
+    """Return a line for each exchange that failed."""
+    return "".join(f"\n  {name}: {drop.text}" for name, drop in failures.items())
+
+
+def who(entry: Entry) -> dict[str, str]:
+    """Return the columns that name an exchange."""
+    return {"exchange": entry.id, "venue": entry.config.venue}
+
+
+def account(
+    groups: Sequence[Sequence[Entry]], frame: pd.DataFrame, failures: Mapping[str, Drop]
+) -> dict[Hashable, Any]:
+    """Return what was asked, who answered and who did not."""
+    return {
+        "asked": [group[0].id for group in groups],
+        "answered": list(dict.fromkeys(frame["exchange"])),
+        "dropped": {name: drop.text for name, drop in failures.items()},
+    }
+
+
+def note_late(groups: Sequence[Sequence[Entry]], came: Mapping[str, Columns], failures: dict[str, Drop]) -> None:
+    """Name who has not answered at all."""
+    for group in groups:
+        if group[0].id not in came:
+            failures[group[0].id] = Drop(Dropped.LATE, "no answer before the deadline")
