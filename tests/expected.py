@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,8 +59,16 @@ def legs(truth: Truth, venues: tuple[str, ...], kind: Any, quote: str, base: str
     ]
 
 
-def usd_per_usdt(truth: Truth, base: str) -> Fraction:
-    """Return the rate that the oracle finds in the world for the maths of `base`."""
+# What dated contracts come with perpetuals from: OKX keeps them in lists of their own.
+_VOICES = ("binance", "okx", "htx", "bybit")
+_VOICES_OF_DATED = ("binance", "htx", "bybit")
+
+
+def usd_per_usdt(truth: Truth, base: str, voices: tuple[str, ...] = _VOICES) -> Fraction:
+    """Return the rate that the oracle finds in the world for the maths of `base`.
+
+    `voices` are the venues whose perpetuals in USDT were asked for.
+    """
     dollar = truth.market("kraken", "USDT", "spot", "USD").top
     direct = oracle.direct_mid([{"bid": dollar.bid, "ask": dollar.ask}])
     spot = oracle.pooled_ratio(
@@ -67,7 +76,7 @@ def usd_per_usdt(truth: Truth, base: str) -> Fraction:
     )
     linear = oracle.pooled_ratio(
         legs(truth, ("krakenfutures",), "linear", "USD", base),
-        legs(truth, ("binance", "okx", "htx", "bybit"), "linear", "USDT", base),
+        legs(truth, voices, "linear", "USDT", base),
         exclude=(base,),
     )
     rate, sources = oracle.usdt_usd_rate(direct, spot, linear)
@@ -78,7 +87,7 @@ def usd_per_usdt(truth: Truth, base: str) -> Fraction:
 
 @dataclass(frozen=True)
 class Expected:
-    """The numbers of one snapshot, in USDT and base units."""
+    """The numbers of one snapshot, in base units and USDT, or USD where contracts are inverse."""
 
     rows: dict[str, dict[str, Any]]
     price: oracle.RobustPrice
@@ -91,15 +100,24 @@ class Expected:
 
 
 def expected(
-    truth: Truth, ages_s: Mapping[str, float], base: str = "BTC", kind: str = "linear", exchanges: Any = EXCHANGES
+    truth: Truth,
+    ages_s: Mapping[str, float],
+    base: str = "BTC",
+    kind: str = "linear",
+    exchanges: Any = EXCHANGES,
+    expiry: str = "",
 ) -> Expected:
-    """Compute a snapshot of `base` in USDT over the exchanges; `ages_s` are the ages that weigh the rows."""
+    """Compute a snapshot of `base` over the exchanges, in USDT or, of inverse contracts, in their own USD.
+
+    `ages_s` are the ages that weigh the rows.
+    """
+    quote = {"spot": "USDT", "inverse": "USD"}.get(kind)
     markets = {
-        name: truth.market(row_of(name, kind), base, kind, None if kind == "linear" else "USDT")  # type: ignore[arg-type]
+        name: truth.market(row_of(name, kind), base, kind, quote, expiry)  # type: ignore[arg-type]
         for name in exchanges
     }
-    foreign = any(market.quote == "USD" for market in markets.values())
-    fx = 1 / usd_per_usdt(truth, base) if foreign else Fraction(1)
+    foreign = kind != "inverse" and any(market.quote == "USD" for market in markets.values())
+    fx = 1 / usd_per_usdt(truth, base, _VOICES_OF_DATED if expiry else _VOICES) if foreign else Fraction(1)
     factors = {name: fx if market.quote == "USD" else Fraction(1) for name, market in markets.items()}
     rows = {name: _row(name, market, factors[name], ages_s[name]) for name, market in markets.items()}
     price = oracle.robust([{**row, "exchange": name} for name, row in rows.items()])
@@ -156,6 +174,8 @@ def _row(name: str, market: Market, fx: Fraction, age_s: float) -> dict[str, Any
 def pair(truth: Truth, low_name: str, high_name: str, markets: Mapping[str, Market]) -> oracle.Optimum:
     """Return the best trade that buys on `low_name` and sells on `high_name`, by the oracle's merge."""
     low, high = markets[low_name], markets[high_name]
+    if low.kind == "inverse":
+        return _inverse_pair(low, high, (taker(low_name, low.kind), taker(high_name, high.kind)))
     asks, bids = _executable(truth, low, "asks"), _executable(truth, high, "bids")
     return oracle.pair_optimum(
         asks,
@@ -169,6 +189,31 @@ def pair(truth: Truth, low_name: str, high_name: str, markets: Mapping[str, Mark
         min_notional_buy=_in_usdt(truth, low, buying=True) * Fraction(low.min_notional or 0),
         min_notional_sell=_in_usdt(truth, high, buying=False) * Fraction(high.min_notional or 0),
     )
+
+
+def _inverse_pair(low: Market, high: Market, fees: tuple[Fraction, Fraction]) -> oracle.Optimum:
+    """Return the best trade in inverse contracts, which are so many dollars whatever the price.
+
+    One quantity must hold for both legs, so it is a whole number of dollars at the best ask. Counted in those dollars
+    the lots are what the lists say; notionals and profits do not depend on what is counted.
+    """
+    best = Fraction(low.asks[0][0])
+
+    def counted(side: Any) -> list[tuple[Fraction, Fraction]]:
+        # The truth holds contracts / price, rounded: what came of whole contracts is whole again.
+        return [(Fraction(price) / best, Fraction(round(Fraction(size) * best * 10**9), 10**9)) for price, size in side]
+
+    found = oracle.pair_optimum(
+        counted(low.asks),
+        counted(high.bids),
+        fee_buy=fees[0],
+        fee_sell=fees[1],
+        sides=2,
+        lot=(low.lot, high.lot),
+        min_notional_buy=max(low.min_amount, low.min_notional or Decimal(0)),
+        min_notional_sell=max(high.min_amount, high.min_notional or Decimal(0)),
+    )
+    return dataclasses.replace(found, quantity=found.quantity / best, q_star=found.q_star / best)
 
 
 def _in_usdt(truth: Truth, market: Market, *, buying: bool) -> Fraction:
@@ -202,9 +247,9 @@ def assert_close(found: float, wanted: Any, what: str, rel: float = 1e-9) -> Non
     assert math.isclose(found, want, rel_tol=rel, abs_tol=1e-12), f"{what}: {found!r}, expected {want!r}"
 
 
-def assert_snapshot(snap: Any, truth: Truth, base: str = "BTC", kind: str = "linear") -> Expected:
+def assert_snapshot(snap: Any, truth: Truth, base: str = "BTC", kind: str = "linear", expiry: str = "") -> Expected:
     """Compare every number of a snapshot with the oracle's, to 1e-9."""
-    want = expected(truth, weight_ages(snap.frame), base, kind, snap.asked)
+    want = expected(truth, weight_ages(snap.frame), base, kind, snap.asked, expiry)
     for name, row in want.rows.items():
         found = snap.frame.set_index("exchange").loc[name]
         assert found["time_source"] == row["time_source"], name
@@ -215,7 +260,7 @@ def assert_snapshot(snap: Any, truth: Truth, base: str = "BTC", kind: str = "lin
         assert_close(data["price"], (row["bid"] + row["ask"]) / 2, f"{name} price")
         assert_close(data["weight"], want.price.weights[name], f"{name} weight")
         assert_close(found["liquidity_score"], want.liquidity_by_venue[name], f"{name} liquidity")
-        assert data["currency"] == "USDT"
+        assert data["currency"] == ("USD" if kind == "inverse" else "USDT")
     for field in ("price_variance", "price_var_sq", "dispersion_bps", "range_bps", "mad_bps", "arb_index"):
         assert_close(getattr(snap, field), getattr(want.price, field), field)
     assert_close(snap.aggregated_price, want.price.price, "aggregated_price")

@@ -30,6 +30,8 @@ async def _ask(urls: dict[str, str]) -> None:
         for symbol in SYMBOLS:
             await xm.get_cross_exchange_ticker(symbol)
             await xm.trades(symbol)
+        await xm.get_cross_exchange_ticker("BTC/USD:BTC")
+        await xm.instruments()
         await xm.health_check()
 
 

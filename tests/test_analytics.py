@@ -284,3 +284,17 @@ def test_bad_arguments_are_named() -> None:
         xex.arbitrage.depth(frame, taker_bps="10")
     with pytest.raises(xex.ConfigError, match="max_disagree"):
         xex.pricing.aggregate(pd.DataFrame(quotes(random.Random(1))), max_disagree=-1)
+
+
+@pytest.mark.parametrize(("bid", "ask"), [(101.0, 100.9), (97.0, 102.9)])
+def test_a_crossed_or_wide_quote_is_no_edge_that_anybody_can_take(bid: float, ask: float) -> None:
+    quotes = pd.DataFrame({
+        "exchange": ["a", "b", "c"], "base": "BTC", "kind": "spot", "quote": "USDT", "bid": [99.9, 99.9, bid],
+        "ask": [100.0, 100.0, ask], "bid_size": 1.0, "ask_size": 1.0,
+    })  # fmt: skip
+    found = xex.arbitrage.scan(quotes, taker_bps=0.0)
+    odd = found[(found["exchange_low"] == "c") | (found["exchange_high"] == "c")]
+    assert len(odd) == 4
+    assert set(odd["gate"]) <= {"market_state", "identity"}
+    assert "market_state" in set(odd["gate"])
+    assert not odd["executable"].any()

@@ -22,7 +22,7 @@ CLASSES = [
 def calls(connector: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """Return every implicit method that a venue file names for a market, with parameters as they are sent."""
     market = connector.markets[kind]
-    maps = [market.instruments, *market.tickers, market.book, market.trades]
+    maps = [market.instruments, *market.tickers, market.book, market.trades, *filter(None, [market.interest])]
     others = [(spec.one_call, dict(spec.params)) for spec in market.tickers if spec.one_call]
     if market.book.deep_call:
         others.append((market.book.deep_call, dict(market.book.params)))

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import VENUES, configured
-from tests.lab import Lab, default_truth, running_lab
+from tests.lab import Lab, currency_markets, default_truth, extra_markets, running_lab
 from xex import cli
+from xex.access import budgets
 from xex.manager import ExchangeManager
 
 TRUTH = default_truth()
+WIDE = TRUTH.adding(extra_markets()).adding(currency_markets())
 CASSETTE = Path(__file__).parent.parent / "cassettes" / "snapshot-btcusdt-synthetic.json"
 # Put before everything else in a child process: it may reach this machine only.
 OFFLINE = """
@@ -80,19 +84,48 @@ def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
 
+def behind(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the command find its venues behind a lab."""
+
+    def from_env(*, deadline: float | None = None, cache: bool = True) -> ExchangeManager:  # noqa: ARG001
+        # Every command is a process of its own to a venue's budget.
+        budgets.PROCESS._ledgers.clear()
+        manager = ExchangeManager(deadline=10 if deadline is None else deadline, cache=False)
+        for venue in VENUES:
+            manager.add_exchange(configured(lab, venue))
+        return manager
+
+    monkeypatch.setattr(ExchangeManager, "from_env", from_env)
+
+
 @pytest.fixture
 def lab(loaded: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:  # noqa: ARG001  imports are not its time
     """Give a lab in a thread, behind which the command finds its venues."""
-
-    def from_env(*, deadline: float | None = None, cache: bool = True) -> ExchangeManager:  # noqa: ARG001
-        manager = ExchangeManager(deadline=10 if deadline is None else deadline, cache=False)
-        for venue in VENUES:
-            manager.add_exchange(configured(started, venue))
-        return manager
-
     with running_lab(TRUTH) as started:
-        monkeypatch.setattr(ExchangeManager, "from_env", from_env)
+        behind(started, monkeypatch)
         yield started
+
+
+@pytest.fixture(scope="module")
+def started(loaded: None) -> Iterator[Lab]:  # noqa: ARG001
+    """Give one lab for all tests that change nothing for good, with coins by the thousand and more currencies."""
+    with running_lab(WIDE) as lab:
+        yield lab
+
+
+@pytest.fixture
+def wide(started: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    """Give that lab as it was at first."""
+    behind(started, monkeypatch)
+    started.seen.clear()
+    yield started
+    started.truth = WIDE
+    started.heal()
+
+
+def lines_of(text: str) -> list[str]:
+    """Return lines with single spaces between words."""
+    return [" ".join(line.split()) for line in text.splitlines()]
 
 
 # --- answers ---------------------------------------------------------------------------------------------------
@@ -203,8 +236,9 @@ def test_the_table_fits_a_terminal(columns: str, tmp_path: Path) -> None:
     assert all(venue in done.out for venue in VENUES)
 
 
-def test_a_terminal_without_unicode_is_no_error(tmp_path: Path) -> None:
-    done = child(tmp_path, "snapshot", "BTCUSDT", "--replay", "--explain", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+@pytest.mark.parametrize("words", [("snapshot", "BTCUSDT", "--explain"), ("instruments", "BTC")])
+def test_a_terminal_without_unicode_is_no_error(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = child(tmp_path, *words, "--replay", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
     done.expect(0)
     assert all(venue in done.out for venue in VENUES)
 
@@ -250,7 +284,7 @@ def test_a_full_disk_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None
 def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"xex \d+\.\d+\.\d+\S*\n", run("--version").expect(0).out)
     overview = run("--help").expect(0).out
-    for command in ("snapshot", "books", "trades", "instruments", "venues", "record"):
+    for command in ("snapshot", "books", "trades", "instruments", "lookup", "universe", "venues", "record"):
         assert re.search(rf"^ *{command}  ", overview, re.MULTILINE)
     text = run("snapshot", "--help").expect(0).out
     for option in ("--spot", "--perp", "--venues", "--json", "--csv", "--parquet", "--replay", "--timeout"):
@@ -262,7 +296,10 @@ def test_version_and_help(tmp_path: Path) -> None:
 
 # --- books, trades and instruments -------------------------------------------------------------------------------
 
-QUESTIONS = {"books": ("BTCUSDT",), "trades": ("BTCUSDT",), "instruments": ("BTC",), "snapshot": ("BTCUSDT",)}
+QUESTIONS = {
+    "books": ("BTCUSDT",), "trades": ("BTCUSDT",), "instruments": ("BTC",), "snapshot": ("BTCUSDT",),
+    "lookup": ("XBTUSDT",), "universe": ("--kind", "perp", "--currency", "USDT"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -288,7 +325,7 @@ def test_every_table_fits_and_cuts_nothing_off(question: str, width: int, monkey
         assert not any(line.endswith("…") for line in lines)
 
 
-@pytest.mark.parametrize("question", ["books", "trades", "instruments"])
+@pytest.mark.parametrize("question", ["books", "trades", "instruments", "lookup", "universe"])
 def test_json_csv_and_parquet_hold_the_same_rows(question: str, tmp_path: Path) -> None:
     pd = pytest.importorskip("pandas")
     words = (question, *QUESTIONS[question], "--replay")
@@ -298,11 +335,12 @@ def test_json_csv_and_parquet_hold_the_same_rows(question: str, tmp_path: Path) 
     assert "SYNTHETIC" in done.err
     assert run(*words, "--parquet", str(tmp_path / "x.parquet")).expect(0).out == ""
     frame = pd.read_parquet(tmp_path / "x.parquet")
-    assert set(data["asked"]) == set(data["answered"]) == {row["exchange"] for row in rows} == set(VENUES)
+    named = {name for row in rows for name in row.get("exchange", row.get("exchanges", "")).split(",")}
+    assert set(data["asked"]) == set(data["answered"]) == named == set(VENUES)
     assert "synthetic" in data["recording"]["made_from"]
     assert len(rows) == len(frame) == len(data["rows"])
     assert list(rows[0]) == list(frame.columns) == list(data["rows"][0])
-    number = {"books": "size", "trades": "notional", "instruments": "taker_bps"}[question]
+    number = {"books": "size", "trades": "notional", "universe": "quote_volume"}.get(question, "taker_bps")
     for row, plain, value in zip(rows, data["rows"], frame[number], strict=True):
         assert float(row[number]) == plain[number] == value
 
@@ -376,11 +414,11 @@ def test_only_the_last_trades() -> None:
 @pytest.mark.parametrize(
     ("text", "venue", "ids"),
     [
-        ("BTC", "okx", {"BTC-USDT", "BTC-USDT-SWAP"}),
+        ("BTC", "okx", {"BTC-USDT", "BTC-USDT-SWAP", "BTC-USD-SWAP", "BTC-USDT-261225"}),
         ("btcusdt", "htx", {"btcusdt", "BTC-USDT"}),
         ("BTC/USDT", "kraken", {"XBTUSDT"}),
         ("BTC/USDT:USDT", "bybit", {"BTCUSDT"}),
-        ("xbt", "kraken", {"XXBTZUSD", "XBTUSDT", "PF_XBTUSD"}),
+        ("xbt", "kraken", {"XXBTZUSD", "XBTUSDT", "PF_XBTUSD", "PI_XBTUSD"}),
         ("PF_XBTUSD", "kraken", {"PF_XBTUSD"}),
         ("okx:BTC-USDT-SWAP", "okx", {"BTC-USDT-SWAP"}),
         ("kraken:", "kraken", set()),
@@ -389,7 +427,7 @@ def test_only_the_last_trades() -> None:
 def test_instruments_are_found_by_what_people_type(text: str, venue: str, ids: set[str]) -> None:
     rows = strict(run("instruments", text, "--replay", "--json").expect(0).out)["rows"]
     found = {row["id"] for row in rows if row["exchange"] == venue}
-    assert found == ids if ids else len(found) == 22
+    assert found == ids if ids else len(found) == 24
     if ":" in text and not text.startswith("BTC"):
         assert {row["exchange"] for row in rows} == {venue}
 
@@ -403,19 +441,25 @@ def test_the_rules_of_an_instrument_are_the_venues() -> None:
     )
     assert row["active"] is True
     shown = run("instruments", "DOGE-USDT-SWAP", "--replay").expect(0).out
-    for text in ("0.00001", "1,000", "perp", "5.00", "fees published"):
+    for text in (
+        "0.00001",
+        "1,000",
+        "perp",
+        "5.00",
+        "as published: perpetual swaps and futures, regular tier (okx perp)",
+    ):
         assert text in shown
 
 
 def test_a_long_list_is_cut_in_the_table_alone() -> None:
     shown = run("instruments", "--replay").expect(0).out
-    assert "78 instruments" in shown
-    assert "and 38 more" in shown
-    assert len(list(csv.DictReader(io.StringIO(run("instruments", "--replay", "--csv").out)))) == 78
+    assert "86 instruments" in shown
+    assert "and 46 more" in shown
+    assert len(list(csv.DictReader(io.StringIO(run("instruments", "--replay", "--csv").out)))) == 86
     assert "more:" not in run("instruments", "--replay", "--spot", "--venues", "okx").expect(0).out
 
 
-@pytest.mark.parametrize("question", ["books", "trades", "instruments"])
+@pytest.mark.parametrize("question", ["books", "trades", "instruments", "universe"])
 def test_a_venue_that_fails_is_named_whatever_the_output(question: str, lab: Lab) -> None:
     lab.fault("htx", "status")
     words = (question, *QUESTIONS[question])
@@ -423,10 +467,10 @@ def test_a_venue_that_fails_is_named_whatever_the_output(question: str, lab: Lab
         assert "htx is left out, http_error" in shown.replace("\n", " ")
     data = strict(run(*words, "--json").expect(0).out)
     assert data["dropped"]["htx"]["reason"] == "http_error"
-    assert "htx" not in {row["exchange"] for row in data["rows"]}
+    assert not [row for row in data["rows"] if "htx" in row.get("exchange", row.get("exchanges", "")).split(",")]
 
 
-@pytest.mark.parametrize("question", ["books", "trades", "instruments"])
+@pytest.mark.parametrize("question", ["books", "trades", "instruments", "lookup", "universe"])
 def test_when_nobody_answers_each_question_says_so(question: str, lab: Lab) -> None:
     for venue in VENUES:
         lab.fault(venue, "status")
@@ -441,6 +485,270 @@ def test_json_can_hold_the_explanation() -> None:
     assert "BTCUSDT was taken to mean BTC/USDT:USDT (linear perpetual)" in told
     assert "explanation" not in strict(run("snapshot", "BTCUSDT", "--replay", "--json").expect(0).out)
     assert "BTCUSDT was taken to mean" in run("snapshot", "BTCUSDT", "--replay", "--csv", "--explain").expect(0).err
+
+
+# --- instruments of every kind ------------------------------------------------------------------------------------
+
+
+def test_an_instrument_is_shown_with_its_units(wide: Lab, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    """Steps and minimums as the world has them, by hand: base units, of inverse contracts quote currency."""
+    words = ("instruments", "BTC", "--venues", "okx,kraken,bybit")
+    expected = {
+        80: {
+            "dated": [
+                "okx BTC/USD:BTC-261225 0.1 100 USD 100 USD 5.00",
+                "inverse future BTC-USD-261225 2026-12-25 100 USD 2.00",
+                "okx BTC/USDT:USDT-261225 0.1 0.01 BTC 0.01 BTC 5.00",
+                "future BTC-USDT-261225 2026-12-25 0.01 BTC 2.00",
+                "bybit BTC/USD:BTC-261225 0.5 1 USD 5 USD 5.50",
+                "future BTCUSDT-25DEC26 2026-12-25 1 BTC 5 USDT 2.00",
+            ],
+            "inverse": ["okx BTC/USD:BTC 0.1 10 USD 10 USD 5.00", "inverse perp BTC-USD-SWAP 100 USD 2.00"],
+        },
+        120: {
+            "perp": ["bybit BTC/USDT:USDT BTCUSDT perp 0.1 0.001 BTC 0.001 BTC, 5 USDT 1 BTC 5.50/2.00"],
+            "spot": ["kraken BTC/USD XXBTZUSD spot 0.1 0.00000001 BTC 0.00005 BTC, 0.5 USD 40.00/25.00"],
+        },
+    }
+    for width, markets in expected.items():
+        monkeypatch.setenv("COLUMNS", str(width))
+        for market, rows in markets.items():
+            shown = lines_of(run(*words, "--market", market).expect(0).out)
+            assert [row for row in rows if row not in shown] == []
+    assert "fees in bps of notional, as the venue lists them: first tier of the instrument list (kraken spot)" in shown
+
+
+@pytest.mark.usefixtures("wide")
+def test_coins_by_the_thousand_have_a_factor() -> None:
+    shown = lines_of(run("instruments", "1000PEPE").expect(0).out)
+    for row in (
+        "5 of 129 instruments match '1000PEPE'",
+        "binance PEPE/USDT:USDT 0.0000000001 1,000 PEPE 1,000 PEPE 5.00",
+        "perp 1000PEPEUSDT ×1,000 1,000 PEPE 5 USDT 2.00",
+        "okx PEPE/USDT:USDT 0.000000001 1,000,000 PEPE 1,000,000 PEPE 5.00",
+        "perp PEPE-USDT-SWAP 10,000,000 PEPE 2.00",
+    ):
+        assert row in shown
+    assert not any("×" in line for line in lines_of(run("instruments", "DOGE").expect(0).out))
+
+
+def test_the_columns_of_every_kind_are_in_json(wide: Lab) -> None:
+    data = strict(run("instruments", "--market", "inverse", "--venues", "okx", "--json").expect(0).out)
+    rows = {row["id"]: row for row in data["rows"]}
+    dated = wide.truth.market("okx", "BTC", "inverse", expiry="261225")
+    assert set(rows) == {"BTC-USD-SWAP", "ETH-USD-SWAP", dated.id}
+    row = rows[dated.id]
+    assert (row["lot"], row["min_amount"]) == (None, None)
+    assert (row["tick"], row["lot_quote"], row["min_notional"]) == (0.1, 100, 100)
+    assert (row["contract_size"], row["multiplier"]) == (float(dated.contract_size), 1)
+    assert (row["kind"], row["expiry"], row["alias"]) == ("inverse", "261225", None)
+    assert row["expiry_time"].startswith("2026-12-25T08:00:00")
+    assert rows["BTC-USD-SWAP"]["expiry"] is None
+
+
+def test_what_is_not_traded_is_marked(wide: Lab) -> None:
+    wide.truth = WIDE.updating(WIDE.market("okx", "DOGE", "linear"), active=False)
+    shown = lines_of(run("instruments", "DOGE", "--perp").expect(0).out)
+    assert "¹ not traded at present" in shown
+    assert [line.split()[2] for line in shown if line.startswith("okx ¹")] == ["DOGE/USDT:USDT"]
+    assert not any("¹" in line for line in shown if line.startswith("binance"))
+
+
+@pytest.mark.usefixtures("wide")
+def test_what_is_found_stands_together_by_instrument() -> None:
+    rows = strict(run("instruments", "BTC", "--json").expect(0).out)["rows"]
+    found = list(dict.fromkeys(row["instrument"] for row in rows))
+    assert found[:6] == ["BTC/USDT:USDT", "BTC/USD:USD", "BTC/USDT", "BTC/USD", "BTC/USDC", "BTC/FDUSD"]
+    assert found[-3:] == ["BTC/USDT:USDT-261225", "BTC/USD:USD-261225", "BTC/USD:BTC-261225"]
+    assert [row["exchange"] for row in rows[:5]] == ["binance", "okx", "bybit", "htx", "kraken"]
+    assert [name for name, _ in groupby(rows, key=itemgetter("instrument"))] == found
+
+
+KRAKEN_XBT = {"PF_XBTUSD", "PI_XBTUSD", "FF_XBTUSD_261225", "FI_XBTUSD_261225"}
+
+
+@pytest.mark.parametrize(
+    ("text", "venue", "ids"),
+    [
+        ("XBT", "kraken", {*KRAKEN_XBT, "XXBTZUSD", "XXBTZEUR", "XBTUSDT", "XBTUSDC"}),
+        ("XBT", "bybit", {"BTCUSDT", "BTCUSDC", "BTCUSD", "BTCUSDT-25DEC26", "BTCUSDZ26"}),
+        ("XXBTZUSD", "kraken", {"XXBTZUSD"}),
+        ("pf_xbtusd", "kraken", {"PF_XBTUSD"}),
+        ("BTC_CQ", "htx", {"BTC261225"}),
+        ("btcusdz26", "bybit", {"BTCUSDZ26"}),
+        ("kPEPEUSDT", "htx", {"PEPE-USDT"}),
+        ("1000PEPE", "kraken", {"PF_PEPEUSD"}),
+        ("SHIB1000", "okx", {"SHIB-USDT-SWAP"}),
+        ("XBTUSD", "binance", {"BTCUSD_PERP"}),
+        ("XBTUSD", "kraken", {*KRAKEN_XBT, "XXBTZUSD", "XBTUSDT", "XBTUSDC"}),
+        ("kraken:XXBTZUSD", "kraken", {"XXBTZUSD"}),
+    ],
+)
+@pytest.mark.usefixtures("wide")
+def test_instruments_are_found_in_every_spelling(text: str, venue: str, ids: set[str]) -> None:
+    rows = strict(run("instruments", text, "--venues", venue, "--json").expect(0).out)["rows"]
+    assert {row["id"] for row in rows} == ids
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("instruments",), ("lookup", "PEPEUSDT"), ("universe",), ("universe", "--kind", "dated"),
+        ("snapshot", "BTC/USD:BTC-261225"), ("snapshot", "BTC/EUR", "--currency", "USDC"),
+        ("books", "BTC/USD:BTC"), ("trades", "BTC/USD:BTC-261225"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("wide")
+def test_tables_of_every_kind_fit(words: tuple[str, ...], width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(cli, "INSTRUMENTS_SHOWN", 200)
+    lines = run(*words).expect(0).out.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert not any(line.endswith("…") for line in lines)
+    assert not re.search(r"\bnan\b", "\n".join(lines), re.IGNORECASE)
+
+
+# --- lookup ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_lookup_says_what_a_symbol_means_on_every_venue() -> None:
+    data = strict(run("lookup", "XBTUSD", "--json").expect(0).out)
+    assert (data["text"], data["instrument"]) == ("XBTUSD", "BTC/USD:USD")
+    assert {row["exchange"]: (row["instrument"], row["id"]) for row in data["rows"]} == {
+        "binance": ("BTC/USDT:USDT", "BTCUSDT"), "okx": ("BTC/USDT:USDT", "BTC-USDT-SWAP"),
+        "kraken": ("BTC/USD:USD", "PF_XBTUSD"), "bybit": ("BTC/USDT:USDT", "BTCUSDT"),
+        "htx": ("BTC/USDT:USDT", "BTC-USDT"),
+    }  # fmt: skip
+    shown = lines_of(run("lookup", "XBTUSD").expect(0).out)
+    assert shown[0] == "XBTUSD means BTC/USD:USD (linear perpetual)"
+    assert "kraken BTC/USD:USD PF_XBTUSD perp 1 0.0001 BTC 0.0001 BTC 1 BTC 5.00/2.00" in shown
+    assert "BTC/USDT:USDT stands for it on binance, okx, bybit, htx, where BTC/USD:USD is not listed" in shown
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_lookup_names_who_does_not_list_it() -> None:
+    done = run("lookup", "SHIB1000USDT", "--json").expect(0)
+    data = strict(done.out)
+    assert set(data["answered"]) == {"binance", "okx", "bybit"}
+    assert {name: drop["reason"] for name, drop in data["dropped"].items()} == dict.fromkeys(
+        ("kraken", "htx"), "not_listed"
+    )
+    shown = lines_of(run("lookup", "SHIB1000USDT").expect(0).out)
+    assert "kraken not_listed: SHIB/USDT:USDT is not listed" in shown
+    assert [line.split()[0] for line in shown if line.split()[0] in VENUES] == list(data["asked"])
+    assert "kraken is left out, not_listed" in run("lookup", "SHIB1000USDT", "--csv").expect(0).err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("BTC_CQ",), "BTC_CQ means BTC/USD:BTC-261225 (inverse future, expires 2026-12-25)"),
+        (("BTC/USD:BTC",), "BTC/USD:BTC (inverse perpetual)"),
+        (("BTCUSD", "--market", "inverse"), "BTCUSD means BTC/USD:BTC (inverse perpetual)"),
+        (("XBTUSDT", "--spot"), "XBTUSDT means BTC/USDT (spot)"),
+    ],
+)
+@pytest.mark.usefixtures("wide")
+def test_a_lookup_begins_with_what_is_meant(words: tuple[str, ...], meant: str) -> None:
+    assert run("lookup", *words).expect(0).out.splitlines()[0] == meant
+
+
+# --- the universe ------------------------------------------------------------------------------------------------
+
+
+def test_the_universe_is_what_enough_venues_trade(wide: Lab) -> None:
+    data = strict(run("universe", "--currency", "usdt", "--json").expect(0).out)
+    assert (data["kind"], data["min_venues"], data["currency"]) == ("linear", 2, "USDT")
+    assert data["fx"]["USDT"] == "identity"
+    rows = {row["group"]: row for row in data["rows"]}
+    shib = rows["SHIB:linear"]
+    assert shib["exchanges"].split(",") == ["binance", "okx", "bybit"]
+    known = [wide.truth.market(venue, "SHIB", "linear") for venue in ("binance", "okx", "bybit")]
+    assert shib["base_volume"] == pytest.approx(float(sum(market.base_volume for market in known)), rel=1e-9)
+    volumes = [row["quote_volume"] for row in data["rows"]]
+    assert volumes == sorted(volumes, reverse=True)
+    every = strict(run("universe", "--min-venues", "4", "--min-volume", "1e9", "--json").expect(0).out)["rows"]
+    assert {row["group"] for row in every} == {
+        f"{base}:linear" for base in ("BTC", "ETH", "SOL", "XRP", "DOGE", "ADA", "LTC")
+    }
+
+
+@pytest.mark.usefixtures("wide")
+def test_the_universe_as_a_table() -> None:
+    shown = lines_of(run("universe", "--top", "2", "--min-volume", "2e9").expect(0).out)
+    assert shown[0] == "the first 2 of 5 linear markets traded on 2 or more venues for 2.0 B USD a day or more"
+    assert [line.split()[:3] for line in shown if line.startswith(("BTC", "ETH", "SOL"))] == [
+        ["BTC", "perp", "5"], ["ETH", "perp", "5"],
+    ]  # fmt: skip
+    assert any(line.startswith("USDT → USD: direct + ratio:spot") for line in shown)
+    dated = lines_of(run("universe", "--kind", "dated").expect(0).out)
+    assert [line.split()[:4] for line in dated if line.startswith("BTC")] == [
+        ["BTC", "future", "2026-12-25", "5"], ["BTC", "inverse", "future", "2026-12-25"],
+    ]  # fmt: skip
+    none = run("universe", "--min-venues", "6").expect(0).out.splitlines()
+    assert none[0] == "no linear market is traded on 6 or more venues"
+
+
+def test_who_does_not_count_is_named(wide: Lab) -> None:
+    wide.truth = WIDE.with_collision("LTC", "okx", "3.5")
+    done = run("universe", "--kind", "perp")
+    assert "not counted, okx: suspect: LTC" in lines_of(done.expect(0).out)
+    (row,) = [row for row in strict(run("universe", "--kind", "perp", "--json").out)["rows"] if row["base"] == "LTC"]
+    assert row["excluded"] == "okx: suspect"
+    assert "okx" not in row["exchanges"]
+
+
+# --- currencies --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_peg_is_asked_for_and_said() -> None:
+    words = ("snapshot", "BTC/USDT", "--currency", "USD", "--venues", "binance,okx")
+    measured, pegged, plain = (
+        strict(run(*given, "--json").expect(0).out)
+        for given in (words, (*words, "--peg", "usdt,usdc"), ("snapshot", "BTC/USDT", "--venues", "binance,okx"))
+    )
+    assert {row["fx_rate"] for row in pegged["exchanges_data"].values()} == {1.0}
+    assert pegged["aggregated_price"] == pytest.approx(plain["aggregated_price"], rel=1e-6)
+    assert measured["aggregated_price"] == pytest.approx(pegged["aggregated_price"] * float(WIDE.usdt_usd), rel=1e-4)
+    shown = run(*words, "--peg", "all").expect(0).out
+    assert "¹ binance, okx quote USDT, taken at par with USD (peg): no rate was measured" in shown
+    assert "peg" not in run(*words).expect(0).out
+
+
+def test_a_rate_over_another_currency_names_both_hops(wide: Lab) -> None:
+    wide.fault("kraken", "status")  # who alone trades euros for dollars
+    shown = run("snapshot", "BTC/EUR", "--currency", "USD", "--peg", "USDT").expect(0).out
+    assert "binance quotes EUR; 1 EUR = " in shown
+    assert "USD (EUR → USDT direct + ratio:spot; USDT → USD at par (peg))" in " ".join(lines_of(shown))
+
+
+@pytest.mark.usefixtures("wide")
+def test_native_converts_nothing_and_says_so() -> None:
+    shown = run("snapshot", "BTCUSDT", "--currency", "native").expect(0).out
+    assert "prices in USDT; nothing is converted" in shown
+    assert "¹ kraken quotes USD: its numbers are in USD" in shown
+    assert "other_currency" in shown
+    # What kraken traded is as many coins, whatever they cost.
+    assert "USDT (in USDT without kraken)" in shown
+    data = strict(run("snapshot", "BTCUSDT", "--currency", "native", "--json").expect(0).out)
+    assert data["currency"] == "USDT"
+    assert data["dropped"]["kraken"]["reason"] == "other_currency"
+    assert {row["currency"] for name, row in data["exchanges_data"].items() if name != "kraken"} == {"USDT"}
+    books = strict(run("books", "BTCUSDT", "--currency", "native", "--json").expect(0).out)["rows"]
+    assert {row["exchange"] for row in books} == set(VENUES) - {"kraken"}
+
+
+@pytest.mark.usefixtures("wide")
+def test_a_snapshot_says_what_kind_of_contract_it_is_of() -> None:
+    shown = run("snapshot", "BTCUSD", "--market", "inverse").expect(0).out
+    assert shown.startswith("BTC/USD:BTC (inverse perpetual), asked as BTCUSD; prices in USD\n")
+    assert "inverse: contracts of a fixed amount of USD, settled in BTC; volumes are brought to BTC" in shown
+    dated = run("snapshot", "BTC/USDT:USDT-261225").expect(0).out
+    assert dated.startswith("BTC/USDT:USDT-261225 (linear future, expires 2026-12-25); prices in USDT\n")
+    assert "inverse" not in dated
 
 
 # --- venues ------------------------------------------------------------------------------------------------------
@@ -468,7 +776,8 @@ def test_venues_say_whether_a_key_is_set_and_never_which(monkeypatch: pytest.Mon
     rows = strict(written[1])["rows"]
     assert {row["venue"] for row in rows if row["key"]} == {"okx"}
     assert {row["priority"] for row in rows if row["venue"] == "htx"} == {7}
-    assert re.search(r"^okx +perp +yes +yes +yes +yes +1 ", written[0], re.MULTILINE)
+    assert "okx yes yes yes yes yes yes yes yes yes 1" in lines_of(written[0])
+    assert "htx yes yes yes yes yes yes yes yes – 7" in lines_of(written[0])
     assert len(list(csv.DictReader(io.StringIO(written[2])))) == len(rows)
 
 
@@ -482,6 +791,23 @@ def test_a_connector_that_cannot_be_loaded_is_named_beside_the_others(monkeypatc
     done = run("venues").expect(0)
     assert "the connector 'acme' (acme_connector:Acme) cannot be imported" in done.out.replace("\n", " ")
     assert all(venue in done.out for venue in VENUES)
+
+
+def test_venues_say_their_markets_side_by_side_and_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connector of somebody else's: fewer markets, another package, one more column."""
+    ours, _ = cli._installed()
+    theirs = {**ours[0], "venue": "acme", "market": "spot", "order_book": False, "package": "acme-xex 2.1"}
+    monkeypatch.setattr(cli, "_installed", lambda: ([*ours, theirs], {}))
+    for width, line in (
+        ("120", "acme yes – – – – yes – yes – 1 acme-xex 2.1"),
+        ("80", "acme spot – 1"),
+    ):
+        monkeypatch.setenv("COLUMNS", width)
+        shown = lines_of(run("venues").expect(0).out)
+        assert line in shown
+        assert len([one for one in shown if one.startswith("okx")]) == 1
+    assert shown[-2:] == ["ticker, trades", "acme-xex 2.1"]
+    assert "spot, perp, inverse perp, future, inverse future" in " ".join(shown)
 
 
 # --- recording ---------------------------------------------------------------------------------------------------
@@ -500,6 +826,17 @@ def test_what_is_recorded_can_be_replayed(lab: Lab, tmp_path: Path) -> None:
             data = strict(run(question, symbol, "--json", "--replay", str(path)).expect(0).out)
             assert set(data["answered"]) == set(VENUES)
     assert not lab.seen
+
+
+@pytest.mark.usefixtures("wide")
+def test_an_inverse_contract_is_recorded_and_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    words = ("BTCUSD", "--market", "inverse")
+    done = run("record", *words, "--venues", "okx,kraken", "--out", str(path)).expect(0)
+    assert f"  xex snapshot BTCUSD --market inverse --replay {path}" in done.out.splitlines()
+    for question in ("snapshot", "trades", "lookup"):
+        data = strict(run(question, *words, "--venues", "okx,kraken", "--json", "--replay", str(path)).expect(0).out)
+        assert set(data["answered"]) == {"okx", "kraken"}
 
 
 def test_a_recording_is_not_overwritten_unless_asked(lab: Lab, tmp_path: Path) -> None:
@@ -570,6 +907,24 @@ def test_a_recording_that_cannot_be_written_is_named(lab: Lab, tmp_path: Path, m
         (("instruments", "ETH/USTD", "--replay"), "ETH/USDT"),
         (("instruments", "???", "--replay"), "???"),
         (("instruments", "--replay", "--venues", "nowhere"), "nowhere"),
+        (("instruments", "BTC", "--market", "moon", "--replay"), "spot, perp"),
+        (("instruments", "BTC", "--market", "dated", "--perp"), "--market"),
+        (("snapshot", "BTCUSDT", "--market", "dated", "--replay"), "inverse"),
+        (("snapshot", "BTCUSDT", "--peg", "EUR", "--replay"), "USDT, USDC, FDUSD"),
+        (("snapshot", "BTCUSDT", "--peg", "", "--replay"), "USDT, USDC, FDUSD"),
+        (("lookup", "BTC-USDT", "--replay"), "okx:BTC-USDT"),
+        (("lookup", "PEPE", "--replay"), "PEPEUSDT"),
+        (("lookup", "nowhere:BTCUSDT", "--replay"), "nowhere"),
+        (("lookup", "BTC/USDT:USDT", "--market", "inverse", "--replay"), "linear"),
+        (("lookup",), "TEXT"),
+        (("universe", "--kind", "moon", "--replay"), "spot, perp"),
+        (("universe", "--currency", "GBP", "--replay"), "USDT"),
+        (("universe", "--currency", "native", "--replay"), "USDT"),
+        (("universe", "--min-venues", "0", "--replay"), "--min-venues"),
+        (("universe", "--min-volume", "-1", "--replay"), "--min-volume"),
+        (("universe", "--min-volume", "nan", "--replay"), "--min-volume"),
+        (("universe", "--top", "0", "--replay"), "--top"),
+        (("universe", "--csv", "--parquet", "x"), "--json, --csv and --parquet"),
         (("venues", "--json", "--csv"), "--json, --csv and --parquet"),
         (("record", "BTCUSDT"), "--out"),
         (("record", "--out", "x.json"), "SYMBOL"),
@@ -591,6 +946,7 @@ def test_an_unknown_symbol_names_its_neighbours() -> None:
     assert "BTC/USDT" in run("snapshot", "BTC/USTD").expect(2).err
     assert "binance:BTCUSDT" in run("snapshot", "binance:BTCUSD").expect(2).err
     assert "quote currency" in run("snapshot", "BTCUSDD").expect(2).err
+    assert "nearest: BTC/USDT:USDT" in run("lookup", "BTXUSDT").expect(2).err
 
 
 def test_a_symbol_with_two_readings_names_both() -> None:

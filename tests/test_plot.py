@@ -45,7 +45,8 @@ async def ask(lab: Lab, manager_for: ManagerFor, symbol: str = "BTCUSDT", **opti
 
 @pytest.mark.parametrize("width", [100, 80, 60])
 async def test_the_table_fits_its_width_and_shows_every_number(lab: Lab, manager_for: ManagerFor, width: int) -> None:
-    lines = printed(await ask(lab, manager_for), width)
+    snap = await ask(lab, manager_for)
+    lines = printed(snap, width)
     assert max(map(len, lines)) <= width
     text = "\n".join(lines)
     assert text.startswith("BTC/USDT:USDT (linear perpetual), asked as BTCUSDT; prices")
@@ -53,7 +54,7 @@ async def test_the_table_fits_its_width_and_shows_every_number(lab: Lab, manager
         assert shown in text
     if width >= 80:
         assert "1 kraken quotes USD; 1 USD = 1.000784 USDT" in text.replace("¹", "1")
-        assert "34.2%" in text
+        assert f"{100 * snap.exchanges_data['binance']['weight']:.1f}%" in text
 
 
 async def test_a_dropped_venue_says_why(lab: Lab, manager_for: ManagerFor) -> None:

@@ -18,7 +18,9 @@ VENUES = ("binance", "okx", "okex", "htx", "huobi", "bybit", "kraken", "coinglas
 ALLOWED = {"xex/config.py", "xex/model/instruments.py"}
 CONNECTORS = ROOT / "connectors/xex_connectors"
 BUILT_IN = ("binance", "bybit", "htx", "kraken", "okx")
-SHARED = [*(ROOT / "xex").rglob("*.py"), *(CONNECTORS / name for name in ("ccxt_adapter.py", "mapping.py"))]
+COMMON = ("ccxt_adapter.py", "mapping.py", "read_only.py")
+SOURCES = ("coinglass.py",)
+SHARED = [*(ROOT / "xex").rglob("*.py"), *(CONNECTORS / name for name in COMMON)]
 
 
 def code_of(path: Path) -> str:
@@ -40,7 +42,7 @@ def test_shared_code_is_all_that_is_not_a_venue() -> None:
     shared = {path.name for path in SHARED}
     assert {"manager.py", "roster.py", "snapshot.py", "ccxt_adapter.py", "mapping.py"} <= shared
     venues = {f"{name}.py" for name in BUILT_IN}
-    assert {path.name for path in CONNECTORS.rglob("*.py")} == {*venues, "__init__.py", "ccxt_adapter.py", "mapping.py"}
+    assert {path.name for path in CONNECTORS.rglob("*.py")} == {*venues, "__init__.py", *COMMON, *SOURCES}
     assert {point.name for point in entry_points(group="xex.connectors")} == set(BUILT_IN)
 
 

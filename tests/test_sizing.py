@@ -14,7 +14,7 @@ import pytest
 from scipy.optimize import linprog
 
 import xex
-from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, common_step, floored
+from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, common_step, floored, pair
 
 CASES = 10_000 if os.environ.get("XEX_FULL") else 500
 """Random cases against the linear program; all of them with XEX_FULL=1."""
@@ -239,3 +239,36 @@ def test_flooring_forgives_what_sums_of_floats_lose_and_nothing_more() -> None:
     assert floored(0.1 + 0.2, 0.1) == pytest.approx(0.3)
     assert floored(123_456.789_999_99, 1e-8) == pytest.approx(123_456.789_999_99, rel=1e-15)
     assert common_step(0.001, 0.0025, 0.0) == 0.005
+
+
+# --- lots of quote currency -------------------------------------------------------------------------------------
+
+
+def inverse_leg(levels: list[tuple[float, float]], lot_quote: float, least: float = 0.0, fee: float = 0.0) -> Leg:
+    price, size = (np.array(column) for column in zip(*levels, strict=True))
+    return Leg(price, size, fee, min_notional=least, lot_quote=lot_quote)
+
+
+def test_contracts_of_dollars_are_whole_at_the_best_ask() -> None:
+    # 0.00537 BTC cross; at the ask of 100,000 that is 537 dollars: 5 contracts of 100, or 537 of one dollar.
+    buy, sell = [(100_000.0, 0.00537), (100_500.0, 1.0)], [(100_200.0, 0.1)]
+    both = pair(inverse_leg(buy, 100.0), inverse_leg(sell, 1.0))
+    assert both.quantity == pytest.approx(0.005, rel=1e-12)
+    assert both.net_profit == pytest.approx(0.005 * 200, rel=1e-12)
+    assert both.notional == pytest.approx(500.0, rel=1e-12)
+    single = pair(inverse_leg(buy, 1.0), inverse_leg(sell, 1.0))
+    assert single.quantity == pytest.approx(0.00537, rel=1e-12)
+    assert pair(inverse_leg(buy, 1000.0), inverse_leg(sell, 1.0)).gate == "lots"
+    assert pair(inverse_leg(buy, 100.0, least=501.0), inverse_leg(sell, 1.0)).gate == "lots"
+
+
+def test_several_books_in_contracts_of_dollars() -> None:
+    # Two sellers' asks of 537 and 362 dollars; lots of 100 and 10: 5 contracts and 36 of them pay.
+    buys = [inverse_leg([(100_000.0, 0.00537)], 100.0), inverse_leg([(100_000.0, 0.00362)], 10.0)]
+    sells = [inverse_leg([(100_001.0, 1e-9)], 100.0), inverse_leg([(100_200.0, 1.0)], 1.0)]
+    found = clear_in_lots(buys, sells)
+    assert sum(found.bought) == pytest.approx(sum(found.sold), rel=1e-12)
+    assert found.sold[0] == 0
+    assert all(round(1e5 * amount / lot, 9) % 1 == 0 for amount, lot in zip(found.bought, (100, 10), strict=True))
+    assert found.net_profit == pytest.approx(200 * sum(found.bought), rel=1e-9)
+    assert sum(found.bought) >= 0.008  # in whole hundreds, as all legs are multiples of one step

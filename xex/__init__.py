@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LoopError,
         MissingExtra,
         NoVenueAnswered,
+        ReadOnlyError,
         RecordingError,
         SchemaError,
         SymbolError,
@@ -46,6 +47,7 @@ __all__ = [
     "LoopError",
     "MissingExtra",
     "NoVenueAnswered",
+    "ReadOnlyError",
     "RecordingError",
     "SchemaError",
     "SymbolError",
@@ -76,7 +78,8 @@ _HOMES = {
     **dict.fromkeys(
         (
             "AmbiguousSymbol", "ConfigError", "ConnectorError", "LoopError", "MissingExtra", "NoVenueAnswered",
-            "RecordingError", "SchemaError", "SymbolError", "UnknownSymbol", "UnknownVenue", "XexError",
+            "ReadOnlyError", "RecordingError", "SchemaError", "SymbolError", "UnknownSymbol", "UnknownVenue",
+            "XexError",
         ),
         "errors",
     ),

@@ -170,7 +170,7 @@ def _explained(snap: CrossExchangeData) -> list[str]:
         source = texts(snap.columns, "fx_source")[row]
         if source not in {"", "identity"}:
             quote = texts(snap.columns, "quote")[row]
-            lines.append(f"{name} quotes in {quote}; 1 {quote} = {data['fx_rate']:.6f} {currency} by {source}.")
+            lines.append(_rate_said(name, quote, currency, data["fx_rate"], source))
     lines += [
         f"{name} is left out{' of the price' if name in snap.exchanges_data else ''}, {drop.text}."
         for name, drop in snap.dropped.items()
@@ -193,6 +193,15 @@ def _explained(snap: CrossExchangeData) -> list[str]:
             f"stops at {best['gate']}."
         )
     return lines
+
+
+def _rate_said(name: str, quote: str, currency: str, rate: float, source: str) -> str:
+    """Say what a venue's prices were converted with."""
+    if not math.isfinite(rate):
+        return f"{name} quotes in {quote}, which is not converted."
+    if source == "peg":
+        return f"{name} quotes in {quote}, taken at par with {currency} as asked: no rate was measured."
+    return f"{name} quotes in {quote}; 1 {quote} = {rate:.6f} {currency} by {source}."
 
 
 def _used(snap: CrossExchangeData) -> str:

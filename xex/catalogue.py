@@ -8,21 +8,24 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
-from xex.access.port import ListsInstruments, able
+from xex.access.port import AnswersAddresses, ListsInstruments, able
 from xex.errors import (
     AmbiguousSymbol,
     ConnectorError,
     Drop,
     Dropped,
+    NotListed,
     NoVenueAnswered,
     SymbolError,
     UnknownSymbol,
     UnknownVenue,
 )
 from xex.model import clock, schema
+from xex.model.identity import Addresses, same_address
+from xex.model.identity import asset as asset_of
 from xex.model.instruments import LONGEST, SECTIONS, Ask, Instrument, Section, parse_symbol
 from xex.model.listings import Listings, nearest
-from xex.model.schema import Columns, concat, length, take
+from xex.model.schema import Columns, concat, length, take, texts
 from xex.roster import Entry, Roster, checked_deadline, gathered
 
 if TYPE_CHECKING:
@@ -61,7 +64,8 @@ class Catalogue(Roster):
 
         `tick` is quote currency per base unit, `lot` and `min_amount` are base units, `lot_quote` and `min_notional`
         quote units: an inverse contract is so many dollars, hence has a `lot_quote` and no `lot`. `contract_size`
-        is base units per contract, of inverse ones quote units; `multiplier` base units per unit of the venue.
+        is coins of the venue per contract, of inverse ones quote units; `multiplier` is base units per coin of the
+        venue, 1000 for 1000PEPE.
         Fees are basis points of notional, `fee_source` says whose. `market` is "spot", "perp", "linear", "inverse"
         or "dated". What failed stands in ``frame.attrs["dropped"]`` by exchange.
         """
@@ -77,7 +81,7 @@ class Catalogue(Roster):
                 await self._guarded(entry, self._connected(entry))
                 found = await self._guarded(entry, connector.listings([section]))
             except ConnectorError as exc:
-                failures[entry.id] = Drop(exc.reason, f"{words_of(section)}: {exc}")
+                add_failure(failures, entry.id, exc.reason, f"{words_of(section)}: {exc}")
                 return {}
             same = {name: schema.Text.same(cell, len(found)) for name, cell in who(entry).items()}
             columns = {**same, "instrument": found.symbols, "group": found.groups, **found.columns}
@@ -96,7 +100,7 @@ class Catalogue(Roster):
             parts = await gathered({f"{entry.id} {one}": listed(entry, one) for entry, one in asked}, self._keep)
         for entry, section in asked:
             if f"{entry.id} {section}" not in parts:
-                failures[entry.id] = Drop(Dropped.LATE, f"{words_of(section)}: no answer before the deadline")
+                add_failure(failures, entry.id, Dropped.LATE, f"{words_of(section)}: no answer before the deadline")
         if not any(map(length, parts.values())):
             raise NoVenueAnswered(f"no venue answered:{lines(failures)}", failures)
         frame = schema.frame(concat(parts.values(), "instruments"), "instruments")
@@ -129,7 +133,11 @@ class Catalogue(Roster):
             if not any(table.candidates(instrument) for tables, _ in came.values() for table in tables):
                 # XXBTZUSD looks like a pair, and is a venue's own name.
                 failed = {name: drop or Drop(Dropped.NOT_LISTED, "") for name, (_, drop) in came.items()}
-                ask, instrument = await self._by_id(text, market, groups, self._nobody(ask, instrument, failed))
+                try:
+                    instrument = await self._other_meaning(ask, instrument, market, groups, failed)
+                    came = await self._all_tables(entries)
+                except UnknownSymbol:  # It may have been listed since.
+                    came = await self._all_tables(entries, refresh=True)
         for entry in entries:
             tables, drop = came[entry.id]
             table = Listings.joined(tables)
@@ -146,10 +154,81 @@ class Catalogue(Roster):
         frame.attrs = {**account(groups, frame, failures), "instrument": instrument.symbol}
         return frame
 
-    async def _all_tables(self, entries: Sequence[Entry]) -> dict[str, tuple[list[Listings], Drop | None]]:
+    async def addresses(
+        self, asset: str, *, venues: Iterable[str] | None = None, deadline: float | None = None
+    ) -> pd.DataFrame:
+        """Return the contracts behind an asset on every venue, a row per code and network.
+
+        `asset` is one currency, as people or venues write it. `address` is absent where a venue names no contract, as
+        for a network's own coin; codes and networks are spelled as the venue spells them; `source` says whether
+        anybody is told or only holders of a key. A key that may only read will do, and a missing or wrong one costs
+        this answer alone. ``frame.attrs`` as in `lookup`, with `asset` and `identity`: "same", "different" or
+        "unknown" by exchange and exchange, see `xex.model.identity.same_address`. A snapshot of spot markets asked
+        for later knows what is told here. Raises `SymbolError`, `NoVenueAnswered`.
+        """
+        self._enter()
+        name = _one_asset(asset)
+        groups = self._chosen("ticker", venues)
+        failures: dict[str, Drop] = {}
+
+        async def in_turn(group: Sequence[Entry]) -> Columns:
+            for entry in group:
+                try:
+                    return await self._addresses(entry, name)
+                except ConnectorError as exc:
+                    failures[entry.id] = exc.drop
+            return {}
+
+        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+            parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
+        note_late(groups, parts, failures)
+        if not any(map(length, parts.values())):
+            raise NoVenueAnswered(f"no venue names a network of {name}:{lines(failures)}", failures)
+        frame = schema.frame(concat(parts.values(), "addresses"), "addresses")
+        told = {
+            entry: self._entries[entry].contracts[clock.epoch(), name] for entry in dict.fromkeys(frame["exchange"])
+        }
+        identity = {
+            one: {other: same_address(told[one], told[other]) for other in told if other != one} for one in told
+        }
+        frame.attrs = {**account(groups, frame, failures), "asset": name, "identity": identity}
+        return frame
+
+    async def _addresses(self, entry: Entry, name: str) -> Columns:
+        """Return what one exchange says of an asset, and remember it."""
+        connector = entry.connector
+        if not able(connector, AnswersAddresses):
+            raise NotListed("the connector knows no contract addresses")
+        await self._guarded(entry, self._connected(entry))
+        if entry.config.api_key is not None:
+            # What is signed is dated, and a venue refuses a date from another clock than its own.
+            await self._measure_skew_if_old(entry)
+
+        async def checked() -> Columns:
+            return schema.checked(await connector.addresses(name), "addresses")
+
+        # Not guarded: what is wrong with a key is no failure of the venue. The seam notes what is one.
+        found = await self._translated(entry, checked())
+        if not length(found):
+            raise NotListed(f"no network of {name}")
+        told: dict[str, list[str | None]] = {}
+        for network, address in zip(texts(found, "network"), texts(found, "address"), strict=True):
+            told.setdefault(network, []).append(address or None)
+        entry.contracts[clock.epoch(), name] = told
+        return {**found, **{column: schema.Text.same(cell, length(found)) for column, cell in who(entry).items()}}
+
+    def _known_contracts(self, entry: Entry, instrument: Instrument) -> Addresses:
+        """Return what `addresses` has told of a spot market's base on an exchange's venue; nothing is asked."""
+        key = (clock.epoch(), instrument.base)
+        mine = (one for one in self._entries.values() if one.config.venue == entry.config.venue)
+        return next((one.contracts[key] for one in mine if instrument.kind == "spot" and key in one.contracts), {})
+
+    async def _all_tables(
+        self, entries: Sequence[Entry], *, refresh: bool = False
+    ) -> dict[str, tuple[list[Listings], Drop | None]]:
         """Return every exchange's lists that can be had in time, and why others could not."""
         knowing = [entry for entry in entries if able(entry.connector, ListsInstruments)]
-        came = await gathered({entry.id: self._tables(entry) for entry in knowing}, self._keep)
+        came = await gathered({entry.id: self._tables(entry, refresh=refresh) for entry in knowing}, self._keep)
         single: tuple[list[Listings], Drop | None] = ([], Drop(Dropped.NOT_LISTED, "it knows single tickers only"))
         late: tuple[list[Listings], Drop | None] = ([], Drop(Dropped.LATE, "no answer in time"))
         return {entry.id: came.get(entry.id, late) if entry in knowing else single for entry in entries}
@@ -171,17 +250,10 @@ class Catalogue(Roster):
     async def _by_id(
         self, text: str, market: str | None, groups: Sequence[Sequence[Entry]], error: Exception
     ) -> tuple[Ask, Instrument]:
-        wanted, upper = sections_of_market(market), text.strip().upper()
-        readings: dict[Instrument, str] = {}
-        for name, (tables, _) in (await self._all_tables([group[0] for group in groups])).items():
-            for table in tables:
-                for row in table.spelled(text):
-                    listed = table.listed(row)
-                    if (
-                        upper in {listed.id.upper(), table.columns["alias"][row].upper()}
-                        and listed.instrument.section in wanted
-                    ):
-                        readings.setdefault(listed.instrument, f"{self.exchange_configs[name].venue}:{listed.id}")
+        wanted, entries = sections_of_market(market), [group[0] for group in groups]
+        readings = self._readings(text, await self._all_tables(entries), wanted)
+        if not readings:
+            readings = self._readings(text, await self._all_tables(entries, refresh=True), wanted)
         if not readings:
             raise error
         if len(readings) > 1:
@@ -192,18 +264,49 @@ class Catalogue(Roster):
         (instrument,) = readings
         return Ask(text, instrument), instrument
 
+    def _readings(
+        self, text: str, tables: Mapping[str, tuple[list[Listings], Drop | None]], wanted: Sequence[Section]
+    ) -> dict[Instrument, str]:
+        """Return what venues mean by a text that is an id of theirs, and whose id it is."""
+        readings: dict[Instrument, str] = {}
+        for name, (mine, _) in tables.items():
+            for table in mine:
+                for row in table.named(text):
+                    listed = table.listed(row)
+                    if listed.instrument.section in wanted:
+                        readings.setdefault(listed.instrument, f"{self.exchange_configs[name].venue}:{listed.id}")
+        return readings
+
+    async def _other_meaning(
+        self,
+        ask: Ask,
+        instrument: Instrument,
+        market: str | None,
+        groups: Sequence[Sequence[Entry]],
+        failures: Mapping[str, Drop],
+    ) -> Instrument:
+        """Return what a text means as a venue's own id that nobody knows as a pair; raise why nobody answered else."""
+        error = self._nobody(ask, instrument, failures)
+        if not isinstance(error, UnknownSymbol) or not ask.text.isalnum():
+            raise error
+        return (await self._by_id(ask.text, market, groups, error))[1]
+
     async def _resolved(self, ask: Ask, groups: Sequence[Sequence[Entry]]) -> Instrument:
         """Find what a venue's own id is."""
         entry = next((group[0] for group in groups if group[0].config.venue == ask.venue), None)
         if entry is None or not able(entry.connector, ListsInstruments):
             raise UnknownVenue(ask.venue, sorted({group[0].config.venue for group in groups}))
-        tables, drop = await self._tables(entry)
-        table = Listings.joined(tables)
-        row = table.row_of_id(ask.native_id)
+        for refresh in (False, True):  # what was listed since the list was read is known to a newer one
+            tables, drop = await self._tables(entry, refresh=refresh)
+            table = Listings.joined(tables)
+            row = table.row_of_id(ask.native_id)
+            if row is not None:
+                break
         if row is None and drop is not None:
             raise NoVenueAnswered(f"{ask.text!r} needs the instruments of {ask.venue}: {drop.text}", {entry.id: drop})
         if row is None:
-            close = difflib.get_close_matches(ask.native_id.upper(), table.columns["id"], n=5, cutoff=0.5)
+            ids = dict.fromkeys(table.columns["id"])  # Spot and perpetuals may share one.
+            close = difflib.get_close_matches(ask.native_id.upper(), ids, n=5, cutoff=0.5)
             hint = f"; near: {', '.join(f'{ask.venue}:{name}' for name in close)}" if close else ""
             raise UnknownSymbol(f"{ask.venue} lists no {ask.native_id!r}{hint}{_recorded_only()}", nearest=close)
         return table.listed(row).instrument
@@ -217,6 +320,14 @@ class Catalogue(Roster):
         if known and all(drop == Dropped.NOT_LISTED.value for drop in failures.values()):
             return _unknown(ask, instrument, known)
         return NoVenueAnswered(f"no venue answered for {instrument.description}:{lines(failures)}", failures)
+
+
+def _one_asset(text: object) -> str:
+    """Return the asset that a person means by the name of a currency."""
+    plain = text.strip() if isinstance(text, str) else ""
+    if not plain or len(plain) > LONGEST or not re.fullmatch(r"[^\W_]+(\.[^\W_]+)?", plain):
+        raise SymbolError(f"{str(text)[:LONGEST]!r} is no currency; addresses are of one asset, write BTC or PEPE")
+    return asset_of(plain, "spot")[0]
 
 
 def _maybe_an_id(text: object) -> bool:
@@ -265,6 +376,12 @@ def account(
         "answered": list(dict.fromkeys(frame["exchange"])),
         "dropped": {name: drop.text for name, drop in failures.items()},
     }
+
+
+def add_failure(failures: dict[str, Drop], exchange: str, reason: str, detail: str) -> None:
+    """Note why a list of an exchange is missing, beside what is missing already."""
+    known = failures.get(exchange)
+    failures[exchange] = Drop(reason, detail) if known is None else Drop(known, f"{known.detail}; {detail}")
 
 
 def note_late(groups: Sequence[Sequence[Entry]], came: Mapping[str, Columns], failures: dict[str, Drop]) -> None:

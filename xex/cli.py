@@ -26,14 +26,24 @@ T = TypeVar("T")
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 ANSWERED, NOBODY, USAGE = 0, 1, 2
-INSTRUMENTS_SHOWN, TRADES_SHOWN = 40, 20
+INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN = 40, 40, 20
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
 
 Symbol = Annotated[str, typer.Argument(help="BTCUSDT (perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID.")]
 Spot = Annotated[bool, typer.Option("--spot", help="The spot market.")]
 Perp = Annotated[bool, typer.Option("--perp", help="The linear perpetual.")]
+Market = Annotated[
+    str | None, typer.Option(help="spot, perp or inverse, where the symbol does not say.", metavar="WORD")
+]
+Markets = Annotated[str | None, typer.Option(help="spot, perp, linear, inverse or dated.", metavar="WORD")]
 Venues = Annotated[str | None, typer.Option(help="Only these, separated by commas.", metavar="A,B")]
-Currency = Annotated[str | None, typer.Option(help="Bring prices to this currency, e.g. USD.")]
+Currency = Annotated[
+    str | None, typer.Option(help="Bring prices to this currency, e.g. USD; native: convert nothing.", metavar="USD")
+]
+Peg = Annotated[
+    str | None,
+    typer.Option(help="Take these at par with the dollar, or all, instead of measuring rates.", metavar="USDT,…|all"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 Parquet = Annotated[Path | None, typer.Option(help="Write the rows to a Parquet file.")]
@@ -54,7 +64,10 @@ def main() -> None:
         gc.freeze()
 
 
-_WITH_VALUE = ("--venues", "--currency", "--parquet", "--timeout", "--levels", "--last", "--out")
+_WITH_VALUE = (
+    "--venues", "--market", "--currency", "--peg", "--parquet", "--timeout", "--levels", "--last", "--out", "--kind",
+    "--min-venues", "--min-volume", "--top",
+)  # fmt: skip
 
 
 def _arguments(given: list[str]) -> list[str]:
@@ -100,8 +113,10 @@ def snapshot(
     *,
     spot: Spot = False,
     perp: Perp = False,
+    market: Market = None,
     venues: Venues = None,
     currency: Currency = None,
+    peg: Peg = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     parquet: Parquet = None,
@@ -113,10 +128,12 @@ def snapshot(
 
     Price, spread, volume, depth, what is left out and why, and whether an arbitrage survives fees.
     """
-    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+    wanted, out = _market(market, spot=spot, perp=perp), _output(as_json, as_csv, parquet)
 
     async def question(xm: ExchangeManager) -> CrossExchangeData:
-        return await xm.get_cross_exchange_ticker(symbol, market=market, venues=_names(venues), currency=currency)
+        return await xm.get_cross_exchange_ticker(
+            symbol, market=wanted, venues=_names(venues), currency=currency, peg=_pegged(peg)
+        )
 
     with _answering(replay) as recording:
         from xex.tables import left_out
@@ -140,8 +157,10 @@ def books(
     *,
     spot: Spot = False,
     perp: Perp = False,
+    market: Market = None,
     venues: Venues = None,
     currency: Currency = None,
+    peg: Peg = None,
     levels: Annotated[int, typer.Option(help="Levels a side that the table shows.", metavar="N", min=1)] = 10,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -153,10 +172,12 @@ def books(
 
     In one currency, with how deep each venue's own book is. JSON, CSV and Parquet hold every level that came.
     """
-    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+    wanted, out = _market(market, spot=spot, perp=perp), _output(as_json, as_csv, parquet)
 
     async def question(xm: ExchangeManager) -> CrossExchangeData:
-        return await xm.get_cross_exchange_ticker(symbol, market=market, venues=_names(venues), currency=currency)
+        return await xm.get_cross_exchange_ticker(
+            symbol, market=wanted, venues=_names(venues), currency=currency, peg=_pegged(peg)
+        )
 
     with _answering(replay) as recording:
         from xex.tables import books_table, depths, left_out
@@ -189,6 +210,7 @@ def trades(
     *,
     spot: Spot = False,
     perp: Perp = False,
+    market: Market = None,
     venues: Venues = None,
     last: Annotated[
         int | None, typer.Option(help="Only the last N; the table shows 20 of all.", metavar="N", min=1)
@@ -203,10 +225,10 @@ def trades(
 
     The newest comes last; prices are in each venue's own currency.
     """
-    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+    wanted, out = _market(market, spot=spot, perp=perp), _output(as_json, as_csv, parquet)
 
     async def question(xm: ExchangeManager) -> pd.DataFrame:
-        return await xm.trades(symbol, market=market, venues=_names(venues))
+        return await xm.trades(symbol, market=wanted, venues=_names(venues))
 
     with _answering(replay) as recording:
         from xex.tables import left_out, trades_table
@@ -227,11 +249,13 @@ def trades(
 @app.command()
 def instruments(
     text: Annotated[
-        str, typer.Argument(help="Part of a symbol or of a venue's id: BTC, BTC/USDT, btcusdt.", metavar="TEXT")
+        str,
+        typer.Argument(help="Part of a symbol or of a venue's id: BTC, BTC/USDT, PF_XBTUSD, BTC_CQ.", metavar="TEXT"),
     ] = "",
     *,
     spot: Spot = False,
     perp: Perp = False,
+    market: Markets = None,
     venues: Venues = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -241,15 +265,15 @@ def instruments(
 ) -> None:
     """Show what the venues list.
 
-    Steps, minimums and contract sizes in base units, fees in basis points.
+    Steps, minimums and contract sizes in units that stand beside them, fees in basis points.
     """
-    market, out = _market(spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+    wanted, out = _market(market, spot=spot, perp=perp), _output(as_json, as_csv, parquet)
 
     async def question(xm: ExchangeManager) -> pd.DataFrame:
-        return await xm.instruments(market=market, venues=_names(venues))
+        return await xm.instruments(market=wanted, venues=_names(venues))
 
     with _answering(replay) as recording:
-        from xex.tables import instruments_table, left_out
+        from xex.tables import instruments_table, left_out_of
 
         listed = _asked(question, "their instruments", out, timeout)
         rows = _matching(listed, text) if text else listed
@@ -261,7 +285,98 @@ def instruments(
             facts=lambda: {"text": text, **account, "rows": _rows(rows)},
             frame=lambda: rows,
             shown=lambda: [instruments_table(rows, what, INSTRUMENTS_SHOWN)],
-            remarks=left_out(listed.attrs["dropped"]),
+            remarks=left_out_of(listed),
+        )
+
+
+@app.command()
+def lookup(
+    text: Annotated[
+        str,
+        typer.Argument(
+            help="A symbol in any spelling: XBTUSD, BTC-USDT-SWAP, PF_XBTUSD, 1000PEPEUSDT.", metavar="TEXT"
+        ),
+    ],
+    *,
+    spot: Spot = False,
+    perp: Perp = False,
+    market: Market = None,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show what a symbol means on every venue.
+
+    One row per venue that lists it, with the id it has there; where only another dollar is quoted, that market.
+    """
+    wanted, out = _market(market, spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.lookup(text, market=wanted, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.tables import left_out, lookup_table
+
+        found = _asked(question, text, out, timeout)
+        facts = {"text": text, "instrument": found.attrs["instrument"], **_account_of(found)}
+        _put(
+            out,
+            recording,
+            facts=lambda: {**facts, "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [lookup_table(found, text)],
+            remarks=left_out(found.attrs["dropped"]),
+        )
+
+
+@app.command()
+def universe(
+    *,
+    kind: Annotated[str, typer.Option(help="spot, perp, linear, inverse or dated.", metavar="WORD")] = "linear",
+    min_venues: Annotated[int, typer.Option(help="On so many venues at least.", metavar="N", min=1)] = 2,
+    min_volume: Annotated[float, typer.Option(help="Traded in 24 h for so much at least.", metavar="V", min=0)] = 0.0,
+    currency: Annotated[str, typer.Option(help="What prices and volumes are brought to.", metavar="USD")] = "USD",
+    top: Annotated[int | None, typer.Option(help="Only the N most traded.", metavar="N", min=1)] = None,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show what is traded on several venues, the most traded first.
+
+    A row per asset, kind and expiry: who trades it, price, dispersion and volume over them, and who does not count.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.universe(
+            kind, min_venues=min_venues, min_quote_volume=min_volume, currency=currency, venues=_names(venues)
+        )
+
+    with _answering(replay) as recording:
+        from xex.tables import amount, left_out_of, universe_table
+
+        found = _asked(question, "their markets", out, timeout)
+        rows = found if top is None else found.head(top)
+        target = currency.strip().upper()
+        asked = {"kind": kind, "min_venues": min_venues, "min_quote_volume": min_volume, "currency": target}
+        account = {**asked, **_account_of(found), "fx": found.attrs["fx"]}
+        least = f" for {amount(min_volume)} {target} a day or more" if min_volume else ""
+        where = f"traded on {min_venues} or more venues{least}"
+        count = f"the first {len(rows):,} of {len(found):,}" if len(rows) < len(found) else f"{len(found):,}"
+        what = f"{count} {kind} markets {where}" if len(found) else f"no {kind} market is {where}"
+        _put(
+            out,
+            recording,
+            facts=lambda: {**account, "rows": _rows(rows)},
+            frame=lambda: rows,
+            shown=lambda: [universe_table(rows, what, target, ASSETS_SHOWN if top is None else top)],
+            remarks=left_out_of(found),
         )
 
 
@@ -299,6 +414,7 @@ def record(
     out: Annotated[Path | None, typer.Option(help="The file to write.", metavar="FILE")] = None,
     spot: Spot = False,
     perp: Perp = False,
+    market: Market = None,
     venues: Venues = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds to wait at most for each answer.", metavar="S")] = None,
@@ -313,7 +429,7 @@ def record(
 
     if out is None:  # what an older click makes of an option without its value
         _leave("--out needs a file to write", USAGE)
-    market, existed = _market(spot=spot, perp=perp), out.exists()
+    wanted, existed = _market(market, spot=spot, perp=perp), out.exists()
     if existed and not force:
         _leave(f"{out} exists; choose another name, or replace it with --force", USAGE)
     asked = list(dict.fromkeys(symbols))
@@ -321,11 +437,11 @@ def record(
 
     async def question(xm: ExchangeManager) -> None:
         for symbol in asked:
-            snap = await xm.get_cross_exchange_ticker(symbol, market=market, venues=_names(venues))
+            snap = await xm.get_cross_exchange_ticker(symbol, market=wanted, venues=_names(venues))
             dropped = {name: drop.text for name, drop in snap.dropped.items()}
             notes.extend(f"{symbol}: {line}" for line in left_out(dropped))
             try:
-                await xm.trades(symbol, market=market, venues=_names(venues))
+                await xm.trades(symbol, market=wanted, venues=_names(venues))
             except NoVenueAnswered:
                 notes.append(f"{symbol}: no venue sent trades")
         await xm.health_check()
@@ -342,7 +458,7 @@ def record(
         import shlex
 
         count = len(json.loads(out.read_bytes())["interactions"])
-        flag = " --spot" if spot else " --perp" if perp else ""
+        flag = " --spot" if spot else " --perp" if perp else f" --market {market}" if market else ""
         with _writing():
             typer.echo(f"{out}: {count:,} requests, {out.stat().st_size / 1e3:,.0f} kB, {recording.made_from}")
             for line in notes:
@@ -350,6 +466,76 @@ def record(
             typer.echo("replay it with:")
             for symbol in asked:
                 typer.echo(f"  xex snapshot {symbol}{flag} --replay {shlex.quote(str(out))}")
+
+
+@app.command()
+def doctor(
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Compare volume and open interest with another source; needs its key.")
+    ] = False,
+    base: Annotated[
+        str | None, typer.Option(help="The coin whose contracts are compared: BTC.", metavar="COIN")
+    ] = None,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    timeout: Timeout = None,
+) -> None:
+    """Look for what is wrong: with the installation, or with --live in the units of what venues say.
+
+    Leaves with 1 where something is.
+    """
+    out = _output(as_json, as_csv, parquet)
+    if not live and (base is not None or venues is not None or timeout is not None):
+        _leave("--base, --venues and --timeout go with --live", USAGE)
+    with _answering(None, hint=""):
+        good = _examined(out, base or "BTC", _names(venues), timeout) if live else _looked_over(out)
+    if not good:
+        raise typer.Exit(NOBODY)
+
+
+def _looked_over(out: _Output) -> bool:
+    """Show what is installed and set here."""
+    from xex.doctor import installation
+    from xex.tables import installation_table
+
+    rows = installation()
+
+    def frame() -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.DataFrame(rows)
+
+    _put(out, None, facts=lambda: {"rows": rows}, frame=frame, shown=lambda: [installation_table(rows)])
+    return all(row["good"] for row in rows)
+
+
+def _examined(out: _Output, base: str, venues: list[str] | None, timeout: float | None) -> bool:
+    """Show how the venues' figures compare with another source's."""
+    import asyncio
+
+    from xex.doctor import Doctor, faulty, reference_from_env
+    from xex.tables import doctor_table, left_out
+
+    async def ask() -> pd.DataFrame:
+        async with Doctor.from_env(deadline=timeout) as xm:
+            return await xm.examine(reference, base, venues=venues)
+
+    reference = reference_from_env()
+    with _spinner(f"contracts of {base}", shown=not (out.as_json or out.as_csv)):
+        found = asyncio.run(ask())
+    about = {name: found.attrs[name] for name in ("reference", "convention", "unmatched")}
+    _put(
+        out,
+        None,
+        facts=lambda: {"base": base, "faulty": faulty(found), **about, **_account_of(found), "rows": _rows(found)},
+        frame=lambda: found,
+        shown=lambda: [doctor_table(found, base)],
+        remarks=left_out(found.attrs["dropped"]),
+    )
+    return not faulty(found)
 
 
 # --- what they share
@@ -377,10 +563,16 @@ def _output(as_json: bool, as_csv: bool, parquet: Path | None) -> _Output:
     return _Output(as_json, as_csv, parquet)
 
 
-def _market(*, spot: bool, perp: bool) -> str | None:
+def _market(market: str | None, *, spot: bool, perp: bool) -> str | None:
     if spot and perp:
         _leave("--spot and --perp exclude each other", USAGE)
-    return "spot" if spot else "perp" if perp else None
+    if market is not None and (spot or perp):
+        _leave("--market says which market; leave --spot and --perp out", USAGE)
+    return "spot" if spot else "perp" if perp else market
+
+
+def _pegged(peg: str | None) -> bool | list[str]:
+    return peg is not None and (peg.strip().lower() == "all" or peg.split(","))
 
 
 def _names(venues: str | None) -> list[str] | None:
@@ -560,7 +752,10 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _matching(listed: pd.DataFrame, text: str) -> pd.DataFrame:
-    """Return the instruments that a text names or is part of, those it names first; raise `UnknownSymbol` for none."""
+    """Return the instruments that a text names or is part of; raise `UnknownSymbol` for none.
+
+    First come those it names; the same instrument on all venues stands together, what people mean most above.
+    """
     from xex.model.identity import asset
 
     venue, colon, rest = text.strip().upper().partition(":")
@@ -569,18 +764,49 @@ def _matching(listed: pd.DataFrame, text: str) -> pd.DataFrame:
         mine = listed["exchange"].str.upper().eq(venue) | listed["venue"].str.upper().eq(venue)
         return _matching(listed[mine], rest) if rest else listed[mine]
     wanted = text.strip().upper()
-    symbol, native, base = listed["instrument"].str.upper(), listed["id"].str.upper(), listed["base"].str.upper()
-    named = symbol.eq(wanted) | native.eq(wanted) | base.eq(asset(text.strip(), "linear")[0])
+    symbol, base = listed["instrument"].str.upper(), listed["base"].str.upper()
+    ids = [listed[name].fillna("").str.upper() for name in ("id", "alias")]
+    named = symbol.isin([wanted, *_readings(text)]) | base.eq(asset(text.strip(), "linear")[0])
+    named |= ids[0].eq(wanted) | ids[1].eq(wanted)
     if "/" in wanted:
         part = symbol.str.contains(wanted, regex=False)
     else:
         bare = _bare(wanted)
-        part = _bare_of(symbol).str.contains(bare, regex=False) | _bare_of(native).str.contains(bare, regex=False)
+        part = _bare_of(symbol).str.contains(bare, regex=False) | _bare_of(ids[0]).str.contains(bare, regex=False)
         part &= bool(bare)
     found = listed[named | part]
     if not len(found):
         raise _unlisted(listed, text)
-    return found.loc[named[found.index].sort_values(ascending=False, kind="stable").index]
+    return found.iloc[_meant_first(found, named[found.index].tolist())]
+
+
+def _meant_first(found: pd.DataFrame, named: Sequence[bool]) -> list[int]:
+    from xex.model.instruments import USD_LIKE, section_of
+    from xex.model.listings import MEANT_FIRST
+
+    dollars = {quote: place for place, quote in enumerate(USD_LIKE)}
+    cells = zip(
+        named, *(found[name].fillna("").tolist() for name in ("base", "kind", "expiry", "quote")), strict=True
+    )  # fmt: skip
+    ranks = [
+        (not its, "" if its else base, MEANT_FIRST.index(section_of(kind, expiry)), expiry,
+         dollars.get(quote, len(dollars)), quote)
+        for its, base, kind, expiry, quote in cells
+    ]  # fmt: skip
+    return sorted(range(len(ranks)), key=ranks.__getitem__)
+
+
+def _readings(text: str) -> list[str]:
+    """Return the symbols that a text without a market may mean: XBTUSD is spot, a perpetual, an inverse one."""
+    from xex.errors import SymbolError
+    from xex.model.instruments import parse_symbol
+
+    found = []
+    for market in ("spot", "perp", "inverse"):
+        with suppress(SymbolError):
+            meant = parse_symbol(text, market).instrument
+            found += [] if meant is None else [meant.symbol]
+    return found
 
 
 def _bare(text: str) -> str:

@@ -159,6 +159,15 @@ def read_environment(venues: Iterable[str], environ: Mapping[str, str] | None = 
     )
 
 
+def recognised(venues: Iterable[str], environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names, and no values, of what is set in the environment and means something to xex."""
+    env = os.environ if environ is None else environ
+    spellings = [name for venue in venues for name in _spellings(venue)]
+    known = [name + suffix for name in spellings for suffix in (*_KEYS, *_FUTURES)]
+    known += [f"EXCHANGE_PRIORITY_{name}" for name in spellings]
+    return [name for name in (*known, "EXCHANGE_TIMEOUT", "EXCHANGE_RATE_LIMIT") if env.get(name, "").strip()]
+
+
 def _from_environment(venue: str, env: Mapping[str, str]) -> ExchangeConfig:
     settings: dict[str, Any] = {}
     for suffix, field in (*_KEYS.items(), *_FUTURES.items()):

@@ -10,6 +10,7 @@
     ├── UnknownVenue             .known: the names there are
     ├── UnknownFeature           .known: the names there are
     ├── SchemaError              a frame lacks a column or holds the wrong kind of data
+    ├── ReadOnlyError            something was to be changed or ordered where only reading is possible
     ├── UnitError                a unit rule was applied to data already in base units
     ├── LoopError                a manager was used from another event loop than its own
     ├── RecordingError           a recording is missing, unreadable or from another version
@@ -26,7 +27,8 @@
         ├── Maintenance          the venue says that it is closed
         ├── VenueRefused         an error in the venue's own words
         ├── BadPayload           an answer that cannot be read or is not an answer
-        │   └── TooLarge         an answer that is larger than any honest one
+        │   ├── TooLarge         an answer that is larger than any honest one
+        │   └── MissingRow       an answer without the row that was asked for
         ├── NotListed            the venue does not list this instrument
         └── NotRecorded          a replayed recording lacks the request
 """
@@ -146,6 +148,10 @@ class SchemaError(XexError, ValueError):
     """A frame or its columns do not fit the schema."""
 
 
+class ReadOnlyError(XexError, AttributeError):
+    """Something was to be changed or ordered where only reading is possible."""
+
+
 class UnitError(XexError, ValueError):
     """A unit rule met data that is already in base units."""
 
@@ -256,6 +262,10 @@ class BadPayload(ConnectorError):
 
 class TooLarge(BadPayload):
     """The answer is larger than any honest one; asking again would not make it smaller."""
+
+
+class MissingRow(BadPayload):
+    """An answer without the row that was asked for: of a market that is gone, or of a venue in disorder."""
 
 
 class NotListed(ConnectorError):

@@ -17,13 +17,13 @@ from xex.access.transport import heard
 from xex.analytics import currency as currencies
 from xex.analytics.quality import MAX_AGE_S, verdicts
 from xex.answer import CrossExchangeData
-from xex.catalogue import Catalogue, account, lines, note_late, sections_of_market, who, words_of
+from xex.catalogue import Catalogue, account, add_failure, lines, note_late, sections_of_market, who, words_of
 from xex.errors import (
-    BadPayload,
     ConfigError,
     ConnectorError,
     Drop,
     Dropped,
+    MissingRow,
     NotListed,
     NoVenueAnswered,
     TimedOut,
@@ -47,6 +47,8 @@ STRAGGLER_S = MAX_AGE_S / 2
 """How long after the first venue the last is worth waiting for: the quotes that came grow old meanwhile."""
 RATE_GRACE_S = 0.5
 """How much longer than for the quotes a question waits for rates at least."""
+RATE_PATIENCE_MOST_S = 2.0
+"""The longest that a question waits for rates after its quotes."""
 RATE_PATIENCE_S = 0.2
 """How long a rate waits for a request budget before the last legs, with their age, must do."""
 BUDGET_PATIENCE_S = 2.5
@@ -103,6 +105,11 @@ class ExchangeManager(Catalogue):
             ask, instrument = await self._meant(symbol, market, groups)
             target = _checked_currency(currency, instrument)
             answered = await self._asked_all(groups, instrument, target, books=books)
+            if not any(length(answer.ticker) for answer in answered):
+                failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
+                instrument = await self._other_meaning(ask, instrument, market, groups, failures)
+                target = _checked_currency(currency, instrument)
+                answered = await self._asked_all(groups, instrument, target, books=books)
         asked = list(dict.fromkeys(answer.exchange for answer in answered if answer.instrument is not None))
         if not any(length(answer.ticker) for answer in answered):
             failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
@@ -113,16 +120,27 @@ class ExchangeManager(Catalogue):
         )  # fmt: skip
 
     async def tickers(
-        self, *, market: str | None = None, venues: Iterable[str] | None = None, deadline: float | None = None
+        self,
+        *,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        currency: str | None = None,
+        peg: currencies.Peg = (),
+        deadline: float | None = None,
     ) -> pd.DataFrame:
-        """Return every active instrument of every venue in one frame, in native currencies and base units.
+        """Return every active instrument of every venue in one frame, in base units.
 
-        What failed stands in ``frame.attrs["dropped"]`` by exchange; the markets of an exchange fail one by one.
+        `market` is "spot", "perp", "linear", "inverse" or "dated". Prices are in the currency of each row's quote;
+        with `currency` (and `peg`, as in `get_cross_exchange_ticker`) in that one, by rates of the same moment, so
+        that `pricing.aggregate` and `arbitrage.scan` compare venues that quote in different dollars. A row without
+        a rate keeps its own currency. What failed stands in ``frame.attrs["dropped"]`` by exchange; the markets of an
+        exchange fail one by one.
         """
         self._enter()
+        target, pegged = _checked_target(currency), currencies.check_peg(peg)
         with until(self.deadline if deadline is None else checked_deadline(deadline)):
-            came, failures, _ = await self._whole_market(market, venues)
-        frame = schema.frame(concat(came, "tickers"), "tickers")
+            columns, failures, _, _ = await self._market_in(target, market, venues, pegged)
+        frame = schema.frame(columns, "tickers")
         frame.attrs["dropped"] = {name: drop.text for name, drop in failures.items()}
         return frame
 
@@ -140,46 +158,64 @@ class ExchangeManager(Catalogue):
 
         `kind` is "spot", "perp", "linear", "inverse" or "dated". Kept is what at least `min_venues` trade, with at
         least `min_quote_volume` (in `currency`, 24 h) in all. Columns: `n_venues` and `exchanges` that count, `price`
-        and `dispersion_bps` over them, `base_volume`, `quote_volume`, and `excluded`: who lists it but does not
-        count, with the reason, for instance a price that says it is another asset. ``frame.attrs`` as in `books`,
-        and `fx`: what each rate is made of.
+        and `dispersion_bps` over them, `base_volume` and `quote_volume`, which lack the exchanges in `volume_partial`,
+        and `excluded`: who lists it but does not count, with the reason, for instance a price that says it is another
+        asset. ``frame.attrs`` as in `books`, and `fx`: what each rate is made of.
         """
         self._enter()
-        from xex.analytics.universe import select
+        from xex.analytics.universe import check_limits, select
 
-        target = str(currency).strip().upper()
-        if target not in currencies.CURRENCIES:
-            raise ConfigError(f"currency {currency!r}: volumes are added in {', '.join(currencies.CURRENCIES)}")
+        target = _checked_target(currency)
+        if target is None:
+            raise ConfigError("universe needs a currency to add volumes in")
+        check_limits(min_venues, min_quote_volume)
         with until(self.deadline if deadline is None else checked_deadline(deadline)):
-            whole = asyncio.create_task(self._whole_market(kind, venues))
-            tries: list[VenueAnswer] = []
-            rates = [
-                asyncio.create_task(self._asked_rates(entry, Instrument("", "EUR", "spot"), target, tries))
-                for entry in self._entries.values()
-                if able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
-            ]
-            try:
-                came, failures, groups = await whole
-                if rates:
-                    await asyncio.wait(rates, timeout=min(RATE_GRACE_S, remaining()))
-            finally:
-                for task in [whole, *rates]:
-                    if not task.done():
-                        task.cancel()
-                        self._keep(task)
-        market = concat(came, "tickers")
-        legs = concat([_ratio_legs(market), *(leg_rows(answer, clock.now_ms()) for answer in tries)], "tickers")
-        worth = {
-            quote: currencies.rate(legs, quote, target, asset="") for quote in dict.fromkeys(texts(market, "quote"))
-        }
-        found = select(market, worth, target, min_venues=min_venues, min_quote_volume=min_quote_volume)
+            columns, failures, groups, rates = await self._market_in(target, kind, venues, ())
+        found = select(columns, target, min_venues=min_venues, min_quote_volume=min_quote_volume)
         frame = schema.frame(found, "universe")
         frame.attrs = {
-            "asked": [group[0].id for group in groups], "answered": list(dict.fromkeys(texts(market, "exchange"))),
+            "asked": [group[0].id for group in groups], "answered": list(dict.fromkeys(texts(columns, "exchange"))),
             "dropped": {name: drop.text for name, drop in failures.items()},
-            "fx": {quote: found.sources or found.why for quote, found in worth.items()},
+            "fx": {quote: rate.sources or rate.why for quote, rate in rates.items()},
         }  # fmt: skip
         return frame
+
+    async def _market_in(
+        self, target: str | None, market: str | None, venues: Iterable[str] | None, peg: Sequence[str]
+    ) -> tuple[Columns, dict[str, Drop], list[list[Entry]], dict[str, currencies.Rate]]:
+        """Return the tickers of every market asked for, in `target` if there is one, and what converted them."""
+        whole = asyncio.create_task(self._whole_market(market, venues))
+        tries: list[VenueAnswer] = []
+        rates = [
+            # Which quotes will come is not known yet: euros stand for all that may.
+            asyncio.create_task(self._asked_rates(entry, Instrument("", "EUR", "spot"), target, tries))
+            for entry in self._entries.values()
+            if target is not None and able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
+        ]
+        try:
+            came, failures, groups = await whole
+            if rates:
+                await asyncio.wait(rates, timeout=min(RATE_GRACE_S, remaining()))
+        finally:
+            for task in [whole, *rates]:
+                if not task.done():
+                    task.cancel()
+                    self._keep(task)
+        columns = concat(came, "tickers")
+        if target is None:
+            return columns, failures, groups, {}
+        now_ms = clock.now_ms()
+        parts = [_ratio_legs(columns), *(leg_rows(answer, now_ms) for answer in tries if length(answer.legs))]
+        legs = concat(parts, "tickers")
+        quotes = list(dict.fromkeys(texts(columns, "quote")))
+
+        def rates_for(asset: str) -> dict[str, currencies.Rate]:
+            return {quote: currencies.rate(legs, quote, target, asset=asset, peg=peg) for quote in quotes}
+
+        # Whatever has a say in the rates is priced by rates in which it has none.
+        voices, worth = dict.fromkeys(texts(legs, "base")), rates_for("")
+        own = {base: rates_for(base) for base in voices} if any(quote != target for quote in quotes) else {}
+        return currencies.converted(columns, worth, own), failures, groups, worth
 
     async def _whole_market(
         self, market: str | None, venues: Iterable[str] | None
@@ -197,7 +233,7 @@ class ExchangeManager(Catalogue):
                 columns = await self._columns(entry, entry.connector.market([section]), "tickers")
                 await self._measure_skew_if_old(entry)
             except ConnectorError as exc:
-                failures[entry.id] = Drop(exc.reason, f"{words_of(section)}: {exc}")
+                add_failure(failures, entry.id, exc.reason, f"{words_of(section)}: {exc}")
                 return {}
             count = length(columns)
             if not count:
@@ -218,7 +254,7 @@ class ExchangeManager(Catalogue):
         for entry, section in asked:
             part = parts.get(f"{entry.id} {section}")
             if part is None:
-                failures[entry.id] = Drop(Dropped.LATE, f"{words_of(section)}: no answer before the deadline")
+                add_failure(failures, entry.id, Dropped.LATE, f"{words_of(section)}: no answer before the deadline")
             elif length(part):
                 part["age_ms"] = ages(part, [entry.state.skew_ms] * length(part), now_ms)
                 came.append(part)
@@ -285,9 +321,12 @@ class ExchangeManager(Catalogue):
         failures: dict[str, Drop] = {}
         with until(seconds):
             ask, instrument = await self._meant(symbol, market, groups)
-            came = await self._hedged(
-                sorted((e for group in groups for e in group), key=_load), question, instrument, failures
-            )
+            entries = sorted((entry for group in groups for entry in group), key=_load)
+            came = await self._hedged(entries, question, instrument, failures)
+            if came is None:
+                instrument = await self._other_meaning(ask, instrument, market, groups, failures)
+                failures.clear()
+                came = await self._hedged(entries, question, instrument, failures)
         if came is None:
             raise self._nobody(ask, instrument, failures)
         frame = schema.frame(came, QUESTIONS[question])
@@ -322,11 +361,18 @@ class ExchangeManager(Catalogue):
                         failures[entry.id] = Drop(Dropped.LATE, "no answer in time")
             return {}
 
+        async def everybody(instrument: Instrument) -> dict[str, Columns]:
+            asked = {group[0].id: in_turn(group, instrument) for group in groups}
+            return await gathered(asked, self._keep, length, STRAGGLER_S)
+
         with until(seconds):
             ask, instrument = await self._meant(symbol, market, groups)
-            parts = await gathered(
-                {group[0].id: in_turn(group, instrument) for group in groups}, self._keep, length, STRAGGLER_S
-            )
+            parts = await everybody(instrument)
+            if not any(map(length, parts.values())):
+                note_late(groups, parts, failures)
+                instrument = await self._other_meaning(ask, instrument, market, groups, failures)
+                failures.clear()
+                parts = await everybody(instrument)
         note_late(groups, parts, failures)
         came = concat(parts.values(), QUESTIONS[question])
         if not length(came):
@@ -437,8 +483,8 @@ class ExchangeManager(Catalogue):
         try:
             await self._all_or_stale(tasks, tries)
             if rates:
-                # The votes of a rate are worth as long again as the quotes took, not the whole deadline.
-                patience = min(max(RATE_GRACE_S, clock.monotonic() - started), remaining())
+                # The votes of a rate are worth as long again as the quotes took, but not that these grow old.
+                patience = min(max(RATE_GRACE_S, clock.monotonic() - started), RATE_PATIENCE_MOST_S, remaining())
                 await asyncio.wait(rates, timeout=patience)
             pending = [task for task in skews if not task.done()]
             if pending:
@@ -549,17 +595,13 @@ class ExchangeManager(Catalogue):
         if able(connector, ListsInstruments):
             mine = await self._guarded(entry, self._matched(entry, answer, instrument))
             substitute = mine.quote != instrument.quote
-        answer.instrument = mine
+        answer.instrument, answer.contracts = mine, self._known_contracts(entry, mine)
         wants_book = books and self._offers(entry, "order_book")
         book = asyncio.create_task(self._asked_book(entry, answer, mine)) if wants_book else None
         try:
             started = clock.monotonic()
-            columns = await self._columns(entry, connector.tickers([mine], legs), "tickers")
+            columns = await self._ticker_columns(entry, mine, legs)
             names = texts(columns, "instrument")
-            if mine.symbol not in names:
-                if not able(connector, ListsInstruments) and not names:
-                    raise NotListed(f"{mine.symbol} is not listed")
-                raise BadPayload(f"no row for {mine.symbol}, which is listed and active", venue=answer.venue)
             ticker = columns
             if len(names) > 1:
                 needed = {name: columns[name] for name in LEG_COLUMNS if name in columns}
@@ -578,6 +620,27 @@ class ExchangeManager(Catalogue):
             if book is not None and not book.done():
                 book.cancel()
                 self._keep(book)
+
+    async def _ticker_columns(self, entry: Entry, mine: Instrument, legs: Sequence[Instrument]) -> Columns:
+        """Return the rows of an instrument and of its legs; where the instrument's lacks, find out why."""
+        connector = entry.connector
+        columns: Columns = {}
+        missing = MissingRow(f"no row for {mine.symbol}, which is listed and active", venue=entry.config.venue)
+        try:
+            columns = await self._columns(entry, connector.tickers([mine], legs), "tickers")
+        except MissingRow as exc:
+            missing = exc
+        names = texts(columns, "instrument")
+        if mine.symbol in names:
+            return columns
+        if not able(connector, ListsInstruments):
+            raise missing if names else NotListed(f"{mine.symbol} is not listed")
+        # The list in memory may be older than the end of the market.
+        table = await self._guarded(entry, connector.listings([mine.section], refresh=True))
+        row = table.find(mine)
+        if row is None or not table.columns["active"][row]:
+            raise NotListed(f"{mine.symbol} is not listed any more")
+        raise missing
 
     async def _asked_book(self, entry: Entry, answer: VenueAnswer, instrument: Instrument) -> None:
         connector = entry.connector
@@ -687,6 +750,14 @@ def _load(entry: Entry) -> tuple[int, int, int, float]:
     """Return what decides who is asked first: health, priority, what is under way there already, latency."""
     state = entry.state
     return HEALTH[state.status], entry.config.priority, state.in_flight, float(np.nan_to_num(state.latency, nan=1e9))
+
+
+def _checked_target(currency: str | None) -> str | None:
+    """Return the currency that a whole market is brought to, None for none."""
+    name = None if currency is None else str(currency).strip().upper()
+    if name is not None and name not in currencies.CURRENCIES:
+        raise ConfigError(f"currency {currency!r}: conversion is known among {', '.join(currencies.CURRENCIES)}")
+    return name
 
 
 def _checked_currency(currency: str | None, instrument: Instrument) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from xex.access import registry
 from xex.access.cache import MetadataCache
 from xex.access.deadline import remaining, until
-from xex.access.port import AnswersStatus, AnswersTime, ExchangeConnector, ListsInstruments, able, answers
+from xex.access.port import AnswersStatus, AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
 from xex.access.state import VenueState
 from xex.access.transport import Route, Transport, scrub
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
@@ -34,6 +34,7 @@ from xex.errors import (
     Unreachable,
 )
 from xex.model import clock, schema
+from xex.model.identity import Addresses
 from xex.model.instruments import Section
 from xex.model.listings import Listings
 from xex.model.schema import Columns
@@ -61,6 +62,7 @@ class Entry:
     connected: bool = False
     shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
+    contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -277,6 +279,24 @@ class Roster:
         task.add_done_callback(self._background.discard)
         task.add_done_callback(_observed)
 
+    def ccxt(self, exchange: str, market: Section | None = None) -> Any:
+        """Return an exchange's ccxt object to check numbers with: without keys, within the manager's budgets.
+
+        What ccxt answers is in ccxt's units, see ``docs/units.md``. It reads and nothing else: any method that orders,
+        transfers or signs raises `ReadOnlyError`. `market` is "spot", "linear" or "inverse" where a venue has an
+        object for each. Raises `UnknownVenue`, and `ConfigError` for a connector that is not built on ccxt.
+        """
+        self._enter()
+        entry = self._entries.get(exchange)
+        if entry is None:
+            raise UnknownVenue(exchange, sorted(self._entries))
+        if not able(entry.connector, OffersClient):
+            raise ConfigError(f"{exchange!r} is not built on ccxt")
+        try:
+            return entry.connector.client(market)
+        except ConnectorError as exc:
+            raise ConfigError(f"{exchange!r}: {exc}; lists: {', '.join(entry.connector.sections)}") from None
+
     # --- state
 
     def get_exchange_status(self) -> dict[str, dict[str, Any]]:
@@ -370,14 +390,14 @@ class Roster:
                 raise Unreachable("connect() returned False", venue=entry.config.venue)
             entry.connected = True
 
-    async def _tables(self, entry: Entry) -> tuple[list[Listings], Drop | None]:
+    async def _tables(self, entry: Entry, *, refresh: bool = False) -> tuple[list[Listings], Drop | None]:
         """Return all lists of a venue that can be had in time, and why another one could not."""
         connector, drop = entry.connector, None
         assert able(connector, ListsInstruments)  # noqa: S101  chosen by ability
 
         async def one(section: Section) -> Listings | ConnectorError:
             try:
-                return await self._guarded(entry, connector.listings([section]))
+                return await self._guarded(entry, connector.listings([section], refresh=refresh))
             except ConnectorError as exc:
                 return exc
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import isfinite, isnan, nan
 from statistics import median
 from typing import Any
@@ -15,6 +15,7 @@ from xex.analytics import arbitrage, currency, liquidity, pricing, sizing
 from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
 from xex.answer import CrossExchangeData, number_text
 from xex.errors import Drop, Dropped
+from xex.model import identity
 from xex.model.instruments import Instrument
 from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, concat, flags, length, numbers, take, texts
@@ -25,7 +26,6 @@ LEG_COLUMNS = (
     "exchange_time", "received_time",
 )  # fmt: skip
 """What a rate needs to know of a quote."""
-_PRICES = ("bid", "ask", "last", "open", "high", "low", "mark", "index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class VenueAnswer:
     skew_ms: float = 0.0
     latency_ms: float = nan
     responses: list[Response] = field(default_factory=list)
+    contracts: identity.Addresses = field(default_factory=dict)
 
     def rule(self, name: str) -> float:
         """Return a trading rule of the instrument, 0 where the venue has none."""
@@ -104,16 +105,22 @@ def assemble(
         for quote in dict.fromkeys(texts(rows, "quote"))
     }
     unconverted = take(rows, np.arange(len(came)))
-    _convert(rows, rates, target)
+    # The maths has one currency; a row that could not be converted is left out by its missing rate.
+    rows = currency.converted(rows, rates) | {"currency": [target] * len(came)}
     quality = verdicts(rows, max_age_s=max_age_s)
     if native:
         quality[quality == Dropped.NO_RATE.value] = Dropped.OTHER_CURRENCY.value
+    # Contracts that are known to differ need no price to tell them apart.
+    strangers = identity.strangers({answer.exchange: answer.contracts for answer in came if answer.contracts})
+    for row, answer in enumerate(came):
+        if answer.exchange in strangers and quality[row] not in NOT_COUNTED:
+            quality[row] = strangers[answer.exchange][0].value
     found = pricing.evaluate(rows, max_age_s=max_age_s, reasons=quality) if came else None
     total = {name: values[0] for name, values in found.totals.items()} if found else {}
     reasons = found.reason if found else []
     price = float(total.get("price", nan))
     levels = [Levels.of(answer.book) for answer in came]
-    dropped = _dropped(answers, rows, unconverted, reasons, rates, max_age_s)
+    dropped = _dropped(answers, rows, unconverted, reasons, rates, strangers, max_age_s)
     scores, score = _liquidity(levels, numbers(rows, "fx_rate"), reasons, price)
     opportunities, rejected, together = _arbitrage(
         instrument, target, came, levels, rows, unconverted, legs, reasons, max_age_s
@@ -239,21 +246,6 @@ def _unconverted(quote: str, target: str) -> currency.Rate:
     return currency.Rate(quote, target, nan, why=f"it quotes in {quote}, and nothing is converted")
 
 
-def _convert(rows: Columns, rates: Mapping[str, currency.Rate], target: str) -> None:
-    """Bring prices and quote volumes to `target`; rows without a rate keep their own currency."""
-    quotes = texts(rows, "quote")
-    fx = np.array([rates[quote].rate for quote in quotes], dtype=np.float64)
-    factor = np.where(np.isfinite(fx), fx, 1.0)
-    for name in (*_PRICES, "quote_volume"):
-        if name in rows:
-            rows[name] = numbers(rows, name) * factor
-    rows["fx_rate"] = fx
-    rows["fx_source"] = [rates[quote].sources for quote in quotes]
-    rows["fx_age_ms"] = np.array([rates[quote].age_ms for quote in quotes], dtype=np.float64)
-    # The maths has one currency; a row that could not be converted is left out by its missing rate.
-    rows["currency"] = [target] * len(quotes)
-
-
 def _book(answer: VenueAnswer, rates: Mapping[str, currency.Rate], target: str) -> Columns:
     if not length(answer.book):
         return {}
@@ -303,13 +295,14 @@ def _exchanges_data(rows: Columns) -> dict[str, dict[str, Any]]:
         numbers(rows, "received_time"),
     )
     names = (
-        "price", "bid", "ask", "base_volume", "quote_volume", "age_ms", "latency_ms", "weight", "fx_rate",
+        "price", "bid", "ask", "base_volume", "quote_volume", "age_ms", "latency_ms", "weight", "fx_rate", "fx_age_ms",
     )  # fmt: skip
     cells = {name: numbers(rows, name).tolist() for name in names}
     return {
         exchange: {
             **{name: cells[name][row] for name in names},
             "currency": texts(rows, "currency")[row],
+            "fx_source": texts(rows, "fx_source")[row],
             "timestamp": float(stamps[row]) / 1e3,
         }
         for row, exchange in enumerate(texts(rows, "exchange"))
@@ -334,13 +327,16 @@ def _dropped(
     native: Columns,
     reasons: Sequence[str],
     rates: Mapping[str, currency.Rate],
+    strangers: Mapping[str, tuple[Dropped, str]],
     max_age_s: float,
 ) -> dict[str, Drop]:
     dropped = {answer.exchange: answer.failure for answer in answers if answer.failure is not None}
     for row, reason in enumerate(reasons):
         if reason:
-            detail = _detail(reason, row, rows, native, rates, max_age_s)
-            dropped[texts(rows, "exchange")[row]] = Drop(reason, detail)
+            exchange = texts(rows, "exchange")[row]
+            told, network = strangers.get(exchange, ("", ""))
+            by_price = _detail(reason, row, rows, native, rates, max_age_s)
+            dropped[exchange] = Drop(reason, f"another contract address on {network}" if told == reason else by_price)
     return dropped
 
 
@@ -487,11 +483,7 @@ def _together(
         for row, buy, sell in usable
         if isfinite(buy.leg.fee) and isfinite(buy.factor) and isfinite(sell.factor)
     ]
-    in_lots = _in_common_lots([side for _, buy, sell in able for side in (buy, sell)])
-    parts = {
-        came[row].exchange: (in_lots[2 * place], in_lots[2 * place + 1], times)
-        for place, (row, _, _) in enumerate(able)
-    }
+    parts = {came[row].exchange: (buy.leg, sell.leg, times) for row, buy, sell in able}
     found = sizing.clear_in_lots(
         [part[0] for part in parts.values()], [part[1] for part in parts.values()], times
     )  # fmt: skip
@@ -511,7 +503,6 @@ class _Side:
     leg: sizing.Leg
     factor: float
     converted: bool
-    lot_quote: float = 0.0
 
 
 def _side(
@@ -535,22 +526,9 @@ def _side(
     factor = executable_factor(direct, quote, target, buying=buying)
     leg = sizing.Leg(
         price * factor, size, float(numbers(native, "taker_bps")[row]) / 1e4,
-        answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor,
+        answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor, answer.rule("lot_quote"),
     )  # fmt: skip
-    return _Side(leg, factor, quote != target, answer.rule("lot_quote"))
-
-
-def _in_common_lots(sides: Sequence[_Side]) -> list[sizing.Leg]:
-    """Return legs that can be traded against one another.
-
-    Lots of quote currency, as of inverse contracts, become lots of the base at the best of all asks: how many
-    base units a contract is depends on its price, and one size must hold for all legs.
-    """
-    if not any(side.lot_quote for side in sides):
-        return [side.leg for side in sides]
-    asks = [float(side.leg.price.min()) for side in sides if len(side.leg.price)]
-    step = sizing.common_step(*(side.lot_quote * side.factor for side in sides)) / min(asks, default=nan)
-    return [replace(side.leg, lot=step if step == step else 0.0) for side in sides]
+    return _Side(leg, factor, quote != target)
 
 
 def executable_factor(book: currency.Executable | None, quote: str, target: str, *, buying: bool) -> float:
@@ -579,7 +557,7 @@ def _opportunity(
     max_age_s: float,
 ) -> dict[str, Any]:
     low, high = pair
-    buy, sell = _in_common_lots(sides)
+    buy, sell = sides[0].leg, sides[1].leg
     times = arbitrage.fee_sides(instrument.kind)
     ask = float(buy.price[0]) if len(buy.price) else nan
     bid = float(sell.price[0]) if len(sell.price) else nan

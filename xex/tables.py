@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from xex.model.instruments import STABLE
+from xex.errors import Drop, Dropped
+from xex.model.instruments import SECTIONS, STABLE, kind_of, parse_symbol
 from xex.model.schema import columns_of, concat, flags, numbers, texts
 
 if TYPE_CHECKING:
@@ -28,9 +29,20 @@ SHOWN = 5
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
 _MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
 _PLAIN = str.maketrans(
-    {"–": "-", "→": "->", "≥": ">=", "…": "...", "·": "-", "─": "-", **dict(zip(_MARKS, "123456789", strict=True))}
+    {
+        "–": "-",
+        "→": "->",
+        "≥": ">=",
+        "…": "...",
+        "·": "-",
+        "─": "-",
+        "×": "x",
+        "Ⓢ": "S",
+        **dict(zip(_MARKS, "123456789", strict=True)),
+    }
 )
 _GREY = "bright_black"
+_OTHER = Drop(Dropped.OTHER_CURRENCY)
 
 
 # --- numbers for people -------------------------------------------------------------------------------------
@@ -154,10 +166,10 @@ class _Row:
 
 @dataclass(slots=True)
 class _Column:
-    """One column: the keys of the cells it stacks, one above the other, and its head in two lines."""
+    """One column: the keys of the cells it stacks, one above the other, and the lines of its head."""
 
     keys: tuple[str, ...]
-    head: tuple[str, str]
+    head: tuple[str, ...]
     left: bool = False
 
 
@@ -187,6 +199,11 @@ def _snapshot_parts(snap: CrossExchangeData, width: int) -> Iterator[RenderableT
     yield ""
     yield from _fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), rows, width)
     yield from map(_grey, notes)
+    if snap.instrument.kind == "inverse":
+        base, quote = snap.instrument.base, snap.instrument.quote
+        yield _grey(
+            f"inverse: contracts of a fixed amount of {quote}, settled in {base}; volumes are brought to {base}"
+        )
     yield ""
     yield _summary(snap)
     if snap.arbitrage_opportunities:
@@ -198,8 +215,9 @@ def _title(snap: CrossExchangeData) -> Text:
     from rich.text import Text
 
     asked = f", asked as {snap.symbol}" if snap.symbol != snap.instrument.symbol else ""
+    native = "; nothing is converted" if _OTHER in snap.dropped.values() else ""
     return Text.assemble(
-        (snap.instrument.description, "bold"), f"{asked}; prices in ", (snap.currency, "bold"),
+        (snap.instrument.description, "bold"), f"{asked}; prices in ", (snap.currency, "bold"), native,
     )  # fmt: skip
 
 
@@ -267,13 +285,27 @@ def _footnotes(snap: CrossExchangeData, place: dict[str, int]) -> dict[str, list
                 )
     converted = {}
     for (quote, rate, source), names in rates.items():
-        if math.isfinite(rate):
-            how = source.replace("+", " + ")
-            said = f"1 {quote} = {rate:.6f} {snap.currency} ({how})"
+        alone = len(names) == 1
+        if source == "peg":
+            said = f", taken at par with {snap.currency} (peg): no rate was measured"
+        elif math.isfinite(rate):
+            said = f"; 1 {quote} = {rate:.6f} {snap.currency} ({_rate_source(source)})"
+        elif all(snap.dropped.get(name) == _OTHER for name in names):
+            said = f": {'its' if alone else 'their'} numbers are in {quote}"
         else:
-            said = f"there is no rate to {snap.currency}, its numbers are in {quote}"
-        converted[f"{', '.join(names)} quote{'s' if len(names) == 1 else ''} {quote}; {said}"] = names
+            said = f"; there is no rate to {snap.currency}, {'its' if alone else 'their'} numbers are in {quote}"
+        converted[f"{', '.join(names)} quote{'s' if alone else ''} {quote}{said}"] = names
     return {**converted, **notes}
+
+
+def _rate_source(source: str) -> str:
+    """Write what a rate is made of, both hops where it goes over another currency.
+
+    >>> _rate_source("direct+ratio:spot"), _rate_source("EUR→USDT direct; USDT→USD peg")
+    ('direct + ratio:spot', 'EUR → USDT direct; USDT → USD at par (peg)')
+    """
+    hops = (hop.removesuffix(" peg") + " at par (peg)" if hop.endswith(" peg") else hop for hop in source.split("; "))
+    return "at par (peg)" if source == "peg" else "; ".join(hops).replace("+", " + ").replace("→", " → ")
 
 
 def price_places(snap: CrossExchangeData) -> int:
@@ -354,7 +386,7 @@ def _lines_of(layout: Sequence[_Column], rows: Sequence[_Row], gap: int, width: 
         cells = {"name": row.name, **row.cells}
         if row.cells:
             for level in range(height):
-                picked = [cells[column.keys[level]] if level < len(column.keys) else "" for column in layout]
+                picked = [cells.get(column.keys[level], "") if level < len(column.keys) else "" for column in layout]
                 yield line(picked, style)
             if row.reason:
                 yield Padding(_grey(row.reason), (0, 0, 0, widths[0] + gap), expand=False)
@@ -422,11 +454,19 @@ def _dispersion_text(snap: CrossExchangeData) -> str:
 
 
 def _volume_text(snap: CrossExchangeData) -> str:
-    partial = f" (without {', '.join(snap.volume_partial)})" if snap.volume_partial else ""
-    return (
-        f"{amount(snap.volume_total)} {snap.instrument.base} · {amount(snap.volume_total_quote)} "
-        f"{snap.currency}{partial}"
-    )
+    from xex.analytics.quality import NOT_COUNTED
+
+    # A volume in base units needs no rate: such a venue lacks in the sum of worths alone.
+    counted = [
+        name for name in snap.volume_partial
+        if "disagree" not in snap.flags and snap.dropped.get(name, "") not in NOT_COUNTED
+        and math.isfinite(snap.exchanges_data.get(name, {}).get("base_volume", math.nan))
+    ]  # fmt: skip
+    lacking = [name for name in snap.volume_partial if name not in counted]
+    both = f" (without {', '.join(lacking)})" if lacking else ""
+    worth = f" (in {snap.currency} without {', '.join(snap.volume_partial)})" if counted else ""
+    base = f"{amount(snap.volume_total)} {snap.instrument.base}{both if counted else ''}"
+    return f"{base} · {amount(snap.volume_total_quote)} {snap.currency}{worth or both}"
 
 
 def _liquidity_text(snap: CrossExchangeData) -> str:
@@ -474,8 +514,6 @@ def _opportunity_lines(snap: CrossExchangeData) -> Iterator[RenderableType]:
 DEPTHS_BPS = (10, 25, 50, 100)
 """How far from the price the depth of books is added up."""
 
-_MARKETS = {"spot": "spot", "linear": "perp", "inverse": "inverse"}
-
 
 def market_name(kind: str, expiry: str = "") -> str:
     """Return what people call a kind of market.
@@ -487,101 +525,304 @@ def market_name(kind: str, expiry: str = "") -> str:
     return kind if kind == "spot" else f"{inverse}future" if expiry else f"{inverse}perp"
 
 
-def venues_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
-    """Return a row per venue and market type: which questions it answers, and what it is configured with."""
+def day(expiry: str) -> str:
+    """Write the day on which a contract expires.
+
+    >>> day("261225"), day("")
+    ('2026-12-25', '')
+    """
+    return f"20{expiry[:2]}-{expiry[2:4]}-{expiry[4:]}" if expiry else ""
+
+
+SECTION_NAMES = {one: market_name(kind_of(one), "dated" if one.endswith("dated") else "") for one in SECTIONS}
+"""What people call the lists of a venue."""
+_ABOUT = frozenset({"venue", "market", "key", "priority", "package"})
+
+
+def venues_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Return a row per venue: its markets, the questions it answers, and what it is configured with.
+
+    `rows` are one per venue and market. What is the same everywhere is said once, above.
+    """
     from rich.text import Text
 
-    names = list(rows[0]) if rows else []
-    layout = [_Column(("name",), ("", names[0] if names else "venue"))]
-    layout += [_Column((name,), ("", name.replace("_", " ")), name in {"market", "package"}) for name in names[1:]]
-    lines = [_Row(str(row[names[0]]), {name: _said(row[name]) for name in names[1:]}) for row in rows]
+    venues: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        venues.setdefault(str(row["venue"]), []).append(row)
+    markets = list(dict.fromkeys([*SECTION_NAMES.values(), *(str(row["market"]) for row in rows)]))
+    questions = [name for name in (rows[0] if rows else ()) if name not in _ABOUT]
+    packages = {str(row["package"]) for row in rows}
+    lines = []
+    for venue, mine in venues.items():
+        has = {str(row["market"]) for row in mine}
+        able = {name: any(row[name] for row in mine) for name in questions}
+        lines.append(
+            _Row(
+                venue,
+                {
+                    **{name: _said(name in has) for name in markets},
+                    **{name: _said(able[name]) for name in questions},
+                    "markets": ", ".join(name for name in markets if name in has),
+                    "answers": ", ".join(name.replace("_", " ") for name in questions if able[name]),
+                    **{name: _said(mine[0][name]) for name in ("key", "priority", "package")},
+                },
+            )
+        )
+    told = f"installed connectors ({packages.pop()})" if len(packages) == 1 else "installed connectors"
+    about = f"{told}; key: whether one is set in the environment, priority: 1 is asked first"
     return _Page(
         lambda width: [
-            Text("installed connectors; key: whether one is set in the environment, priority: 1 is asked first"),
-            *_fitted(((layout, 2), (layout, 1)), lines, width),
+            Text(about),
+            *_fitted(_venue_layouts(markets, questions, packaged=bool(packages)), lines, width),
         ]
     )
 
 
+def _venue_layouts(
+    markets: Sequence[str], questions: Sequence[str], *, packaged: bool
+) -> list[tuple[list[_Column], int]]:
+    def column(name: str) -> _Column:
+        first, _, last = name.replace("_", " ").rpartition(" ")
+        return _Column((name,), (first, last), left=True)
+
+    package = ["package"] * packaged
+    about = [_Column(("key",), ("", "key"), left=True), _Column(("priority",), ("", "priority"))]
+    wide = [_Column(("name",), ("", "venue")), *map(column, [*markets, *questions]), *about, *map(column, package)]
+    said = ("markets", "answers", *package)
+    blank = [""] * (len(said) - 1)
+    narrow = [
+        _Column(("name",), ("venue", *blank)), _Column(said, said, left=True),
+        _Column(("key",), ("key", *blank), left=True), _Column(("priority",), ("priority", *blank)),
+    ]  # fmt: skip
+    return [(wide, 3), (wide, 2), (wide, 1), (narrow, 2), (narrow, 1)]
+
+
 def _said(value: object) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return {True: "yes", False: ABSENT}[value] if isinstance(value, bool) else str(value)
 
 
 def instruments_table(frame: pd.DataFrame, head: str, most: int) -> RenderableType:
     """Return what venues list, a row per instrument, `most` at most."""
     shown = columns_of(frame.head(most))
     rows = _instrument_rows(shown)
-    fees: dict[str, list[str]] = {}
-    for source, name, kind in zip(*(texts(shown, name) for name in ("fee_source", "exchange", "kind")), strict=True):
-        owner = f"{name} {market_name(kind)}"
-        if owner not in fees.setdefault(source, []):
-            fees[source].append(owner)
 
     def parts(width: int) -> Iterator[RenderableType]:
         from rich.text import Text
 
-        wide, narrow = _instrument_layouts(shown)
         yield Text(head, style="bold")
-        yield from _fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), rows, width)
+        yield from _fitted(_instrument_layouts(shown), rows, width)
         if len(frame) > most:
             yield Text(f"and {len(frame) - most:,} more: name a symbol to see fewer, --csv or --json shows all")
-        yield _grey(
-            "contract: base units in one contract; factor: coins in one unit of the venue's own (1000PEPE: 1000)"
-        )
-        yield from (_grey(f"fees {source}: {', '.join(owners)}") for source, owners in fees.items() if source)
-        yield from map(_grey, left_out(frame.attrs.get("dropped", {})))
+        yield from map(_grey, _instrument_notes(shown))
+        yield from map(_grey, left_out_of(frame))
 
     return _Page(parts)
 
 
+def lookup_table(frame: pd.DataFrame, text: str) -> RenderableType:
+    """Return what a symbol means on every venue: the instrument there, or why there is none."""
+    asked_for, others = frame.attrs["instrument"], dict[str, list[str]]()
+    asked = parse_symbol(asked_for).instrument
+    columns = columns_of(frame)
+    rows = {row.name.removesuffix(_INACTIVE): row for row in _instrument_rows(columns)}
+    for name, why in frame.attrs["dropped"].items():
+        rows.setdefault(name, _Row(name, reason=why))
+    ordered = [rows.pop(name) for name in frame.attrs["asked"] if name in rows]
+    meant = asked_for if asked is None else asked.description
+    for name, symbol in zip(texts(columns, "exchange"), texts(columns, "instrument"), strict=True):
+        if symbol != asked_for:
+            others.setdefault(symbol, []).append(name)
+
+    def parts(width: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        told = f" means {meant}" if meant.partition(" ")[0] != text else meant.removeprefix(text)
+        yield Text.assemble((text, "bold"), told)
+        yield from _fitted(_instrument_layouts(columns), [*ordered, *rows.values()], width)
+        for symbol, names in others.items():
+            yield _grey(f"{symbol} stands for it on {', '.join(names)}, where {asked_for} is not listed")
+        yield from map(_grey, _instrument_notes(columns))
+
+    return _Page(parts)
+
+
+_INACTIVE = " ¹"
+
+
 def _instrument_rows(shown: dict[str, Any]) -> list[_Row]:
-    named = {name: texts(shown, name) for name in ("exchange", "instrument", "id", "kind", "expiry")}
+    named = {name: texts(shown, name) for name in ("exchange", "instrument", "id", "kind", "expiry", "base", "quote")}
     counts = {
-        name: numbers(shown, name)
-        for name in ("tick", "lot", "min_amount", "min_notional", "contract_size", "multiplier")
+        name: numbers(shown, name).tolist()
+        for name in ("tick", "lot", "lot_quote", "min_amount", "min_notional", "contract_size", "multiplier")
     }
-    charged = {name: numbers(shown, f"{name}_bps") for name in ("taker", "maker")}
+    charged = {name: numbers(shown, f"{name}_bps").tolist() for name in ("taker", "maker")}
     active = flags(shown, "active")
     rows = []
     for row, name in enumerate(named["exchange"]):
+        base, quote, kind = named["base"][row], named["quote"][row], named["kind"][row]
+        told = {key: values[row] for key, values in counts.items()}
+        amount_least, worth_least = _unit(told["min_amount"], base), _unit(told["min_notional"], quote)
+        taker, maker = (bps(charged[side][row]) for side in ("taker", "maker"))
         cells = {
             "instrument": named["instrument"][row], "id": named["id"][row],
-            "market": market_name(named["kind"][row], named["expiry"][row]), "active": _said(bool(active[row])),
-            **{key: exact(float(values[row])) for key, values in counts.items()},
-            **{key: bps(float(values[row])) for key, values in charged.items()},
+            "market": market_name(kind, named["expiry"][row]), "expires": day(named["expiry"][row]),
+            "tick": exact(told["tick"]), "lot": _unit(told["lot"], base) or _unit(told["lot_quote"], quote) or ABSENT,
+            "least": ", ".join(filter(None, (amount_least, worth_least))) or ABSENT,
+            "amount": amount_least or worth_least or ABSENT, "worth": worth_least if amount_least else "",
+            "contract": _contract(kind, base, quote, told["contract_size"], told["multiplier"]),
+            "factor": f"×{exact(told['multiplier'])}" if told["multiplier"] > 1 else "",
+            "taker": taker, "maker": maker, "fees": f"{taker}/{maker}",
         }  # fmt: skip
-        rows.append(_Row(name, cells, style="" if active[row] else _GREY))
+        rows.append(_Row(name, cells) if active[row] else _Row(f"{name}{_INACTIVE}", cells, style=_GREY))
     return rows
 
 
-def _instrument_layouts(shown: dict[str, Any]) -> tuple[list[_Column], list[_Column]]:
-    def unit(name: str) -> str:
-        found = set(texts(shown, name))
-        return found.pop() if len(found) == 1 else name
+def _unit(value: float, unit: str) -> str:
+    """Write a step or a minimum with its unit, nothing where the venue has none."""
+    return f"{exact(value)} {unit}" if value > 0 else ""
 
-    base, quote = unit("base"), unit("quote")
-    wide = [
-        _Column(("name",), ("", "venue")), _Column(("instrument",), ("", "symbol"), left=True),
-        _Column(("id",), ("", "id"), left=True), _Column(("market",), ("", "market"), left=True),
-        _Column(("tick",), ("tick", quote)), _Column(("lot",), ("lot", base)),
-        _Column(("min_amount",), ("min amt", base)), _Column(("min_notional",), ("min ntl", quote)),
-        _Column(("contract_size",), ("contract", base)), _Column(("multiplier",), ("", "factor")),
-        _Column(("taker",), ("taker", "bps")), _Column(("maker",), ("maker", "bps")),
-        _Column(("active",), ("", "active")),
+
+def _contract(kind: str, base: str, quote: str, size: float, multiplier: float) -> str:
+    """Write what one contract is worth: the venue's own coins may be so many of ours."""
+    if kind == "spot":
+        return ABSENT
+    return _unit(size, quote) if kind == "inverse" else _unit(size * multiplier, base)
+
+
+_HEADS = {
+    "name": "venue", "instrument": "symbol", "least": "minimum", "amount": "minimum", "worth": "", "n_venues": "venues",
+}  # fmt: skip
+_TO_THE_LEFT = frozenset({"name", "instrument", "id", "market", "expires", "exchanges"})
+
+
+def _single(key: str) -> _Column:
+    """Return a column of one cell a row, its head on the line above the first."""
+    return _Column((key,), ("", _HEADS.get(key, key)), key in _TO_THE_LEFT)
+
+
+def _stack(*keys: str, height: int = 2) -> _Column:
+    """Return a column of cells one above the other, headed by their names in the same places."""
+    heads = [_HEADS.get(key, key) for key in keys]
+    return _Column(keys, (*heads, *[""] * (height - len(heads))), keys[0] in _TO_THE_LEFT)
+
+
+def _instrument_layouts(shown: dict[str, Any]) -> list[tuple[list[_Column], int]]:
+    """Return the layouts of instruments in one, two or three lines, without what none of them has."""
+    dated, multiplied = any(texts(shown, "expiry")), bool((numbers(shown, "multiplier") > 1).any())
+    expires, factor = ["expires"] * dated, ["factor"] * multiplied
+    contract = ["contract"] * any(kind != "spot" for kind in texts(shown, "kind"))
+    names = ("name", "instrument", "id", "market", *expires, "tick", "lot", "least", *contract, *factor)
+    wide = [*map(_single, names), _Column(("fees",), ("taker/maker", "bps"))]
+    named = [_stack("name", "market"), _stack("instrument", "id")]
+    counted = [_stack("lot", *contract), _stack("amount", "worth"), _stack("taker", "maker")]
+    middle = [*named, *map(_stack, expires), _stack("tick", *factor), *counted]
+    narrow = [*named, _stack("tick", *(factor or expires)), *counted]
+    high = [
+        _stack("name", "market", height=3), _stack("instrument", "id", *expires, height=3),
+        _stack("tick", "taker", "maker", height=3), _stack("lot", *contract, *factor, height=3),
+        _stack("amount", "worth", height=3),
     ]  # fmt: skip
+    return [(wide, 2), (middle, 2), (narrow, 2), (narrow, 1), (high, 2), (high, 1)]
+
+
+_WHOSE = {"published": "as published", "venue": "as the venue lists them", "account": "your account's"}
+
+
+def _instrument_notes(shown: dict[str, Any]) -> Iterator[str]:
+    """Return what needs saying of the instruments shown: whose fees, and words that one may not know."""
+    if not flags(shown, "active").all():
+        yield f"{_INACTIVE.strip()} not traded at present"
+    kinds = set(texts(shown, "kind"))
+    if "inverse" in kinds:
+        yield "inverse: contracts of a fixed amount of the quote currency, settled in the base"
+    if (numbers(shown, "multiplier") > 1).any():
+        yield "factor: coins in one unit of the venue's own (1000PEPE: ×1,000); all numbers are per coin"
+    fees: dict[str, dict[str, dict[str, dict[str, None]]]] = {}
+    names = zip(*(texts(shown, name) for name in ("fee_source", "exchange", "kind", "expiry")), strict=True)
+    for source, exchange, kind, expiry in names:
+        whose, _, which = source.partition(": ")
+        if source:
+            fees.setdefault(whose, {}).setdefault(which, {}).setdefault(exchange, {})[market_name(kind, expiry)] = None
+    for whose, tiers in fees.items():
+        said = []
+        for which, owners in tiers.items():
+            charged = [f"{name} {', '.join(markets)}" for name, markets in owners.items()]
+            said.append(f"{which} ({'; '.join(charged)})")
+        yield f"fees in bps of notional, {_WHOSE.get(whose, whose)}: {'; '.join(said)}"
+
+
+# --- what is worth looking at
+
+
+def universe_table(frame: pd.DataFrame, head: str, currency: str, most: int) -> RenderableType:
+    """Return what is traded on enough venues, a row per asset, kind and expiry, `most` at most."""
+    shown = columns_of(frame.head(most))
+    named = zip(*(texts(shown, name) for name in ("base", "kind", "expiry", "exchanges")), strict=True)
+    told = zip(
+        *(numbers(shown, name).tolist() for name in ("n_venues", "price", "dispersion_bps", "quote_volume")),
+        numbers(shown, "base_volume").tolist(), strict=True,
+    )  # fmt: skip
+    rows = [
+        _Row(
+            base,
+            {
+                "market": market_name(kind, expiry), "expires": day(expiry), "exchanges": exchanges.replace(",", " "),
+                "n_venues": f"{venues:.0f}", "price": _priced(price), "dispersion": bps(dispersion),
+                "quote": amount(worth), "base": amount(size),
+            },
+        )
+        for (base, kind, expiry, exchanges), (venues, price, dispersion, worth, size) in zip(named, told, strict=True)
+    ]  # fmt: skip
+    expires = ["expires"] * any(texts(shown, "expiry"))
     narrow = [
-        _Column(("name", "market"), ("venue", "market")), _Column(("instrument", "id"), ("symbol", "id"), left=True),
-        _Column(("tick", "min_notional"), (f"tick {quote}", f"min {quote}")),
-        _Column(("lot", "min_amount"), (f"lot {base}", f"min {base}")),
-        _Column(("contract_size", "multiplier"), ("contract", "factor")),
-        _Column(("taker", "maker"), ("taker bps", "maker bps")), _Column(("active",), ("active", "")),
+        _Column(("name",), ("", "asset")), *map(_single, ("market", *expires, "n_venues")),
+        _Column(("price",), ("price", currency)), _Column(("dispersion",), ("dispersion", "bps")),
+        _Column(("quote",), ("24h vol", currency)), _Column(("base",), ("24h vol", "base")),
     ]  # fmt: skip
-    return wide, narrow
+    wide = [*narrow, _single("exchanges")]
+
+    def parts(width: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        yield Text(head, style="bold")
+        if rows:
+            yield from _fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), rows, width)
+        if len(frame) > most:
+            yield Text(f"and {len(frame) - most:,} more: --top N shows fewer, --csv or --json all")
+        yield from map(_grey, _told_once(shown, "volume_partial", ",", "no volume from"))
+        yield from map(_grey, _told_once(shown, "excluded", ", ", "not counted,"))
+        for quote, source in frame.attrs.get("fx", {}).items():
+            if source != "identity":
+                yield _grey(f"{quote} → {currency}: {_rate_source(source)}")
+        yield from map(_grey, left_out_of(frame))
+
+    return _Page(parts)
 
 
-def left_out(dropped: Mapping[str, str]) -> list[str]:
-    """Return a line for each venue that is left out."""
-    return [f"{name} is left out, {why}" for name, why in dropped.items()]
+def _priced(value: float) -> str:
+    """Write a price of whatever size with seven digits at most."""
+    return fixed(value, decimals([float(f"{value:.6g}")], 7))
+
+
+def _told_once(shown: dict[str, Any], column: str, separator: str, words: str) -> Iterator[str]:
+    """Say what a column says of venues, once for all assets that it is true of."""
+    found: dict[str, list[str]] = {}
+    for base, text in zip(texts(shown, "base"), texts(shown, column), strict=True):
+        for one in filter(None, text.split(separator)):
+            if base not in found.setdefault(one, []):
+                found[one].append(base)
+    for one, bases in found.items():
+        yield f"{words} {one}: {', '.join(bases)}"
+
+
+def left_out(dropped: Mapping[str, str], answered: Collection[str] = ()) -> list[str]:
+    """Return a line for each venue that is left out, or that answered for a part of its markets alone."""
+    return [f"{name} is left out{' in part' if name in answered else ''}, {why}" for name, why in dropped.items()]
+
+
+def left_out_of(frame: pd.DataFrame) -> list[str]:
+    """Return the lines on venues that a frame of several markets lacks, or lacks in part."""
+    return left_out(frame.attrs.get("dropped", {}), frame.attrs.get("answered", ()))
 
 
 def books_table(snap: CrossExchangeData, levels: int) -> RenderableType:
@@ -878,3 +1119,70 @@ def depth_curves(snap: CrossExchangeData, reference: float, *, all_books: bool =
             if len(worth):
                 found.setdefault(name, {})[side] = Curve(away[order], worth, bool(cut[mine].any()))
     return found
+
+
+def doctor_table(frame: pd.DataFrame, base: str) -> RenderableType:
+    """Return a line per contract: its figures, how many times those of the other source they are, the verdict.
+
+    What is not fine says why below.
+    """
+    from rich.text import Text
+
+    source = str(frame.attrs.get("reference", "the other source"))
+    records = frame.to_dict("records")
+    lines = [_doctor_row(volume, interest) for volume, interest in zip(records[::2], records[1::2], strict=True)]
+    layout = [
+        _Column(("name",), ("", "exchange")), _Column(("instrument",), ("", "contract"), left=True),
+        _Column(("volume",), ("volume", "24 h")), _Column(("volume_ratio",), ("ours /", "theirs")),
+        _Column(("interest",), ("open", "interest")), _Column(("interest_ratio",), ("ours /", "theirs")),
+        _Column(("verdict",), ("", "verdict"), left=True),
+    ]  # fmt: skip
+    causes: dict[str, list[str]] = {}
+    for row in records:
+        if row["verdict"] not in {"fine", "absent"}:
+            cause = f"{row['verdict']}; {row['detail']}"
+            causes.setdefault(f"{row['exchange']}, {row['figure']}: {cause}", []).append(row["instrument"])
+    notes = [f"{cause} ({', '.join(contracts)})" for cause, contracts in causes.items()]
+    small = [
+        f"{source} counts {figure} {'half of what the venues count' if ratio > 1 else 'once for each side'}: "
+        f"all are about {ratio:.2g} × theirs, and each is compared with the others"
+        for figure, ratio in frame.attrs.get("convention", {}).items()
+    ]
+    if unmatched := frame.attrs.get("unmatched"):
+        small.append(f"only at {source}: {', '.join(unmatched)}")
+
+    def parts(width: int) -> Iterator[RenderableType]:
+        yield Text(f"{base} contracts in coins, against {source}", style="bold")
+        yield from _fitted(((layout, 2), (layout, 1)), lines, width)
+        yield from (Text(note) for note in notes)
+        yield from map(_grey, [*small, *left_out_of(frame)])
+
+    return _Page(parts)
+
+
+def _doctor_row(volume: Mapping[Any, Any], interest: Mapping[Any, Any]) -> _Row:
+    """Return the line of one contract; the worse verdict of its two figures stands for it."""
+    worst = min((volume["verdict"], interest["verdict"]), key=("two-sided", "unit", "differs", "absent", "fine").index)
+    cells = {
+        "instrument": volume["instrument"], "verdict": worst,
+        "volume": amount(volume["ours_base"]), "volume_ratio": _times(volume["ratio_base"]),
+        "interest": amount(interest["ours_base"]), "interest_ratio": _times(interest["ratio_base"]),
+    }  # fmt: skip
+    return _Row(volume["exchange"], cells, style="bold" if worst in {"two-sided", "unit"} else "")
+
+
+def _times(ratio: float) -> str:
+    if not math.isfinite(ratio):
+        return ABSENT
+    return f"{ratio:.2f}" if 0.095 < ratio < 99.5 else f"{ratio:.2g}"
+
+
+def installation_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
+    """Return a line per fact about the installation, what is not good marked."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(str(row["what"]), Text("" if row["good"] else "wrong:"), Text(str(row["found"]), overflow="fold"))
+    return table

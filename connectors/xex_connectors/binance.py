@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Limit
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import CcxtConnector, SpotCurrencies
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, SpotCurrencies
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 
@@ -36,10 +36,9 @@ _CONTRACTS: dict[str, Any] = {
     "where": {"contractType": {"PERPETUAL", "CURRENT_QUARTER", "NEXT_QUARTER"}},
 }
 _QUOTE = {"bid": "bidPrice", "bid_size": "bidQty", "ask": "askPrice", "ask_size": "askQty"}
-_DAY = {
-    "last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "lowPrice",
-    "base_volume": "volume", "quote_volume": "quoteVolume",
-}  # fmt: skip
+_DAY = {"last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "lowPrice",
+    "base_volume": "volume", "quote_volume": "quoteVolume"}  # fmt: skip
+_OPEN: Any = {"id": "symbol", "one": "symbol", "each": True, "time": "time", "fields": {"oi": "openInterest"}}
 _BOOK: dict[str, Any] = {"id": "symbol", "bids": "bids", "asks": "asks", "limit": "limit"}
 _TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker sold
     "fields": {"trade_id": "a", "price": "p", "size": "q", "side": "m", "time": "T"}, "buys": "False",
@@ -61,7 +60,7 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
              TickerMap("fapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False, fields=_DAY,
                 time="closeTime", time_source="trade")),
             BookMap("fapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
-            TradeMap("fapiPublicGetAggTrades", **_TRADES)),
+            TradeMap("fapiPublicGetAggTrades", **_TRADES), TickerMap("fapiPublicGetOpenInterest", **_OPEN)),
         "inverse": Market(  # ccxt's classes share their methods; the host follows from the call
             "binanceusdm",
             Units("binance.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
@@ -74,7 +73,7 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
              TickerMap("dapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False, time="closeTime",
                 time_source="trade", fields={**_DAY, "base_volume": "baseVolume", "quote_volume": "volume"})),
             BookMap("dapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
-            TradeMap("dapiPublicGetAggTrades", **_TRADES)),
+            TradeMap("dapiPublicGetAggTrades", **_TRADES), TickerMap("dapiPublicGetOpenInterest", **_OPEN)),
         "spot": Market(
             "binance", Units("binance.spot", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
             Fee(10.0, 10.0, "published: spot, regular tier"),
@@ -87,6 +86,7 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
     }  # fmt: skip
     time_map = ValueMap("fapiPublicGetTime", "serverTime")
     status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0", "1"), good=("normal",))
+    asset_map = AssetMap("sapiGetCapitalConfigGetall", "coin", "", "networkList", "network", signed=True)
     limits = (
         *(Limit("weight", host, 2400, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
             "/depth$": _depth((50, 2), (100, 5), (500, 10), (1000, 20), usual=500), "/aggTrades$": 20,
@@ -95,5 +95,5 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
           for host in ("fapi.binance.com", "dapi.binance.com")),
         Limit("weight", "api.binance.com", 6000, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
             "/depth$": _depth((100, 5), (500, 25), (1000, 50), (5000, 250), usual=100), "/aggTrades$": 4,
-            "/ticker/24hr$": _statistics, "/exchangeInfo$": 20}),
+            "/ticker/24hr$": _statistics, "/exchangeInfo$": 20, "/config/getall$": 10}),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 from xex.access.budgets import Limit
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import CcxtConnector
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 _OK = ("retCode", "0")
@@ -30,6 +30,7 @@ _TRADES: dict[str, Any] = {
     "id": "symbol", "rows": "result.list", "ok": _OK, "buys": "Buy", "sells": "Sell",
     "fields": {"trade_id": "execId", "price": "price", "size": "size", "side": "side", "time": "time"},
 }  # fmt: skip
+_BOTH = ("open_interest",)  # openInterest is documented as the sum of both sides, singleOpenInterest as one
 _SPOT, _LINEAR, _INVERSE = ({"category": name} for name in ("spot", "linear", "inverse"))
 _DATED = {
     **_FIELDS, "settle": "settleCoin", "expires": "deliveryTime", "lot": "lotSizeFilter.qtyStep",
@@ -48,6 +49,8 @@ def _contracts(kind: str, units: Units, category: dict[str, str], **more: str) -
             fields={**_TICKER, "mark": "markPrice", "index": "indexPrice", **more}),),
         BookMap("publicGetV5MarketOrderbook", params=category, depths=(500, 1000), **_BOOK),
         TradeMap("publicGetV5MarketRecentTrade", params=category, limit=("limit", 1000), **_TRADES),
+        TickerMap("publicGetV5MarketTickers", params=category, **_TICKERS, fields={
+            "oi": "openInterest", "oi_single": "singleOpenInterest", "mark": "markPrice", "last": "lastPrice"}),
     )  # fmt: skip
 
 
@@ -56,8 +59,8 @@ class BybitConnector(CcxtConnector):
 
     markets = {
         "linear": _contracts("Linear", Units("bybit.linear", proof="turnover24h / volume24h is a price",
-            evidence=Evidence.RECORDED), _LINEAR),
-        "inverse": _contracts("Inverse", Units("bybit.inverse", size=Amount.QUOTE, lot=Amount.QUOTE,
+            evidence=Evidence.RECORDED, two_sided=_BOTH), _LINEAR),
+        "inverse": _contracts("Inverse", Units("bybit.inverse", size=Amount.QUOTE, lot=Amount.QUOTE, two_sided=_BOTH,
             proof="volume24h / turnover24h is a price: volume24h in USD, turnover24h in coin",
             evidence=Evidence.DOCUMENTED), _INVERSE, base_volume="turnover24h", quote_volume="volume24h"),
         "spot": Market(
@@ -72,4 +75,5 @@ class BybitConnector(CcxtConnector):
     time_map = ValueMap("publicGetV5MarketTime", "time", ok=_OK)
     status_map = ValueMap("publicGetV5SystemStatus", "result.list", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
+    asset_map = AssetMap("privateGetV5AssetCoinQueryInfo", "coin", "result.rows", ok=_OK, signed=True)
     limits = (Limit("public", "api.bybit.com", 600, 5),)

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from functools import cache, partial
 from math import inf
 from typing import Any, ClassVar, cast
@@ -31,7 +32,9 @@ from xex.errors import (
     ConnectorError,
     HttpError,
     Maintenance,
+    MissingRow,
     NotListed,
+    NotRecorded,
     RateLimited,
     Restricted,
     TimedOut,
@@ -40,13 +43,15 @@ from xex.errors import (
 from xex.model import clock
 from xex.model.instruments import STABLE, Instrument, Section, kind_of, parse_symbol, section_of
 from xex.model.listings import Listed, Listings
-from xex.model.schema import Columns, Text, concat, flags, numbers, take, texts
-from xex.model.units import to_base, trades_to_base
+from xex.model.schema import Columns, Text, concat, flags, length, numbers, take, texts
+from xex.model.units import counts_quote, interest_to_base, to_base, trades_to_base
 from xex_connectors.mapping import (
+    AssetMap,
     ErrorBody,
     Market,
     TickerMap,
     ValueMap,
+    address_columns,
     book_columns,
     check_envelope,
     decode,
@@ -57,6 +62,7 @@ from xex_connectors.mapping import (
     trade_columns,
     trimmed,
 )
+from xex_connectors.read_only import ReadOnly
 
 log = logging.getLogger("xex.access")
 
@@ -74,10 +80,14 @@ MOST_URLS = 1024
 COVERED = 1_000_000.0
 """How much of the quote currency, on each side, a book should show before a deeper one is asked for."""
 
+ADDRESSES_FRESH_S = 3600.0
+"""How long a list of currencies is kept: contracts hardly ever change."""
+
 REFRESH_S = 60.0
 """How old a list from the venue must be before a miss is a reason to ask for it again."""
 
 _IDENTITY = ("base", "quote", "settle", "kind")
+_FIELDS = {"apiKey": "api_key", "secret": "secret_key", "password": "passphrase"}
 
 # The raw response of the one request that an implicit ccxt method makes.
 _raw: ContextVar[Response | None] = ContextVar("xex_raw", default=None)
@@ -103,15 +113,16 @@ def _seamed(name: str) -> Any:
     base = getattr(import_ccxt(), name)
 
     class Seamed(base):  # type: ignore[misc, valid-type]
+        xex_parsed = False
+
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-            signed = self.apiKey is not None and self.apiKey in f"{url}{headers}"
             response = await self.xex_transport.send(
-                self.xex_route, method, url, headers, body, signed=signed, trim=_trim.get()
+                self.xex_route, method, url, headers, body, signed=bool(self.apiKey), trim=_trim.get()
             )
             _raw.set(response)
-            if response.status != 200:
+            if response.status != 200 or self.xex_parsed:
                 recognise(self, response, url, method, self.xex_words)
-            return {}
+            return decode(response.body) if self.xex_parsed else {}
 
         async def close(self) -> None:
             """Nothing to close: the session is the seam's."""
@@ -205,22 +216,24 @@ class CcxtConnector(ExchangeConnector):
     homes: ClassVar[Mapping[Section, Section]] = {}
     time_map: ClassVar[ValueMap | None] = None
     status_map: ClassVar[ValueMap | None] = None
+    asset_map: ClassVar[AssetMap | None] = None
     limits: ClassVar[Sequence[Limit]] = ()
     words: ClassVar[Mapping[str, type[ConnectorError]]] = {}
 
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         super().__init__(config)
         self.cache = MetadataCache(None)
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, bool], Any] = {}
         self._urls: dict[tuple[Any, ...], str] = {}
         self._listings: dict[Section, Listings] = {}
         self._loads: dict[Section, asyncio.Task[Listings]] = {}
         self._loaded_at: dict[Section, float] = {}
         self._flights: dict[tuple[Any, ...], asyncio.Task[Response]] = {}
         self._touched: set[str] = set()
-        self._strangers: set[str] = set()
+        self._strangers: dict[Section, set[str]] = {}
         self._epoch = clock.epoch()
         self._last_legs: dict[Section, tuple[Listings, tuple[Instrument, ...], list[Listed]]] = {}
+        self._addresses: tuple[int, float, Columns] | None = None
         # Per section and endpoint: the listings and the ids of the last whole market, and which rows are the same.
         self._orders: dict[
             tuple[Section, str], tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -444,7 +457,7 @@ class CcxtConnector(ExchangeConnector):
         rows, listed = self._places(home, table, ids, spec, group)
         if not len(rows) and (not isinstance(group, str) or any(table.columns["active"])):
             wanted = "any listed instrument" if isinstance(group, str) else ", ".join(found.id for found in group[:3])
-            raise BadPayload(f"no {home} row for {wanted} in the answer", venue=self._route.venue)
+            raise MissingRow(f"no {home} row for {wanted} in the answer", venue=self._route.venue)
         count = len(rows)
         # A single row that was asked for alone is there as it came.
         kept = columns if count == len(ids) == 1 else take(columns, rows)
@@ -482,11 +495,12 @@ class CcxtConnector(ExchangeConnector):
 
     def _look_for_news(self, home: Section, table: Listings, ids: Sequence[str]) -> None:
         """Read the instruments again where tickers name some that they lack; until then those are left out."""
-        news = set(ids) - table.known - self._strangers
+        strangers = self._strangers.setdefault(home, set())
+        news = set(ids) - table.known - strangers
         if not news or clock.is_recorded():
             return
         # What the list does not name even when it is new is no instrument: an index, say.
-        self._strangers |= news
+        strangers |= news
         shown = ", ".join(sorted(news)[:5])
         log.info("%s: %d not in the list of instruments yet, left out: %s", self._route.exchange, len(news), shown)
         self._start_load(home, refresh=True)
@@ -543,6 +557,50 @@ class CcxtConnector(ExchangeConnector):
             columns = trade_columns(response.body, spec, found.id)
         done = self._single(table, found, response, "trade", columns, trades_to_base)
         return done | {"flags": Text.same("bundled" if spec.bundled else "", len(done["price"]))}
+
+    async def open_interest(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the open interest of each listed contract, in base and in quote units, every contract once.
+
+        A list whose request fails is missing; where all fail the first failure is raised.
+        """
+        homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
+
+        def of(home: Section) -> Coroutine[Any, Any, Columns]:
+            return self._interest_of(home, [i for i in instruments if self.homes.get(i.section) == home])
+
+        answers = await settled(list(map(of, homes)))
+        parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
+        if answers and not parts:
+            raise cast("ConnectorError", answers[0])
+        return concat(parts, "open_interest")
+
+    async def _interest_of(self, home: Section, instruments: list[Instrument]) -> Columns:
+        spec, tickers = self.markets[home].interest, self.markets[home].tickers
+        table = await self._listings_of(home, refresh=False)
+        listed = [found for found in (self._listed(table, i) for i in instruments) if found is not None]
+        if spec is None or not listed:
+            return {}
+        self._touched.update(name for found in listed for name in _names(table, found))
+        wanted = [(spec, group) for group in ([[found] for found in listed] if spec.each else [listed])]
+        other = "oi_base" if counts_quote(self.markets[home].units.size) else "oi_quote"
+        if not spec.fields.keys() & {"mark", other}:
+            # Only a price can say the other of the two, and this endpoint sends none.
+            wanted += [(priced, listed) for priced in tickers if "last" in priced.fields]
+        answers = await settled([self._ticker_rows(home, table, *question) for question in wanted])
+        failed = [answer for answer in answers if isinstance(answer, ConnectorError)]
+        parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
+        if not any("oi" in part for part in parts):
+            raise failed[0]
+        kept = {"row", "exchange_time", "received_time", "response_id", "time_source", "mark", "last"}
+        kept |= {"oi", "oi_single", "oi_base", "oi_quote"}
+        joined = join_rows([{name: cells for name, cells in part.items() if name in kept} for part in parts])
+        return self._open(home, table, take(joined, np.isfinite(numbers(joined, "oi"))))
+
+    def _open(self, home: Section, table: Listings, columns: Columns) -> Columns:
+        """Bring open interest to base units and say which instrument each row is."""
+        rows, scales = columns.pop("row"), (table.arrays[name] for name in ("contract_size", "multiplier"))
+        done = interest_to_base(columns, self.markets[home].units, *(scale[rows] for scale in scales))
+        return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
 
     async def _asked(
         self, instrument: Instrument, call: str, params: dict[str, Any], id_name: str
@@ -602,6 +660,28 @@ class CcxtConnector(ExchangeConnector):
             check_envelope(data, spec.ok)
         return response, dig(data, spec.value)
 
+    async def addresses(self, asset: str) -> Columns:
+        """Return the contracts behind an asset; the venue's list of all currencies is kept for an hour."""
+        spec, kept = self.asset_map, self._addresses
+        if spec is None:
+            raise NotListed("it publishes no contract addresses", venue=self._route.venue)
+        enough_s = ADDRESSES_FRESH_S if kept is not None and asset in kept[2]["asset"] else REFRESH_S
+        if kept is None or kept[0] != clock.epoch() or clock.monotonic() - kept[1] > enough_s:
+            kept = self._addresses = (clock.epoch(), clock.monotonic(), await self._asked_addresses(spec))
+        found = take(kept[2], np.array([name == asset for name in kept[2]["asset"]], dtype=bool))
+        if not length(found):
+            raise NotListed(f"its list of currencies names no network of {asset}", venue=self._route.venue)
+        self._touched.update(found["code"])
+        return found
+
+    async def _asked_addresses(self, spec: AssetMap) -> Columns:
+        home: Section = "spot" if "spot" in self.markets else next(iter(self.markets))
+        response = await self._flight(home, spec.call, {}, (spec.rows, spec.code), signed=spec.signed)
+        with self._reading(home, response, counted=not spec.signed):
+            found = address_columns(response.body, spec, self._route.venue, self._client(home).commonCurrencies)
+        source = f"{'signed' if spec.signed else 'public'}: {response.path}"
+        return found | {"source": [source] * len(found["code"])}
+
     # --- plumbing
 
     def _market(self, instrument: Instrument) -> Market:
@@ -616,19 +696,57 @@ class CcxtConnector(ExchangeConnector):
         row = table.find(instrument)
         return None if row is None else table.listed(row)
 
-    def _client(self, home: Section) -> Any:
-        """Return the keyless ccxt object of a market: a wrong key changes nothing about market data."""
+    def client(self, section: Section | None = None) -> ReadOnly:
+        """Return the ccxt object of a section, of the first one by default, to read with: keyless, through the seam."""
+        home = next(iter(self.markets)) if section is None else self.homes.get(section)
+        if home is None:
+            raise NotListed(f"{section} markets are not offered here", venue=self._route.venue)
+        return ReadOnly(self._client(home, parsed=True))
+
+    def _client(self, home: Section, *, parsed: bool = False) -> Any:
+        """Return the keyless ccxt object of a market: a wrong key changes nothing about market data.
+
+        Our own requests need no answer that ccxt has read; `parsed` is for who calls its methods.
+        """
         name = self.markets[home].client
-        client = self._clients.get(name)
+        client = self._clients.get((name, parsed))
         if client is None:
             options = dict(self.config.options) if self.config is not None else {}
             client = _seamed(name)({"enableRateLimit": False, "options": options})
-            client.enableLastHttpResponse = client.enableLastJsonResponse = False
-            client.xex_transport, client.xex_route, client.xex_words = self._transport, self._route, self.words
-            self._clients[name] = client
+            client.xex_parsed = parsed
+            self._clients[name, parsed] = self._equipped(client, self._route)
         return client
 
-    async def _flight(self, home: Section, method: str, params: dict[str, Any], rows: tuple[str, str]) -> Response:
+    def _keyed(self, home: Section) -> Any:
+        """Return a ccxt object with the configured keys, for one question that needs them.
+
+        None is kept: keys may change, and nothing that could sign is within reach. Raises `AuthRejected` without keys.
+        """
+        if clock.is_replayed():
+            raise NotRecorded("what a key is needed for is never recorded", venue=self._route.venue)
+        config, base = self.config, _seamed(self.markets[home].client)
+        given = {"apiKey": config.api_key, "secret": config.secret_key, "password": config.passphrase} if config else {}
+        keys = {name: key.get_secret_value() for name, key in given.items() if key is not None}
+        skew = {"timeDifference": -round(self._route.state.skew_ms)}
+        client = base({**keys, "enableRateLimit": False, "options": {**skew, **(config.options if config else {})}})
+        if missing := [name for name, needed in client.requiredCredentials.items() if needed and not keys.get(name)]:
+            words = ", ".join(_FIELDS.get(name, name) for name in missing)
+            raise AuthRejected(
+                f"needs a key, one that may only read will do; not set: {words}", venue=self._route.venue
+            )
+        # Who changes a key while running changes what must not be shown.
+        secrets = (*self._route.secrets, *keys.values())
+        return self._equipped(client, replace(self._route, secrets=secrets))
+
+    def _equipped(self, client: Any, route: Route) -> Any:
+        """Return a ccxt object whose bytes come through the seam."""
+        client.enableLastHttpResponse = client.enableLastJsonResponse = False
+        client.xex_transport, client.xex_route, client.xex_words = self._transport, route, self.words
+        return client
+
+    async def _flight(
+        self, home: Section, method: str, params: dict[str, Any], rows: tuple[str, str], *, signed: bool = False
+    ) -> Response:
         """Make one request for all who ask the same at the same time: several sections share bodies.
 
         Shielded: one caller that gives up does not take the answer from the others.
@@ -636,7 +754,7 @@ class CcxtConnector(ExchangeConnector):
         key = (self._client(home).id, method, *params.items())
         flight = self._flights.get(key)
         if flight is None or flight.done():
-            flight = self._flights[key] = asyncio.create_task(self._call(home, method, params, rows))
+            flight = self._flights[key] = asyncio.create_task(self._call(home, method, params, rows, signed=signed))
             flight.add_done_callback(_seen)
             flight.add_done_callback(
                 lambda done: self._flights.pop(key, None) if self._flights.get(key) is done else None
@@ -648,7 +766,13 @@ class CcxtConnector(ExchangeConnector):
         return response
 
     async def _call(
-        self, home: Section, method: str, params: dict[str, Any], rows: tuple[str, str] | None = None
+        self,
+        home: Section,
+        method: str,
+        params: dict[str, Any],
+        rows: tuple[str, str] | None = None,
+        *,
+        signed: bool = False,
     ) -> Response:
         """Make the one request of an implicit ccxt method and return it as it came.
 
@@ -658,18 +782,18 @@ class CcxtConnector(ExchangeConnector):
         token = _raw.set(None)
         trim = None if rows is None else partial(trimmed, path=rows[0], id_path=rows[1], keep=self._touched)
         _trim.set(trim)
-        client = self._client(home)
+        client = self._keyed(home) if signed else self._client(home)
         key = (client.id, method, *params.items())
-        url = self._urls.get(key)
+        url = None if signed else self._urls.get(key)
         try:
-            with translated(self._route.venue, self._route.secrets):
+            with translated(self._route.venue, client.xex_route.secrets):
                 if url is None:
                     await cast("Awaitable[object]", getattr(client, method)(params))
                 else:
                     # The same question without a key has the same address: ccxt need not write it again.
                     await client.fetch(url)
             response = _raw.get()
-            if response is not None and response.url and len(self._urls) < MOST_URLS:
+            if response is not None and response.url and not signed and len(self._urls) < MOST_URLS:
                 self._urls[key] = response.url
         except RateLimited:
             self._slow_down(_raw.get())
@@ -681,8 +805,11 @@ class CcxtConnector(ExchangeConnector):
         return response
 
     @contextmanager
-    def _reading(self, home: Section, response: Response) -> Iterator[None]:
-        """Translate what goes wrong while a body is read; an error body is recognised in the venue's words."""
+    def _reading(self, home: Section, response: Response, *, counted: bool = True) -> Iterator[None]:
+        """Translate what goes wrong while a body is read; an error body is recognised in the venue's words.
+
+        What is wrong with a key is not `counted` as a failure of the venue.
+        """
         try:
             with translated(self._route.venue, self._route.secrets):
                 try:
@@ -691,7 +818,8 @@ class CcxtConnector(ExchangeConnector):
                     recognise(self._client(home), response, words=self.words)
                     raise
         except ConnectorError as exc:
-            self._route.state.failed(exc)
+            if counted or not isinstance(exc, AuthRejected):
+                self._route.state.failed(exc)
             if isinstance(exc, RateLimited):
                 self._slow_down(response)
             raise
@@ -804,4 +932,4 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-__all__ = ["CcxtConnector", "SpotCurrencies", "import_ccxt", "join_rows", "recognise", "translated"]
+__all__ = ["AssetMap", "CcxtConnector", "SpotCurrencies", "import_ccxt", "join_rows", "recognise", "translated"]

@@ -8,29 +8,26 @@ from typing import Any
 from xex.access.budgets import Limit
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import CcxtConnector
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step
 
-_OK = ("status", "ok")
+_OK, _V2 = ("status", "ok"), ("code", "200")
 _DAY = {"last": "close", "open": "open", "high": "high", "low": "low", "base_volume": "amount"}
 _BOOK: dict[str, Any] = {
     "bids": "tick.bids", "asks": "tick.asks", "depths": (150,), "params": {"type": "step0"}, "ok": _OK,
     "time": "tick.ts",
 }  # fmt: skip
-_TRADES: dict[str, Any] = {
-    "rows": "data", "inner": "data", "ok": _OK, "buys": "buy", "sells": "sell", "limit": ("size", 2000),
-}  # fmt: skip
+_TRADES: Any = {"rows": "data", "inner": "data", "ok": _OK, "buys": "buy", "sells": "sell", "limit": ("size", 2000)}
 _TRADE = {"price": "price", "size": "amount", "side": "direction", "time": "ts"}
-
-
+_OI: Any = {"id": "contract_code", "rows": "data", "fields": {"oi": "volume", "oi_base": "amount", "oi_quote": "value"}}
 _FEE = Fee(5.0, 2.0, "published: swaps and futures, base tier")
 _TERMS = {"this_week": "CW", "next_week": "NW", "quarter": "CQ", "next_quarter": "NQ"}
 
 
 def _units(name: str, amount: Amount, volume: Amount) -> Units:
     return Units(
-        f"htx.{name}", size=amount, lot=amount, quote_volume=volume, two_sided=("volume", "trades"),
-        proof="contract_size; amount, vol, trade_turnover and a trade's amount are sums of both sides",
+        f"htx.{name}", size=amount, lot=amount, quote_volume=volume, two_sided=("volume", "trades", "open_interest"),
+        proof="contract_size; amount, vol, trade_turnover, a trade's amount, open interest are sums of both sides",
         evidence=Evidence.DOCUMENTED,
     )  # fmt: skip
 
@@ -41,7 +38,9 @@ def _alias(row: Mapping[str, Any]) -> str:
     return f"{pair}-{_TERMS[row['contract_type']]}" if pair else f"{row['symbol']}_{_TERMS[row['contract_type']]}"
 
 
-def _contracts(units: Units, paths: str, names: Mapping[str, Any], turnover: str, **terms: Any) -> Market:
+def _contracts(
+    units: Units, paths: str, names: Mapping[str, Any], turnover: str, interest: TickerMap, **terms: Any
+) -> Market:
     """Return a market of contracts; `paths` are the lists' path and the start of the others."""
     lists, market = paths.split()
     id_ = "contract_code" if terms.pop("by_code", True) else "symbol"
@@ -55,6 +54,7 @@ def _contracts(units: Units, paths: str, names: Mapping[str, Any], turnover: str
                 "ask": "ask.0", "ask_size": "ask.1", "quote_volume": turnover}),),
         BookMap(f"contractPublicGet{market}Depth", id=id_, **_BOOK),
         TradeMap(f"contractPublicGet{market}HistoryTrade", id=id_, fields={**_TRADE, "trade_id": "id"}, **_TRADES),
+        interest,
     )  # fmt: skip
 
 
@@ -70,10 +70,12 @@ class HtxConnector(CcxtConnector):
     markets = {
         "linear": _contracts(_units("linear", Amount.CONTRACTS, Amount.QUOTE),
             "LinearSwapApiV1SwapContractInfo LinearSwapExMarket", {**_PAIR, **_DATED}, "trade_turnover",
+            TickerMap("contractPublicGetV5MarketOpenInterest", one="contract_code", each=True, ok=_V2, **_OI),
             params={"business_type": "all"}, perpetual=says("business_type", "swap")),
-        "inverse": _contracts(_INVERSE, "SwapApiV1SwapContractInfo SwapExMarket", _COIN, "vol"),
+        "inverse": _contracts(_INVERSE, "SwapApiV1SwapContractInfo SwapExMarket", _COIN, "vol",
+            TickerMap("contractPublicGetSwapApiV1SwapOpenInterest", ok=_OK, **_OI)),
         "inverse_dated": _contracts(_INVERSE, "ApiV1ContractContractInfo Market", {**_COIN, **_DATED}, "vol",
-            by_code=False),
+            TickerMap("contractPublicGetApiV1ContractOpenInterest", ok=_OK, **_OI), by_code=False),
         "spot": Market(
             "htx", Units("htx.spot", proof="amount in base, vol in quote", evidence=Evidence.DOCUMENTED),
             Fee(20.0, 20.0, "published: spot, base tier"),
@@ -88,7 +90,8 @@ class HtxConnector(CcxtConnector):
                 **_TRADES)),
     }  # fmt: skip
     time_map = ValueMap("spotPublicGetV1CommonTimestamp", "data", ok=_OK)
-    status_map = ValueMap("spotPublicGetV2MarketStatus", "data.marketStatus", ok=("code", "200"), good=("1",))
+    status_map = ValueMap("spotPublicGetV2MarketStatus", "data.marketStatus", ok=_V2, good=("1",))
+    asset_map = AssetMap("spotPublicGetV2ReferenceCurrencies", "currency", network="displayName", ok=("code", "200"))
     words = {"1032": RateLimited}
     limits = (
         Limit("public", "api.huobi.pro", 10, 1),

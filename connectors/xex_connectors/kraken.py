@@ -48,6 +48,8 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
             time="serverTime", time_source="server"),
         TradeMap("publicGetHistory", id="symbol", rows="history", ok=_FUTURES_OK, buys="buy", sells="sell",
             fields={"trade_id": "uid", "price": "price", "size": "size", "side": "side", "time": "time"}),
+        TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK,
+            fields={"oi": "openInterest", "mark": "markPrice", "last": "last"}),
     )  # fmt: skip
 
 

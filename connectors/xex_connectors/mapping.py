@@ -20,7 +20,7 @@ import numpy as np
 
 from xex.access.budgets import Limit
 from xex.errors import BadPayload
-from xex.model.identity import asset
+from xex.model.identity import SPOT, asset
 from xex.model.instruments import Section, kind_of
 from xex.model.listings import COLUMNS, Listings
 from xex.model.schema import Columns
@@ -57,7 +57,8 @@ class TickerMap:
     several ids, joined by commas or `as_json`; without either the whole market comes. `one_call` is the method for
     a single id where that is another. `ok` is the envelope's field and its value
     in an answer. `time` dates the row, in milliseconds or as ISO text; `time_source` says whether that is a quote's
-    or a trade's time. `quotes` marks the endpoint whose bid and ask count.
+    or a trade's time. `quotes` marks the endpoint whose bid and ask count, `each` one that answers about a single
+    id and no more.
     """
 
     call: str
@@ -75,6 +76,7 @@ class TickerMap:
     time_source: str = "quote"
     halted: str = ""
     quotes: bool = True
+    each: bool = False
 
     @property
     def source(self) -> str:
@@ -175,8 +177,31 @@ class ValueMap:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetMap:
+    """One endpoint's currencies and the networks that each is on.
+
+    `code` names a currency; its networks stand at `chains`, or, without it, every row is one network of a currency.
+    `network` and `address` are fields of a network; the network's name begins behind the first `sep`, where that is
+    given. `signed` marks an endpoint that answers holders of a key only.
+    """
+
+    call: str
+    code: str
+    rows: str = "data"
+    chains: str = "chains"
+    network: str = "chain"
+    address: str = "contractAddress"
+    sep: str = ""
+    ok: tuple[str, ...] | None = None
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
-    """One market of a venue: its ccxt class, how it counts, what it charges, and where its answers stand."""
+    """One market of a venue: its ccxt class, how it counts, what it charges, and where its answers stand.
+
+    `interest` is the endpoint of open interest, read as tickers are, with the fields of `units.interest_to_base`.
+    """
 
     client: str
     units: Units
@@ -185,6 +210,7 @@ class Market:
     tickers: tuple[TickerMap, ...]
     book: BookMap
     trades: TradeMap
+    interest: TickerMap | None = None
 
 
 def per_path(host: str, rules: Mapping[str, tuple[float, float]]) -> tuple[Limit, ...]:
@@ -585,12 +611,11 @@ def _entry(
             return default
 
     def code(name: str, kind: str) -> tuple[str, int]:
-        text = str(cell(name, "") or "")
-        found, coins = asset(text, kind, venue)
-        return (names.get(found, found) if found == text.upper() else found), coins
+        return meaning(str(cell(name, "") or ""), kind, venue, names)
 
     base, multiplier = code("base", kind)
-    quote, settle = (code(name, "spot")[0] for name in ("quote", "settle"))
+    # An inverse contract settles in what it trades, under the same name.
+    quote, settle = code("quote", "spot")[0], code("settle", kind if kind == "inverse" else "spot")[0]
     # Where the venue names no contract size a contract is one coin; a size that cannot be read is not guessed.
     size = number(cell("contract_size")) if "contract_size" in spec.fields else 1.0
     # A perpetual that is about to be delisted has a date as well, and is a perpetual to the end.
@@ -633,3 +658,46 @@ def expiry_text(expires: float) -> str:
     if expires != expires:
         return ""
     return str(np.datetime64(int(expires), "ms").astype("datetime64[D]")).replace("-", "")[2:]
+
+
+# --- currencies --------------------------------------------------------------------------------------------
+
+
+def meaning(code: str, kind: str, venue: str, names: Mapping[str, str]) -> tuple[str, int]:
+    """Return the asset that a code means, by `identity.asset`, else by `names`, and its units per unit of the code."""
+    found, coins = asset(code, kind, venue)
+    return (names.get(found, found) if found == code.upper() else found), coins
+
+
+def address_columns(body: bytes, spec: AssetMap, venue: str, names: Mapping[str, str] | None = None) -> Columns:
+    """Return `code`, `asset`, `network` and `address` of every currency, a row per network.
+
+    Codes and networks are written as the venue does; an address is empty where the venue names no contract, as for a
+    network's own coin. A list without any currency is a `BadPayload`.
+    """
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    rows = dig(data, spec.rows)
+    currencies = (
+        [row for row in rows if isinstance(row, Mapping) and row.get(spec.code)] if isinstance(rows, list) else []
+    )
+    if not currencies:
+        raise BadPayload(f"no currencies at {spec.rows or 'the top'}")
+    found = [
+        (str(row[spec.code]), _network(chain, spec), _plain(dig(chain, spec.address)))
+        for row in currencies
+        for chain in (dig(row, spec.chains) or () if spec.chains else (row,))
+        if isinstance(chain, Mapping)
+    ]
+    codes, networks, addresses = ([row[place] for row in found] for place in range(3))
+    meant = {code: meaning(code, SPOT, venue, names or {})[0] for code in set(codes)}
+    return {"code": codes, "asset": [meant[code] for code in codes], "network": networks, "address": addresses}
+
+
+def _network(chain: Mapping[str, Any], spec: AssetMap) -> str:
+    name = _plain(dig(chain, spec.network))
+    return (name.partition(spec.sep)[2] or name) if spec.sep else name
+
+
+def _plain(cell: Any) -> str:
+    return cell.strip() if isinstance(cell, str) else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import CcxtConnector
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
@@ -60,6 +60,8 @@ def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
         InstrumentMap("publicGetPublicInstruments", **_INSTRUMENTS, params={"instType": type_},
             where={"ctType": {kind}}, fields={**_CONTRACTS, **more}),
         _tickers(type_, **volumes), _BOOK, _TRADES,
+        TickerMap("publicGetPublicOpenInterest", id="instId", rows="data", one="instId", ok=_OK, time="ts",
+            params={"instType": type_}, fields={"oi": "oi", "oi_base": "oiCcy"}),
     )  # fmt: skip
 
 
@@ -91,7 +93,8 @@ class OkxConnector(CcxtConnector):
     time_map = ValueMap("publicGetPublicTime", "data.0.ts", ok=_OK)
     status_map = ValueMap("publicGetSystemStatus", "data", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
-    limits = per_path("www.okx.com", {
-        "/market/tickers$": (20, 2), "/market/ticker$": (20, 2), "/market/books$": (40, 2),
-        "/market/books-full$": (10, 2), "/market/trades$": (100, 2), "/public/instruments$": (20, 2),
-        "/public/time$": (10, 2), "/system/status$": (1, 5)})  # fmt: skip
+    asset_map = AssetMap("privateGetAssetCurrencies", "ccy", chains="", address="ctAddr", sep="-", ok=_OK, signed=True)
+    limits = per_path("www.okx.com", {"/market/tickers$": (20, 2), "/market/ticker$": (20, 2),
+        "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
+        "/public/instruments$": (20, 2), "/public/open-interest$": (20, 2), "/public/time$": (10, 2),
+        "/system/status$": (1, 5), "/asset/currencies$": (6, 1)})  # fmt: skip

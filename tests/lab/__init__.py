@@ -23,15 +23,17 @@ Truths: `default_truth()` lists seven coins on five exchanges, of BTC and ETH in
 ones; `extra_markets()` are coins by the thousand (1000PEPE, SHIB1000), `currency_markets()` pairs in EUR, FDUSD and
 USDC, and `bitget_markets()` a sixth exchange, for `Truth.adding`. Questions to a `Truth` mean perpetuals and spot
 unless an `expiry` is named. The `with_*` methods of `Truth` change a world: premium, cross, depeg, worth of another
-currency, collision of tickers, scale that no name tells; `as_inverse`, `as_linear` and `with_contract_size` of a
-`Market` change how the venue writes it and not what is true.
+currency, collision of tickers or of contracts (`with_tokens`), scale that no name tells; `as_inverse`, `as_linear` and
+`with_contract_size` of a `Market` change how the venue writes it and not what is true.
+
+Lists of currencies are answered too; where only holders of a key are told, the header that carries one must be there.
 
 `running_lab()` runs the same in a thread, `python -m tests.lab` as a program.
 """
 
 from tests.lab.faults import Fault
 from tests.lab.server import FAULTS, Lab, Seen, running_lab
-from tests.lab.truth import Market, Print, Quote, Truth, fractions
+from tests.lab.truth import Market, Print, Quote, Token, Truth, fractions
 from tests.lab.world import big_truth, bitget_markets, currency_markets, default_truth, extra_markets
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "Print",
     "Quote",
     "Seen",
+    "Token",
     "Truth",
     "big_truth",
     "bitget_markets",

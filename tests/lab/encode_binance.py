@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.names import expiry_ms
-from tests.lab.truth import ONE, Kind, Market, Print, Truth
+from tests.lab.names import NETWORKS, expiry_ms
+from tests.lab.truth import ONE, Kind, Market, Print, Token, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, fixed, number, text
 
 DAY_MS = 86_400_000
@@ -264,6 +264,14 @@ def book_ticker(market: Market, style: Style, now_ms: int) -> Body:
     return row | ({} if style.kind == "spot" else {"time": market.quote_ms(now_ms)})
 
 
+def interest(market: Market, style: Style, now_ms: int) -> Body:
+    """Encode the open interest: coins, or contracts where sizes are contracts."""
+    row = {"symbol": market.id, "openInterest": style.counted(market, market.wire_interest), "time": now_ms}
+    if style.kind == "inverse":
+        row |= {"pair": pair(market), "contractType": "CURRENT_QUARTER" if market.expiry else "PERPETUAL"}
+    return row
+
+
 def depth(market: Market, style: Style, now_ms: int, limit: int) -> Body:
     """Encode the order book; only futures add the transaction time T and the event time E."""
     sides = {
@@ -295,6 +303,21 @@ def trades(market: Market, style: Style, now_ms: int, limit: int) -> list[Body]:
     return [row(trade) for trade in reversed(market.trades[:limit])]
 
 
+def currency(name: str, tokens: tuple[Token, ...]) -> Body:
+    """Encode one currency with its networks; what the asking account holds stands beside them."""
+    held = dict.fromkeys(("free", "locked", "freeze", "withdrawing", "ipoing", "ipoable", "storage"), "0")
+    states = {"depositAllEnable": True, "withdrawAllEnable": True, "trading": True, "isLegalMoney": False}
+    return {"coin": name, "name": name, **states, **held, "networkList": list(map(network, tokens))}
+
+
+def network(token: Token) -> Body:
+    """Encode one network of a currency; a network's own coin has an empty address."""
+    name = NETWORKS[token.network]["binance"]
+    fees = {"withdrawFee": "0.01", "withdrawMin": "1.5", "withdrawMax": "310000000", "minConfirm": 1}
+    states = {"depositEnable": True, "withdrawEnable": True, "isDefault": False, "busy": False}
+    return {"network": name, "coin": token.coin, "name": name, "contractAddress": token.address, **states, **fees}
+
+
 def error(code: int, msg: str, status: int = 400) -> Reply:
     """Encode Binance's error body."""
     return Reply({"code": code, "msg": msg}, status)
@@ -304,6 +327,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as Binance does."""
     if path == "/sapi/v1/system/status":
         return Reply({"status": 0, "msg": "normal"})
+    if path == "/sapi/v1/capital/config/getall":
+        return Reply([currency(*row) for row in truth.coins("binance").items()])
     for prefix, style in HOSTS.items():
         if path.startswith(prefix):
             return _host_reply(truth, style, path.removeprefix(prefix), query, now_ms)
@@ -317,7 +342,7 @@ def _host_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: int
         return Reply({})
     if name == "exchangeInfo":
         return Reply(exchange_info(truth, style, now_ms))
-    if name in ("depth", "aggTrades"):
+    if name in ("depth", "aggTrades") or (name == "openInterest" and style.kind != "spot"):
         return _market_reply(truth, style, name, query, now_ms)
     rows = {"ticker/24hr": ticker_24h, "ticker/bookTicker": book_ticker}
     if name not in rows:
@@ -348,6 +373,8 @@ def _market_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: i
     market = truth.find("binance", style.kind, query["symbol"])
     if market is None:
         return error(-1121, "Invalid symbol.")
+    if name == "openInterest":
+        return Reply(interest(market, style, now_ms))
     if name == "aggTrades":
         return Reply(trades(market, style, now_ms, min(int(query.get("limit", "500")), 1000)))
     limit = int(query.get("limit", "100" if style.kind == "spot" else "500"))

@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-from tests.lab.names import expiry_ms
-from tests.lab.truth import ONE, Kind, Market, Print, Side, Truth
+from tests.lab.names import NETWORKS, expiry_ms
+from tests.lab.truth import ONE, Kind, Market, Print, Side, Token, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, fixed, text, uuid_of
 
 KINDS: dict[str, Kind] = {"spot": "spot", "linear": "linear", "inverse": "inverse"}
@@ -206,6 +206,19 @@ def trade(market: Market, done: Print, now_ms: int) -> Body:
     }
 
 
+def currency(name: str, tokens: tuple[Token, ...]) -> Body:
+    """Encode one currency with its networks; a network's own coin has an empty address."""
+    return {"name": name, "coin": name, "remainAmount": "-1", "chains": list(map(chain, tokens))}
+
+
+def chain(token: Token) -> Body:
+    """Encode one network of a currency."""
+    name = NETWORKS[token.network]["bybit"]
+    fees = {"withdrawFee": "0.1", "withdrawPercentageFee": "0", "depositMin": "0.005", "withdrawMin": "1"}
+    states = {"chainDeposit": "1", "chainWithdraw": "1", "confirmation": "12", "safeConfirmNumber": "64"}
+    return {"chain": name, "chainType": name, "contractAddress": token.address, "minAccuracy": "4", **fees, **states}
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as Bybit does."""
     name = path.removeprefix("/v5/")
@@ -213,6 +226,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success({"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}, now_ms)
     if name == "system/status":
         return success({"list": []}, now_ms)
+    if name == "asset/coin/query-info":
+        return success({"rows": [currency(*row) for row in truth.coins("bybit").items()]}, now_ms)
     if name not in ("market/instruments-info", "market/tickers", "market/orderbook", "market/recent-trade"):
         return Reply(b"<html><head><title>404 Not Found</title></head></html>", 404, content_type="text/html")
     category = query.get("category", "")

@@ -16,16 +16,18 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.names import expiry_ms
-from tests.lab.truth import Market, Print, Side, Truth
+from tests.lab.names import NETWORKS, expiry_ms
+from tests.lab.truth import Market, Print, Side, Token, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, number, text
 
 LINEAR = "/linear-swap-"
 INVERSE = "/swap-"
 DELIVERY_LIST = "/api/v1/contract_contract_info"
+DELIVERY_INTEREST = "/api/v1/contract_open_interest"
 DELIVERY_BATCH = ("/market/detail/batch_merged", "/v2/market/detail/batch_merged")
 SHARED = ("/market/detail/merged", "/market/depth", "/market/history/trade")
-LISTS = ("api/v1/swap_contract_info", "ex/market/detail/batch_merged")
+V5_INTEREST = "/v5/market/open_interest"  # of a single linear contract
+LISTS = ("api/v1/swap_contract_info", "api/v1/swap_open_interest", "ex/market/detail/batch_merged")
 SINGLE = ("ex/market/detail/merged", "ex/market/depth", "ex/market/history/trade")
 QUARTER, TURN = "quarter", "CQ"  # of all dated contracts in the lab, hence one of each sort and coin
 SPOT_DEPTHS = (5, 10, 20)
@@ -38,12 +40,12 @@ def is_delivery(path: str, query: Query) -> bool:
     """Whether a request is about inverse dated contracts."""
     if path in SHARED:
         return query.get("symbol", "") != query.get("symbol", "").lower()
-    return path in (DELIVERY_LIST, *DELIVERY_BATCH)
+    return path in (DELIVERY_LIST, DELIVERY_INTEREST, *DELIVERY_BATCH)
 
 
 def is_contract(path: str, query: Query) -> bool:
     """Whether a request belongs to the contracts' host and is answered with its kind of errors."""
-    return path.startswith((LINEAR, INVERSE, "/api/v1/", "/heartbeat")) or is_delivery(path, query)
+    return path.startswith((LINEAR, INVERSE, "/api/v1/", "/v5/", "/heartbeat")) or is_delivery(path, query)
 
 
 def contract_failure(code: int, message: str, now_ms: int, status: int = 200) -> Reply:
@@ -65,7 +67,7 @@ def turn(market: Market) -> str:
 
 def listed(truth: Truth, path: str, query: Query) -> list[Market]:
     """Return the markets that a path is about, all sorts of contracts together if it asks so."""
-    if path.startswith(LINEAR):
+    if path.startswith((LINEAR, "/v5/")):
         asked = query.get("business_type", "swap")
         return [market for market in truth.of("htx", "linear", None) if asked in ("all", business(market))]
     if path.startswith(INVERSE):
@@ -166,9 +168,20 @@ def linear_fields(market: Market, ends: str) -> Body:
     }
 
 
-def currency(name: str) -> Body:
-    """Encode one row of the list of currencies, without its chains."""
-    return {"currency": name, "assetType": 1, "chains": [], "instStatus": "normal"}
+def currency(name: str, tokens: tuple[Token, ...]) -> Body:
+    """Encode one row of the list of currencies; a network's own coin has no address at all."""
+    return {"currency": name.lower(), "assetType": 1, "chains": list(map(chain, tokens)), "instStatus": "normal"}
+
+
+def chain(token: Token) -> Body:
+    """Encode one network of a currency."""
+    name = NETWORKS[token.network]["htx"]
+    row: dict[str, Any] = {"chain": f"{name}{token.coin}".lower(), "displayName": name, "fullName": name}
+    if token.address:
+        row |= {"baseChain": name, "baseChainProtocol": name, "contractAddress": token.address}
+    fees = {"withdrawFeeType": "fixed", "transactFeeWithdraw": "1", "minDepositAmt": "1", "minWithdrawAmt": "10"}
+    states = {"depositStatus": "allowed", "withdrawStatus": "allowed", "numOfConfirmations": 12}
+    return row | states | fees | {"addrWithTag": False, "addrDepositTag": False}
 
 
 def statistics(market: Market) -> dict[str, Any]:
@@ -218,6 +231,23 @@ def batch_row(market: Market, now_ms: int) -> Body:
     if market.kind == "linear":
         return {"contract_code": turn(market), "business_type": business(market)} | merged(market, now_ms)
     return {"symbol" if market.expiry else "contract_code": turn(market)} | merged(market, now_ms)
+
+
+def interest(market: Market) -> Body:
+    """Encode the open interest, both sides of it: contracts and coins; of linear ones, as text, their worth as well."""
+    write = text if market.kind == "linear" else number
+    coins = 2 * (market.open_interest or Decimal(0)) / market.multiplier
+    row: dict[str, Any] = {
+        "volume": write(2 * market.wire_interest),
+        "amount": write(coins),
+        "contract_code": market.id,
+        "trade_amount": write(2 * market.coin_volume),
+        "trade_volume": write(2 * market.wire_volume),
+        "trade_turnover": write(2 * market.quote_volume),
+    }
+    if market.kind == "linear":
+        return row | {"value": write(coins * market.wire_price(market.last if market.mark is None else market.mark))}
+    return row | {"symbol": market.wire_base} | ({"contract_type": QUARTER} if market.expiry else {})
 
 
 def book(market: Market, now_ms: int, depth: int) -> Body:
@@ -291,16 +321,17 @@ def _state(truth: Truth, path: str, now_ms: int) -> Body | None:
     if path == "/v1/common/symbols":
         return {"status": "ok", "data": [symbol(market) for market in truth.of("htx", "spot")]}
     if path == "/v2/reference/currencies":
-        names = {name.lower() for market in truth.of("htx", "spot") for name in (market.wire_base, market.quote)}
-        return {"code": 200, "data": [currency(name) for name in sorted(names)]}
+        return {"code": 200, "data": [currency(*row) for row in truth.coins("htx").items()]}
     return None
 
 
 def _contract_reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer a request about contracts of any family."""
+    if path == V5_INTEREST:
+        return _linear_interest(truth, path, query, now_ms)
     tail = path.removeprefix(LINEAR if path.startswith(LINEAR) else INVERSE)
     single = tail in SINGLE or path in SHARED
-    if not (single or tail in LISTS or path in (DELIVERY_LIST, *DELIVERY_BATCH)):
+    if not (single or tail in LISTS or path in (DELIVERY_LIST, DELIVERY_INTEREST, *DELIVERY_BATCH)):
         return _not_found()
     markets = listed(truth, path, query)
     asked = query.get("contract_code", query.get("symbol"))
@@ -315,7 +346,16 @@ def _contract_reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply
         return _one_reply(markets[0], path, query, now_ms, DEPTH)
     if path.endswith("contract_info"):
         return Reply({"status": "ok", "data": [contract(market) for market in markets], "ts": now_ms})
+    if path.endswith("open_interest"):
+        return Reply({"status": "ok", "data": [interest(market) for market in markets], "ts": now_ms})
     return Reply({"status": "ok", "ticks": [batch_row(market, now_ms) for market in markets], "ts": now_ms})
+
+
+def _linear_interest(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    market = named(truth, path, query, query.get("contract_code", ""))
+    if market is None:
+        return Reply({"code": 1332, "message": "The contract doesn't exist.", "data": None, "ts": now_ms})
+    return Reply({"code": 200, "message": "Success", "data": interest(market), "ts": now_ms})
 
 
 def _one_reply(market: Market, path: str, query: Query, now_ms: int, depth: int) -> Reply:

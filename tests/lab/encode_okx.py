@@ -10,8 +10,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from tests.lab.names import expiry_ms
-from tests.lab.truth import ONE, Kind, Market, Print, Side, Truth
+from tests.lab.names import NETWORKS, expiry_ms
+from tests.lab.truth import ONE, Kind, Market, Print, Side, Token, Truth
 from tests.lab.wire import Body, Query, Reply, text
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -161,6 +161,20 @@ def ticker(market: Market, now_ms: int) -> Body:
     }
 
 
+def interest(market: Market, now_ms: int) -> Body:
+    """Encode the open interest: contracts, coins and dollars."""
+    coins = (market.open_interest or Decimal(0)) / market.multiplier
+    worth = coins * market.wire_price(market.last if market.mark is None else market.mark)
+    return {
+        "instType": instrument_type(market),
+        "instId": market.id,
+        "oi": text(market.wire_interest),
+        "oiCcy": f"{coins:.8f}" if market.kind == "inverse" else text(coins),
+        "oiUsd": f"{worth:.4f}",
+        "ts": str(now_ms),
+    }
+
+
 def book(market: Market, now_ms: int, depth: int) -> Body:
     """Encode an order book; a level is price, size, liquidated orders, orders."""
 
@@ -183,14 +197,37 @@ def trade(market: Market, done: Print, now_ms: int) -> Body:
     }
 
 
+def currency(token: Token) -> Body:
+    """Encode one network of a currency; a network's own coin has an empty address."""
+    return {
+        "ccy": token.coin,
+        "name": token.coin,
+        "chain": f"{token.coin}-{NETWORKS[token.network]['okx']}",
+        "ctAddr": token.address,
+        "canDep": True,
+        "canWd": True,
+        "canInternal": True,
+        "mainNet": not token.address,
+        "needTag": False,
+        "fee": "0.1",
+        "minFee": "0.1",
+        "maxFee": "0.1",
+        "minDep": "0.01",
+        "minWd": "0.1",
+        "wdTickSz": "6",
+    }
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as OKX does."""
     name = path.removeprefix("/api/v5/")
     if name == "public/time":
         return success([{"ts": str(now_ms)}])
+    if name == "asset/currencies":
+        return success([currency(token) for tokens in truth.coins("okx").values() for token in tokens])
     if name == "system/status":
         return success([])
-    if name in ("public/instruments", "market/tickers"):
+    if name in ("public/instruments", "public/open-interest", "market/tickers"):
         return _list_reply(truth, name, query, now_ms)
     if name in ("market/ticker", "market/books", "market/books-full", "market/trades"):
         return _one_reply(truth, name, query, now_ms)
@@ -207,6 +244,8 @@ def _list_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
     if name == "market/tickers":
         return success([ticker(market, now_ms) for market in markets])
     wanted = query.get("instId")
+    if name == "public/open-interest":
+        return success([interest(m, now_ms) for m in markets if wanted in (None, m.id) and m.kind != "spot"])
     rows = [instrument(m, 10_000 + n) for n, m in enumerate(markets) if wanted in (None, m.id)]
     rows += [PREOPEN] if (asked, wanted) == ("SWAP", None) else []
     return success(rows) if rows or wanted is None else failure("51001", NO_INSTRUMENT)

@@ -9,6 +9,15 @@ MONTH_CODES = "FGHJKMNQUVXZ"
 KRAKEN_IDS = {"BTCUSD": "XXBTZUSD", "ETHUSD": "XETHZUSD", "XRPUSD": "XXRPZUSD", "LTCUSD": "XLTCZUSD"}
 KRAKEN_IDS |= {"USDTUSD": "USDTZUSD", "BTCUSDT": "XBTUSDT", "DOGEUSD": "XDGUSD", "DOGEUSDT": "XDGUSDT"}
 KRAKEN_IDS |= {"BTCEUR": "XXBTZEUR", "ETHEUR": "XETHZEUR", "EURUSD": "ZEURZUSD", "BTCUSDC": "XBTUSDC"}
+# networks as the venues' lists of currencies name them
+NETWORKS = {
+    "ethereum": {"binance": "ETH", "okx": "ERC20", "bybit": "ETH", "htx": "ERC20"},
+    "bsc": {"binance": "BSC", "okx": "BSC", "bybit": "BSC", "htx": "BEP20"},
+    "tron": {"binance": "TRX", "okx": "TRC20", "bybit": "TRX", "htx": "TRC20"},
+    "solana": {"binance": "SOL", "okx": "Solana", "bybit": "SOL", "htx": "SOLANA"},
+    "bitcoin": {"binance": "BTC", "okx": "Bitcoin", "bybit": "BTC", "htx": "BTC"},
+    "avalanche": {"binance": "AVAXC", "okx": "Avalanche C-Chain", "bybit": "CAVAX", "htx": "AVAXCCHAIN"},
+}
 
 
 def market_id(venue: str, kind: str, base: str, quote: str, expiry: str = "") -> str:

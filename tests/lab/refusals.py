@@ -12,6 +12,7 @@ from typing import Any
 from tests.lab import encode_binance as binance
 from tests.lab import encode_bitget as bitget
 from tests.lab import encode_bybit as bybit
+from tests.lab import encode_coinglass as coinglass
 from tests.lab import encode_htx as htx
 from tests.lab import encode_kraken as kraken
 from tests.lab import encode_krakenfutures as krakenfutures
@@ -51,6 +52,7 @@ TROUBLE: dict[str, Callable[[Case], Reply]] = {
     "bybit": lambda case: bybit.failure(10016, "Server error.", case.now_ms),
     "htx": _htx_trouble,
     "bitget": lambda case: bitget.failure("40015", "System is abnormal, please try again later", case.now_ms),
+    "coinglass": lambda _: coinglass.refusal("500", "Server Error"),
 }
 
 
@@ -77,6 +79,7 @@ TOO_MANY: dict[str, Callable[[Case], Reply]] = {
     "bybit": lambda case: bybit.failure(10006, "Too many visits!", case.now_ms, case.status(200)),
     "htx": _htx_too_many,
     "bitget": lambda case: bitget.failure("429", "Too Many Requests", case.now_ms, case.status(429)),
+    "coinglass": lambda case: coinglass.refusal("429", "Too Many Requests", case.status(429)),
 }
 
 
@@ -97,6 +100,25 @@ def banned(case: Case) -> Reply:
         return kraken.failure("EGeneral:Temporary lockout")
     page = TOO_FREQUENT if case.venue == "bybit" else PAGE
     return retry_after(Reply(page, 403, content_type="text/html"), case.args.get("retry_after"))
+
+
+# what only holders of a key are told, and the header that carries the key; nobody looks at the signature
+KEYED = {
+    ("binance", "/sapi/v1/capital/config/getall"): "X-MBX-APIKEY",
+    ("okx", "/api/v5/asset/currencies"): "OK-ACCESS-KEY",
+    ("bybit", "/v5/asset/coin/query-info"): "X-BAPI-API-KEY",
+}
+NO_KEY: dict[str, Callable[[int], Reply]] = {
+    "binance": lambda _: binance.error(-2014, "API-key format invalid.", 401),
+    "okx": lambda _: okx.failure("50103", "Request header OK-ACCESS-KEY can not be empty.", 401),
+    "bybit": lambda now_ms: bybit.failure(10003, "API key is invalid.", now_ms),
+}
+
+
+def lacks_key(venue: str, path: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request needs a key and brings none."""
+    header = KEYED.get((venue, path))
+    return header is not None and not headers.get(header)
 
 
 def retry_after(reply: Reply, when: float | str | datetime | None) -> Reply:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Self
 
 from aiohttp import web
 
-from tests.lab import encode_binance, faults, venues, wire_faults
+from tests.lab import encode_binance, faults, refusals, venues, wire_faults
 from tests.lab.faults import Answer, Fault
 from tests.lab.truth import Market, Truth
 from tests.lab.wire import Query
@@ -83,7 +83,7 @@ class Lab:
 
     async def __aenter__(self) -> Self:
         self._closing.clear()
-        for socket in venues.SOCKETS:
+        for socket in (*venues.SOCKETS, *venues.SOURCES):
             server = web.Server(partial(self._handle, socket), handler_cancellation=True, access_log=None)
             runner = web.ServerRunner(server, shutdown_timeout=0.01)
             await runner.setup()
@@ -122,7 +122,13 @@ class Lab:
 
     def heal(self, venue: str | None = None) -> None:
         """Take back all faults, or those of one venue."""
-        healed = venues.VENUES if venue is None else {venue, "krakenfutures"} if venue == "kraken" else {venue}
+        healed = (
+            (*venues.VENUES, *venues.SOURCES)
+            if venue is None
+            else {venue, "krakenfutures"}
+            if venue == "kraken"
+            else {venue}
+        )
         self.faults = [fault for fault in self.faults if fault.venue not in healed]
 
     def sent(self, venue: str, symbol: str, path: str | None = None) -> int:
@@ -166,7 +172,11 @@ class Lab:
         kept = None if struck else self._fresh(key)
         if kept is not None:
             return _copy(kept.response), kept.answer
-        query = dict(request.query)
+        query = {**request.query, **venues.shown(socket, request.headers)}
+        if not struck and refusals.lacks_key(socket, request.path, request.headers):
+            now_ms = self.now_ms()
+            answer = Answer(refusals.NO_KEY[socket](now_ms), self.truth, now_ms)
+            return self._written(socket, request, answer), answer
         answer = faults.answered(socket, self.truth, request.path, query, self.now_ms(), struck)
         response = self._written(socket, request, answer)
         if self._cache_s and not struck:

@@ -74,6 +74,19 @@ class Print:
         return now_ms - self.age_ms
 
 
+@dataclass(frozen=True)
+class Token:
+    """What a venue's code `coin` stands for on a network: a contract's address, empty for the network's own coin.
+
+    `network` is as `names.NETWORKS` has it. Tokens of no `venue` are those of every venue that lists none of its own.
+    """
+
+    coin: str
+    network: str
+    address: str = ""
+    venue: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Market:
     """One listed instrument of one venue.
@@ -324,6 +337,7 @@ class Truth:
 
     markets: tuple[Market, ...]
     usdt_usd: Decimal
+    tokens: tuple[Token, ...] = ()
 
     @cached_property
     def _by_id(self) -> dict[tuple[str, str, str], Market]:
@@ -343,6 +357,20 @@ class Truth:
         """
         listed = self._by_venue.get((venue, kind), ())
         return tuple(market for market in listed if expiry in (None, market.expiry))
+
+    def coins(self, venue: str) -> dict[str, tuple[Token, ...]]:
+        """Return the currencies of a venue's spot markets, as it writes them, each with the networks it is on."""
+        names = {name for market in self.of(venue, "spot") for name in (market.wire_base, market.quote)}
+        return {name: self._networks(venue, name) for name in sorted(names)}
+
+    def _networks(self, venue: str, coin: str) -> tuple[Token, ...]:
+        fitting = [token for token in self.tokens if token.coin == coin]
+        own = tuple(token for token in fitting if token.venue == venue)
+        return own or tuple(token for token in fitting if not token.venue)
+
+    def with_tokens(self, *tokens: Token) -> Truth:
+        """Return the world in which some venues' codes stand for these contracts instead."""
+        return dataclasses.replace(self, tokens=(*self.tokens, *tokens))
 
     def find(self, venue: str, kind: Kind, market_id: str) -> Market | None:
         """Return the market with the venue's own name, or None."""

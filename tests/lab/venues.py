@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.lab import (
     encode_binance,
     encode_bitget,
     encode_bybit,
+    encode_coinglass,
     encode_htx,
     encode_kraken,
     encode_krakenfutures,
@@ -16,6 +19,8 @@ from tests.lab.wire import Query, Reply
 
 SOCKETS = ("binance", "okx", "kraken", "bybit", "htx", "bitget")
 VENUES = (*SOCKETS, "krakenfutures")
+SOURCES = ("coinglass",)  # no exchange: it tells of others
+HEADERS = {"coinglass": encode_coinglass.HEADER}
 FUTURES_PATH = "/derivatives/"
 FORMATS = {
     "binance": encode_binance.reply,
@@ -25,6 +30,7 @@ FORMATS = {
     "bybit": encode_bybit.reply,
     "htx": encode_htx.reply,
     "bitget": encode_bitget.reply,
+    "coinglass": encode_coinglass.reply,
 }
 CLOCKS = (
     *("/time", "/Time", "/status", "/SystemStatus", "/ping"),
@@ -34,6 +40,7 @@ METADATA = (
     *("/exchangeInfo", "/instruments", "/AssetPairs", "/Assets", "/instruments-info"),
     *("/common/symbols", "/swap_contract_info", "/contract_contract_info", "/reference/currencies"),
     *("/public/symbols", "/market/contracts", "/public/coins", "/margin/currencies"),
+    *("/config/getall", "/asset/currencies", "/coin/query-info"),
 )
 
 
@@ -42,9 +49,15 @@ NAMING = ("symbol", "instId", "pair", "contract_code", "symbols")
 
 def socket_of(venue: str) -> str:
     """Name of the socket that serves a venue; raises ValueError for an unknown venue."""
-    if venue not in VENUES:
+    if venue not in (*VENUES, *SOURCES):
         raise ValueError(f"no venue {venue!r} in the lab, it has {', '.join(VENUES)}")
     return "kraken" if venue == "krakenfutures" else venue
+
+
+def shown(socket: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the header that a venue reads as its encoder sees it: beside the parameters."""
+    name = HEADERS.get(socket, "")
+    return {name: headers[name]} if name in headers else {}
 
 
 def format_of(socket: str, path: str) -> str:

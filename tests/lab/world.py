@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
 from tests.lab.names import market_id
-from tests.lab.truth import ONE, STABLE, Kind, Market, Print, Side, Truth, on_grid
+from tests.lab.truth import ONE, STABLE, Kind, Market, Print, Side, Token, Truth, on_grid
 
 USDT_USD = Decimal("0.9993")
 DOLLARS = {"USD": ONE, "USDT": USDT_USD, "USDC": ONE, "FDUSD": Decimal("0.9985"), "EUR": Decimal("1.0842")}
@@ -289,6 +289,17 @@ CURRENCIES = (
     Listing("htx", "spot", "USDC", "BTC 0.01 0.000001 0.00001 1 204.118331 0.312 -2.4"),
 )
 
+# what the codes stand for, invented but for the form: coins of networks of their own, and tokens
+TOKENS = (
+    Token("BTC", "bitcoin"),
+    Token("ETH", "ethereum"),
+    Token("SOL", "solana"),
+    Token("USDT", "ethereum", "0x7a1c9e04d2b85f6e3a0c417d9b28e56f01c3d4a9"),
+    Token("USDT", "tron", "TLab7Nf2cQwXyZ4mKpR9sVtUeHjD3gBa1o"),
+    Token("USDC", "ethereum", "0x3be81f60c7d94a52e18f0b6d7c25a93e84f1026b"),
+    Token("USDC", "avalanche", "0x90d2c4a7b6e8135f0d7a2e96c4b158f3a0e7d61c"),
+)
+
 
 def fair_price(base: str, quote: str) -> Decimal:
     """Fair price of one base unit in a currency."""
@@ -434,7 +445,8 @@ def default_truth(levels: int = 24) -> Truth:
     """
     rows = ((listing, row) for listing in LISTINGS for row in listing.rows.strip().splitlines())
     markets = tuple(build(listing, row, levels) for listing, row in rows)
-    return Truth(markets + tuple(_contract(row, levels) for row in CONTRACT_ROWS.strip().splitlines()), USDT_USD)
+    contracts = tuple(_contract(row, levels) for row in CONTRACT_ROWS.strip().splitlines())
+    return Truth(markets + contracts, USDT_USD, TOKENS)
 
 
 def _contract(row: str, levels: int) -> Market:

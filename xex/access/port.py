@@ -22,6 +22,7 @@ from xex.model.schema import Columns
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
+    from xex.access.budgets import Limit
     from xex.access.transport import Route, Transport
     from xex.config import ExchangeConfig
 
@@ -169,6 +170,15 @@ class AnswersTrades(Protocol):
 
 
 @runtime_checkable
+class AnswersOpenInterest(Protocol):
+    """Knows how many contracts are open. One request per market, or per instrument where the venue has no other."""
+
+    async def open_interest(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return `oi_base` and `oi_quote` of each listed contract, every contract counted once."""
+        ...
+
+
+@runtime_checkable
 class AnswersMarket(Protocol):
     """Knows every ticker of a market at once, in one request per endpoint."""
 
@@ -207,6 +217,49 @@ class ConvertsCurrencies(Protocol):
         One request for all tickers and one for the book of each pair in `booked`.
         """
         ...
+
+
+@runtime_checkable
+class AnswersAddresses(Protocol):
+    """Knows the contracts behind currency codes. One request for all of them, signed where the venue wants a key."""
+
+    async def addresses(self, asset: str) -> Columns:
+        """Return a row for each network that each code of the asset is on; `address` is empty where none is named.
+
+        Raises `AuthRejected` where a key is needed and there is none, `NotListed` where no network is known.
+        """
+        ...
+
+
+@runtime_checkable
+class OffersClient(Protocol):
+    """Is built on a client of its venue that people may know."""
+
+    def client(self, section: Section | None = None) -> object:
+        """Return the client of a section, to read with."""
+        ...
+
+
+class Reference(ABC):
+    """Another source's figures of the venues' contracts, to check ours against. It is never a venue of an answer."""
+
+    key_hint: ClassVar[str] = ""
+    """Where a key comes from, for people."""
+    limits: ClassVar[Sequence[Limit]] = ()
+
+    def __init__(self, config: ExchangeConfig) -> None:
+        self.config = config
+
+    def bind(self, transport: Transport, route: Route) -> None:
+        """Take the manager's seam."""
+        self._transport, self._route = transport, route
+
+    @abstractmethod
+    async def contracts(self, base: str) -> Columns:
+        """Return its figures of every contract of an asset, in the schema `reference`. One request.
+
+        Raises `ConnectorError`: `NotListed` where it knows no contract of the asset, `AuthRejected` for a bad key.
+        """
 
 
 FEATURE_PROTOCOLS: Mapping[str, type] = {

@@ -17,6 +17,7 @@ import numpy as np
 from xex.analytics.quality import (
     MAX_AGE_S,
     MAX_DISAGREE,
+    MAX_SPREAD,
     SUSPECT,
     Scatter,
     UsualBps,
@@ -43,6 +44,8 @@ GATES = (
     "identity", "market_state", "freshness", "currency", "fees", "depth", "lots", "haircut", "transfer",
 )  # fmt: skip
 SUSPECT_EDGE = SUSPECT
+RULES = ("lot", "min_amount", "min_notional", "lot_quote")
+"""The trading rules that sizes over books obey."""
 MOST_BPS = 1_000.0
 HAIRCUT_Z = 3.0
 
@@ -57,11 +60,11 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
 
     `books` needs `exchange`, `side`, `price`, `size` (base units), all of a group in one currency, and `group` or
     `base` and `kind`. `taker_bps` is in basis points of notional, by default the frame's or the rules' own. `rules`
-    are rows of instruments (`exchange`, `instrument` or `group`, `lot`, `min_amount`, `min_notional`): with them
-    every leg is a whole number of lots and reaches its venue's minimums. Returns `quantity` (base), `gross_profit`,
-    `net_profit`, `notional` and `fees` (currency), `clearing_price`, the marginal price after fees at which the last
-    unit is worth buying, and `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where nothing
-    that pays can be traded.
+    are rows of instruments (`exchange`, `instrument` or `group`, `lot`, `min_amount`, `min_notional`, `lot_quote`):
+    with them every leg is a whole number of lots and reaches its venue's minimums. Returns `quantity` (base),
+    `gross_profit`, `net_profit`, `notional` and `fees` (currency), `clearing_price`, the marginal price after fees at
+    which the last unit is worth buying, and `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where
+    nothing that pays can be traded.
     """
     rows = [
         {
@@ -135,10 +138,10 @@ def _cleared(
         for exchange in dict.fromkeys(exchanges[inside].tolist()):
             mine = inside & (exchanges == exchange)
             first = int(np.argmax(mine))
-            rule = known.get((exchange, names[first]), (0.0, 0.0, 0.0))
+            lot, amount, notional, lot_quote = known.get((exchange, names[first]), (0.0, 0.0, 0.0, 0.0))
             rate = float(factor[first]) if factor[first] == factor[first] else 1.0
             ask, bid = (
-                Leg(price[rows], size[rows], float(fees[first]), *rule, rate)
+                Leg(price[rows], size[rows], float(fees[first]), lot, amount, notional, rate, lot_quote)
                 for rows in (mine & (sides == "ask"), mine & (sides == "bid"))
             )
             parts[exchange] = (ask, bid, times)
@@ -158,12 +161,12 @@ def _fees_of(rules: pd.DataFrame, columns: Columns, what: str) -> Floats:
     return np.array([known.get(row, math.nan) for row in rows], dtype=np.float64)
 
 
-def _rules(rules: pd.DataFrame | None, key: str) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """Return lot, minimum amount and minimum notional by exchange and `key`, 0 for none."""
+def _rules(rules: pd.DataFrame | None, key: str) -> dict[tuple[str, str], tuple[float, float, float, float]]:
+    """Return lot, minimum amount and notional, and lot of quote currency, by exchange and `key`; 0 for none."""
     if rules is None:
         return {}
     columns = schema.columns_of(rules)
-    cells = [np.nan_to_num(numbers(columns, name)).tolist() for name in ("lot", "min_amount", "min_notional")]
+    cells = [np.nan_to_num(numbers(columns, name)).tolist() for name in RULES]
     keys = zip(texts(columns, "exchange"), texts(columns, key), strict=True)
     return dict(zip(keys, zip(*cells, strict=True), strict=True))
 
@@ -294,7 +297,7 @@ def _funnel(
     sides = np.array([fee_sides(kind) for kind in kinds])
     fees = taker_fees(columns, taker_bps) * sides
     ask, bid = numbers(columns, "ask")[low], numbers(columns, "bid")[high]
-    ages, halted = ages_ms(columns), flags(columns, "halted")
+    ages, unusable = ages_ms(columns), _unusable(columns)
     currency = np.array(texts(columns, "currency"), dtype=object)
     sizes = np.fmin(numbers(columns, "ask_size")[low], numbers(columns, "bid_size")[high])
     sigma = parkinson_sigma_bps(numbers(columns, "high"), numbers(columns, "low"))
@@ -304,7 +307,7 @@ def _funnel(
     same = currency[low] == currency[high]
     stopped = {
         "identity": same & other_asset,
-        "market_state": halted[low] | halted[high],
+        "market_state": unusable[low] | unusable[high],
         "freshness": np.maximum(ages[low], ages[high]) > 1e3 * max_age_s,
         "currency": ~same,
         "fees": same & (net <= 0),
@@ -332,6 +335,13 @@ def _funnel(
         "executable": gates == "", "gate": gates.tolist(), "reasons": _all_gates(stopped, gates),
     }  # fmt: skip
     return take(found, ranked)
+
+
+def _unusable(columns: Columns) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which rows nobody can trade on: halted, bid above ask, or far apart."""
+    bid, ask = numbers(columns, "bid"), numbers(columns, "ask")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return flags(columns, "halted") | (bid >= ask) | ((ask - bid) / ((ask + bid) / 2) > MAX_SPREAD)
 
 
 def _picked(columns: Columns, name: str, rows: np.ndarray[Any, Any]) -> list[str]:

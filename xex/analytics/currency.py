@@ -19,16 +19,16 @@ A pair without any source goes over one other currency. Nothing is taken at par 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isfinite, isnan, nan
 
 import numpy as np
 
 from xex.analytics.quality import MAX_AGE_S, ages_ms, mids, verdicts
 from xex.errors import ConfigError
 from xex.model.instruments import STABLE
-from xex.model.schema import Columns, length, numbers, texts
+from xex.model.schema import Columns, Text, Words, length, numbers, texts
 
 CURRENCIES = ("USDT", "USD", "USDC", "FDUSD", "EUR")
 """What prices are brought to, and from."""
@@ -42,6 +42,7 @@ MAX_DISAGREE = 0.01
 """How far apart, as a fraction, those may be who agree."""
 RATIO_BASES = ("ETH", "BTC", "SOL", "XRP", "DOGE", "LTC", "ADA")
 """Whose prices are asked for in every currency: ratios of them are sources."""
+_CONVERTED = ("bid", "ask", "last", "open", "high", "low", "mark", "index", "quote_volume")
 _ORDER = {"USD": 0, "USDT": 1, "USDC": 2, "FDUSD": 3, "EUR": 4}
 # Beyond it is no exchange rate but a broken number, whose inverse or product may not even be one.
 _LARGEST = 1e15
@@ -161,6 +162,33 @@ def rate(
     if source == target:
         return Rate(source, target, 1.0, "identity", 0.0)
     return _found(_told(legs, max_age_s), source, target, asset, _at_par(peg))
+
+
+def converted(rows: Columns, rates: Mapping[str, Rate], own: Mapping[str, Mapping[str, Rate]] | None = None) -> Columns:
+    """Return tickers with prices and quote volumes brought to the rates' target, and what that took.
+
+    `rates` are by quote; `own` those of bases that have a say in rates, made without them. `fx_rate` (units of the
+    target per unit of the row's quote), `fx_source` and `fx_age_ms` tell each row's rate. A row without one keeps
+    its numbers and its currency, and its `fx_rate` is NaN.
+    """
+    special = own or {}
+    keys = [
+        (base if base in special else "", quote)
+        for base, quote in zip(texts(rows, "base"), texts(rows, "quote"), strict=True)
+    ]
+    place = {key: row for row, key in enumerate(dict.fromkeys(keys))}
+    at = np.fromiter(map(place.__getitem__, keys), dtype=np.intp, count=len(keys))
+    used = [special.get(base, rates)[quote] for base, quote in place]
+    fx = np.array([one.rate for one in used], dtype=np.float64)
+    factor, done = np.where(np.isfinite(fx), fx, 1.0)[at], dict(rows)
+    for name in _CONVERTED:
+        if name in done:
+            done[name] = numbers(done, name) * factor
+    done["fx_rate"] = fx[at]
+    done["fx_age_ms"] = np.array([one.age_ms for one in used], dtype=np.float64)[at]
+    done["fx_source"] = Text(Words([one.sources for one in used]), at)
+    done["currency"] = Text(Words([one.target if isfinite(one.rate) else one.source for one in used]), at)
+    return done
 
 
 def series(bars: Columns, source: str, target: str, *, asset: str, peg: Peg = ()) -> Columns:

@@ -26,7 +26,8 @@ LOT_SLACK = 1e-9
 class Leg:
     """One venue's side of a trade: levels best first in the common currency, and the rules of its market.
 
-    `factor` brings the venue's own prices to the common currency; minimum notionals are in the venue's.
+    `factor` brings the venue's own prices to the common currency; minimum notionals are in the venue's, and so are
+    lots of quote currency, `lot_quote`, which inverse contracts have in place of lots of the base.
     """
 
     price: Floats
@@ -36,6 +37,7 @@ class Leg:
     min_amount: float = 0.0
     min_notional: float = 0.0
     factor: float = 1.0
+    lot_quote: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,14 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
 
     The quantity is the optimum floored to a common lot; minimum amount and notional hold on both legs, at the
     prices walked, or the gate is "lots". An optimum of 0 is stopped by "fees", an empty side by "depth".
+    Lots of quote currency are whole at the best ask.
     """
     if not len(buy.price) or not len(sell.price):
         return Optimum(0.0, 0.0, 0.0, 0.0, "depth")
+    if buy.lot_quote or sell.lot_quote:
+        (buy,), (sell,), scale = _in_quote([buy], [sell])
+        found = pair(buy, sell, sides)
+        return replace(found, quantity=found.quantity / scale)
     ask, bid = buy.price * (1 + sides * buy.fee), sell.price * (1 - sides * sell.fee)
     if ask.min() >= bid.max():
         return Optimum(0.0, 0.0, 0.0, 0.0, "fees")
@@ -124,6 +131,22 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
         and earned / sell.factor >= sell.min_notional * (1 - LOT_SLACK)
     )
     return Optimum(quantity, gross, net, paid, "" if quantity > 0 and enough else "lots")
+
+
+def _in_quote(buys: Sequence[Leg], sells: Sequence[Leg]) -> tuple[list[Leg], list[Leg], float]:
+    """Return legs whose sizes count quote currency at the best of all asks, and that price.
+
+    How many base units a contract of so many dollars is depends on its price, and one quantity must hold for all
+    legs; so counted, lots are what the venues say, and what sizes and prices make together stays.
+    """
+    scale = min((float(leg.price.min()) for leg in buys if len(leg.price)), default=1.0)
+
+    def counted(leg: Leg) -> Leg:
+        lot = leg.lot_quote * leg.factor or leg.lot * scale
+        least = leg.min_amount * scale
+        return replace(leg, price=leg.price / scale, size=leg.size * scale, lot=lot, min_amount=least, lot_quote=0.0)
+
+    return [counted(leg) for leg in buys], [counted(leg) for leg in sells], scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +230,14 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
 
     All legs are multiples of one step, the least common multiple of the lots that take part; every choice of venues
     up to a lot is tried, since one coarse lot may cost more than its venue brings. Never more is traded than in the
-    optimum without lots. The gate says "lots" where that one pays and none of these does.
+    optimum without lots. The gate says "lots" where that one pays and none of these does. Lots of quote currency are
+    whole at the best of all asks.
     """
+    if any(leg.lot_quote for leg in (*buys, *sells)):
+        asks, bids, scale = _in_quote(buys, sells)
+        done = clear_in_lots(asks, bids, sides)
+        bought, sold = (tuple(amount / scale for amount in taken) for taken in (done.bought, done.sold))
+        return replace(done, bought=bought, sold=sold, price=done.price * scale)
     if not _pays(buys, sells, sides):
         gate = "fees" if any(len(leg.price) for leg in buys) and any(len(leg.price) for leg in sells) else "depth"
         return Clearing((0.0,) * len(buys), (0.0,) * len(sells), 0.0, 0.0, 0.0, 0.0, math.nan, gate)

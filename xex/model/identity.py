@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from xex.errors import Dropped
+
 SPOT = "spot"
 _LETTERS = {"1K": 1_000, "1M": 1_000_000}
 # Zeros count from three on, or 1INCH would be one INCH; 1K and 1M need three more letters, or 1MT would be a million T.
@@ -162,6 +164,34 @@ def same_address(first: Addresses, second: Addresses) -> Literal["same", "differ
         return "same"
     named = all(ours.values()) and all(theirs.values())
     return "different" if named and shared else "unknown"
+
+
+def strangers(given: Mapping[str, Addresses]) -> dict[str, tuple[Dropped, str]]:
+    """Tell by contracts who trades another asset than the others: a reason and a network where they differ, by name.
+
+    `given` holds each venue's addresses. Only venues that are the same as, or different from, some other one have a
+    vote. Where more than half of them are the same, who differs from those is `suspect`; where no such majority is,
+    all that differ from one another are `disagree`.
+
+    >>> strangers({"a": {"ERC20": 40*"1"}, "b": {"ERC20": 40*"1"}, "c": {"ETH": 40*"2"}, "d": {}})
+    {'c': (<Dropped.SUSPECT: 'suspect'>, 'ethereum')}
+    """
+    said = {(one, other): same_address(given[one], given[other]) for one in given for other in given if one != other}
+    judged = {one for (one, _), verdict in said.items() if verdict != "unknown"}
+    alike = {one: 1 + sum(said.get((one, other)) == "same" for other in judged) for one in judged}
+    majority = {one for one, count in alike.items() if 2 * count > len(judged)}
+    found: dict[str, tuple[Dropped, str]] = {}
+    for (one, other), verdict in said.items():
+        if verdict == "different" and one not in majority and (other in majority or not majority):
+            reason = Dropped.SUSPECT if majority else Dropped.DISAGREE
+            found.setdefault(one, (reason, _network_apart(given[one], given[other])))
+    return found
+
+
+def _network_apart(first: Addresses, second: Addresses) -> str:
+    """Return the first network that both name; the addresses of "different" ones differ on all of them."""
+    theirs = _contracts(second)
+    return next(network for network in _contracts(first) if network in theirs)
 
 
 def _contracts(given: Addresses) -> dict[str, set[str]]:

@@ -70,7 +70,8 @@ class Instrument:
         """The symbol and what it means, for people."""
         if self.kind == "spot":
             return f"{self.symbol} (spot)"
-        return f"{self.symbol} ({self.kind} {'future, ' + self.expiry if self.expiry else 'perpetual'})"
+        day = "-".join((f"20{self.expiry[:2]}", self.expiry[2:4], self.expiry[4:]))
+        return f"{self.symbol} ({self.kind} {'future, expires ' + day if self.expiry else 'perpetual'})"
 
     def __str__(self) -> str:
         return self.symbol
@@ -139,12 +140,14 @@ def parse_symbol(text: str, market: str | None = None, venues: Iterable[str] = (
     >>> parse_symbol("BTCUSDT", market="spot").instrument.symbol
     'BTC/USDT'
     """
-    if not str(text or "").strip() or not hasattr(text, "strip"):
+    if not hasattr(text, "encode") or not text.strip():  # text, not bytes
         raise SymbolError(f"a symbol is text such as 'BTCUSDT' or 'BTC/USDT', not {text!r}")
     wanted = _kind_of(market)
     clean = text.strip()
     if len(clean) > LONGEST:
         raise SymbolError(f"a symbol has at most {LONGEST} characters, not {len(clean)}: {clean[:20]!r}…")
+    if len(clean.split()) > 1:
+        raise SymbolError(f"{clean!r} has spaces inside; was {''.join(clean.split())!r} meant?")
     venue, colon, rest = clean.partition(":")
     if colon and "/" not in venue:
         return _native(clean, venue.lower(), rest, {name.lower() for name in venues})
@@ -223,10 +226,14 @@ def _hyphenated(clean: str, upper: str) -> AmbiguousSymbol:
     if pair and re.fullmatch(r"\d{6}", parts[1]):
         dated = f"{pair[0]}/{pair[1]}:{pair[1]}-{parts[1]}"
         return AmbiguousSymbol(f"{clean!r} is written differently on every venue; write {dated}", readings=[dated])
-    spot = f"{asset(parts[0], 'spot')[0]}/{parts[1]}"
-    readings = [f"okx:{upper}", f"htx:{upper}", f"kraken:{upper}", spot, f"{spot}:{parts[1]}"]
+    base, quote = asset(parts[0], "spot")[0], parts[1]
+    if quote not in QUOTES:
+        own = f"{clean!r} is written as one venue does; write the venue before it, okx:{upper} for instance"
+        return AmbiguousSymbol(f"{own}, or BASE/QUOTE for spot, BASE/QUOTE:QUOTE for the perpetual", readings=[])
+    # The same hyphen is spot on one venue and a perpetual on another.
+    readings = [f"okx:{parts[0]}-{quote}", f"htx:{parts[0]}-{quote}", f"{base}/{quote}", f"{base}/{quote}:{quote}"]
     return AmbiguousSymbol(
-        f"{clean!r} is written differently on every venue; write a venue before it (okx:{upper}), "
-        f"or {spot} for spot, or {spot}:{parts[1]} for the perpetual",
+        f"{clean!r} is written differently on every venue; write a venue before it ({readings[0]}), "
+        f"or {readings[2]} for spot, or {readings[3]} for the perpetual",
         readings=readings,
     )

@@ -103,12 +103,14 @@ class Listings:
         inverse perpetual, dated contracts. An exact id or symbol comes before what is only spelled alike.
         """
         rows = self._by_spelling.get(spelled(text), [])
-        columns, upper = self.columns, text.upper()
-        exact = [
-            row for row in rows
-            if upper in (columns["id"][row].upper(), columns["alias"][row].upper(), self.symbols[row])
-        ]  # fmt: skip
+        exact = [row for row in rows if text.upper() == self.symbols[row] or row in self.named(text)]
         return exact + [row for row in rows if row not in exact]
+
+    def named(self, text: str) -> list[int]:
+        """Return the rows whose own id, or other name at the venue, a text is."""
+        columns, upper = self.columns, text.strip().upper()
+        rows = self._by_spelling.get(spelled(text), [])
+        return [row for row in rows if upper in (columns["id"][row].upper(), columns["alias"][row].upper())]
 
     @cached_property
     def _by_id(self) -> dict[tuple[str, str], int]:
@@ -206,15 +208,20 @@ class Listings:
 
 def nearest(instrument: Instrument, listings: Iterable[Listings], most: int = 5) -> list[str]:
     """Return the listed symbols that look most like `instrument`, the same kind first."""
-    known = {
-        (kind, base, quote): table.listed(row).instrument.symbol
+    rows = [
+        (kind, base, quote, expiry, table.symbols[row])
         for table in listings
-        for row, (kind, base, quote, active) in enumerate(
-            zip(*(table.columns[name] for name in ("kind", "base", "quote", "active")), strict=True)
+        for row, (kind, base, quote, expiry, active) in enumerate(
+            zip(*(table.columns[name] for name in ("kind", "base", "quote", "expiry", "active")), strict=True)
         )
         if active
-    }
-    same_base = [s for (_, base, _), s in known.items() if base == instrument.base]
-    by_text = {f"{base}{quote}": s for (kind, base, quote), s in known.items() if kind == instrument.kind}
+    ]
+    # A dated contract does not stand in the place of its perpetual, unless one was asked for.
+    rows.sort(key=lambda row: bool(row[3]) != bool(instrument.expiry))
+    same_base = [symbol for _, base, _, _, symbol in rows if base == instrument.base]
+    by_text: dict[str, str] = {}
+    for kind, base, quote, _, symbol in rows:
+        if kind == instrument.kind:
+            by_text.setdefault(f"{base}{quote}", symbol)
     close = difflib.get_close_matches(f"{instrument.base}{instrument.quote}", by_text, n=most, cutoff=0.6)
     return list(dict.fromkeys(same_base + [by_text[text] for text in close]))[:most]

@@ -47,6 +47,17 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "tickers": {**_COMMON, **_QUOTE, "halted": FLAG, "taker_bps": NUMBER, "fee_source": TEXT},
     "books": {**_COMMON, "side": TEXT, "level": NUMBER, "price": NUMBER, "size": NUMBER, "censored": FLAG},
     "trades": {**_COMMON, "trade_id": TEXT, "side": TEXT, "price": NUMBER, "size": NUMBER, "notional": NUMBER},
+    "open_interest": {**_COMMON, "oi_base": NUMBER, "oi_quote": NUMBER},
+    "reference": {
+        "venue": TEXT, "id": TEXT, "symbol": TEXT, "price": NUMBER, "volume_usd": NUMBER, "oi_base": NUMBER,
+        "oi_usd": NUMBER,
+    },
+    "doctor": {
+        "exchange": TEXT, "venue": TEXT, "instrument": TEXT, "id": TEXT, "figure": TEXT,
+        "ours_base": NUMBER, "theirs_base": NUMBER, "ratio_base": NUMBER,
+        "ours_usd": NUMBER, "theirs_usd": NUMBER, "ratio_usd": NUMBER, "against_median": NUMBER,
+        "verdict": TEXT, "detail": TEXT, "unit_rule": TEXT,
+    },
     "instruments": {
         **_IDENTITY,
         "id": TEXT, "alias": TEXT, "expiry": TEXT, "expiry_time": TIME, "multiplier": NUMBER, "contract_size": NUMBER,
@@ -59,10 +70,13 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "excluded_reason": TEXT, "latency_ms": NUMBER, "skew_ms": NUMBER, "liquidity_score": NUMBER,
         "taker_bps": NUMBER, "fee_source": TEXT, "substitute": FLAG,
     },
+    "addresses": {
+        "exchange": TEXT, "venue": TEXT, "code": TEXT, "asset": TEXT, "network": TEXT, "address": TEXT, "source": TEXT,
+    },
     "universe": {
         "group": TEXT, "base": TEXT, "kind": TEXT, "expiry": TEXT, "n_venues": NUMBER, "exchanges": TEXT,
         "price": NUMBER, "dispersion_bps": NUMBER, "base_volume": NUMBER, "quote_volume": NUMBER, "currency": TEXT,
-        "excluded": TEXT,
+        "volume_partial": TEXT, "excluded": TEXT,
     },
     "aggregate": {
         "group": TEXT, "currency": TEXT, "price": NUMBER, "price_variance": NUMBER, "price_var_sq": NUMBER,
@@ -193,7 +207,7 @@ def checked(columns: object, kind: str) -> Columns:
     if unknown := [str(name) for name in columns if name not in SCHEMAS[kind]]:
         raise SchemaError(f"{', '.join(unknown)}: no column of {kind}")
     rows = length(columns)
-    if rows and "instrument" not in columns:
+    if rows and "instrument" in SCHEMAS[kind] and "instrument" not in columns:
         raise SchemaError(f"{kind} lack the column instrument")
     for name, values in columns.items():
         if len(values) != rows or (isinstance(values, np.ndarray) and values.ndim != 1):

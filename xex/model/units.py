@@ -51,8 +51,8 @@ class Units:
     """How one venue's market of one kind counts, with the payload field that proves it.
 
     `size` is what book, quote and trade sizes count, `lot` what lots and minimum amounts count, `base_volume` and
-    `quote_volume` what the 24-hour volumes count. `two_sided` names what is counted once for the buyer and once
-    for the seller, "volume" or "trades": it is halved.
+    `quote_volume` what the 24-hour volumes count. Open interest counts what sizes count. `two_sided` names what is
+    counted once for the buyer and once for the seller, "volume", "trades" or "open_interest": it is halved.
     """
 
     name: str
@@ -76,6 +76,12 @@ class Units:
         """The text that a converted trade carries."""
         halved = ", halved: two-sided" if "trades" in self.two_sided else ""
         return f"{self.name}: size {self.size}{halved} ({self.evidence})"
+
+    @property
+    def interest_rule(self) -> str:
+        """The text that converted open interest carries."""
+        halved = ", halved: two-sided" if "open_interest" in self.two_sided else ""
+        return f"{self.name}: open interest {self.size}{halved} ({self.evidence})"
 
 
 def counts_quote(amount: Amount) -> bool:
@@ -155,6 +161,33 @@ def trades_to_base(columns: Columns, units: Units, contract_size: Array, multipl
         done["size"] = done["size"] / done["price"]
     done["notional"] = done["price"] * done["size"]
     done["unit_rule"] = Text.same(units.trade_rule, length(columns))
+    return done
+
+
+def interest_to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Array) -> Columns:
+    """Return open interest as `oi_base`, base units, and `oi_quote`, quote units, each contract counted once.
+
+    Of the venue's own numbers `oi` counts what its sizes count, `oi_base` its coins, `oi_quote` quote currency; they
+    are halved where the rule says so, `oi_single` is `oi` of one side already. What is not sent follows from the
+    others, at `mark`, else at `last`. Raises `UnitError` for rows that a rule has already brought to base units.
+    """
+    done = _unconverted(columns)
+    once = 0.5 if "open_interest" in units.two_sided else 1.0
+    prices = [numbers(done, name) / multiplier for name in ("mark", "last")]
+    price = np.where(np.isnan(prices[0]), prices[1], prices[0])
+    both, single = numbers(done, "oi") * once, numbers(done, "oi_single")
+    counted = np.where(np.isnan(single), both, single) * factor(units.size, contract_size, multiplier)
+    base, quote = numbers(done, "oi_base") * multiplier * once, numbers(done, "oi_quote") * once
+    if counts_quote(units.size):
+        quote = np.where(np.isnan(counted), quote, counted)
+        base = np.where(np.isnan(base), quote / price, base)
+    else:
+        base = np.where(np.isnan(counted), base, counted)
+        quote = np.where(np.isnan(quote), base * price, quote)
+    for name in ("mark", "last", "oi", "oi_single"):
+        done.pop(name, None)
+    done["oi_base"], done["oi_quote"] = base, quote
+    done["unit_rule"] = Text.same(units.interest_rule, length(columns))
     return done
 
 

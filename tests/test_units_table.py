@@ -1,0 +1,22 @@
+"""The table of units in the documentation is that of the code, and each of its cells has a body typed by hand."""
+
+from __future__ import annotations
+
+from tests.units_table import FILE, VENUES, cells, golden, table
+
+
+def test_the_table_is_that_of_the_venues_files() -> None:
+    assert FILE.read_text(encoding="utf-8") == table(), "run `python -m tests.units_table`"
+
+
+def test_every_cell_has_a_body_whose_numbers_were_worked_out_by_hand() -> None:
+    filled = {(venue, case["section"], case["question"]) for venue in VENUES for case in golden(venue)["cases"]}
+    assert {(venue, section, question) for venue, section, question, _ in cells()} <= filled
+    assert len(list(cells())) == 100
+
+
+def test_every_rule_names_its_proof_and_its_evidence() -> None:
+    for venue, _, _, units in cells():
+        assert units.proof
+        assert units.evidence in {"recorded", "documented", "assumed"}
+        assert units.name.startswith(venue)

@@ -1,0 +1,90 @@
+"""Write docs/units.md: what each venue's numbers count, by market and question. Run ``python -m tests.units_table``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import xex_connectors
+from xex.model.instruments import SECTIONS, Section
+from xex.model.units import Units
+
+ROOT = Path(__file__).parents[1]
+FILE = ROOT / "docs/units.md"
+GOLDEN = ROOT / "tests/conformance/golden"
+VENUES = {
+    name.removesuffix("Connector").lower(): getattr(xex_connectors, name)
+    for name in sorted(xex_connectors.__all__)
+    if name.endswith("Connector")
+}
+QUESTIONS = ("instruments", "tickers", "books", "trades")
+
+INTRODUCTION = """\
+# What the venues' numbers count
+
+Written by `python -m tests.units_table` from the venues' files; a test compares. Whatever a venue counts, a row of
+xex has prices in quote currency per one base unit, sizes and volumes in base units, notionals in quote units; it
+names its rule in `unit_rule`, and `snap.raw(exchange)` holds the payload that it came from.
+
+- *base*: units of the base currency, after a multiplier in the name (1000PEPE) has been taken out.
+- *contracts*: contracts of so many base units each; the venue's list says how many.
+- *quote*, *contracts of quote*: units of the quote currency, or contracts of so many of them, as inverse ones are;
+  at the price of their level or trade they are so many base units.
+- *base × last*, *base × vwap*, *quote ÷ last*: the venue sends one of the two volumes, the other is derived.
+- *halved*: the venue counts a trade once for the buyer and once for the seller.
+
+Proof is the field of the payload that shows the rule. Evidence: *recorded*, a payload recorded from the venue shows
+it; *documented*, the venue's documentation says it; *assumed*, neither. For each line a body typed by hand and the
+numbers that it means stand in `tests/conformance/golden`.
+"""
+
+
+def rule_of(units: Units, question: str) -> str:
+    """Return in words what the numbers of a question count."""
+    if question == "instruments":
+        return f"lots and minimums in {units.lot}"
+    if question == "tickers":
+        halved = ", both volumes halved" if "volume" in units.two_sided else ""
+        return f"sizes in {units.size}, volume in {units.base_volume}, quote volume in {units.quote_volume}{halved}"
+    return f"sizes in {units.size}" + (", halved" if question == "trades" and "trades" in units.two_sided else "")
+
+
+def cells() -> Iterator[tuple[str, Section, str, Units]]:
+    """Yield every venue, section and question with the rule of its numbers."""
+    for venue, connector in VENUES.items():
+        for section in SECTIONS:
+            if section in connector.homes:
+                for question in QUESTIONS:
+                    yield venue, section, question, connector.markets[connector.homes[section]].units
+
+
+def golden(venue: str) -> dict[str, Any]:
+    """Return the bodies typed by hand of a venue, and what it lacks."""
+    found: dict[str, Any] = json.loads((GOLDEN / f"{venue}.json").read_bytes())
+    return found
+
+
+def table() -> str:
+    """Return the whole document."""
+    lines = [INTRODUCTION]
+    for venue in VENUES:
+        known = golden(venue)
+        proven = {(case["section"], case["question"]): case for case in reversed(known["cases"])}
+        lines += [f"## {venue.capitalize()}", "", "| market | question | the venue counts | proof | evidence |"]
+        lines.append("|---|---|---|---|---|")
+        for name, section, question, units in cells():
+            if name == venue:
+                case = proven[section, question]
+                words = (section.replace("_", " "), question, rule_of(units, question), case["proof"], case["evidence"])
+                lines.append(f"| {' | '.join(words)} |")
+        lines += ["", "Not to be had, or not asked yet:", ""]
+        lines += [f"- {row['section'].replace('_', ' ')}, {row['question']}: {row['fact']}" for row in known["absent"]]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(table(), encoding="utf-8")
