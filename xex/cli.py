@@ -136,7 +136,7 @@ def snapshot(
         )
 
     with _answering(replay) as recording:
-        from xex.tables import left_out
+        from xex.page import left_out
 
         snap = _asked(question, symbol, out, timeout)
         told = {"explanation": snap.explain()} if explain else {}
@@ -180,7 +180,8 @@ def books(
         )
 
     with _answering(replay) as recording:
-        from xex.tables import books_table, depths, left_out
+        from xex.page import left_out
+        from xex.tables import books_table, depths
 
         snap = _asked(question, symbol, out, timeout)
         if not any(snap.books):
@@ -231,7 +232,8 @@ def trades(
         return await xm.trades(symbol, market=wanted, venues=_names(venues))
 
     with _answering(replay) as recording:
-        from xex.tables import left_out, trades_table
+        from xex.page import left_out
+        from xex.tables import trades_table
 
         tape = _asked(question, symbol, out, timeout)
         rows = tape if last is None else tape.tail(last)
@@ -273,7 +275,8 @@ def instruments(
         return await xm.instruments(market=wanted, venues=_names(venues))
 
     with _answering(replay) as recording:
-        from xex.tables import instruments_table, left_out_of
+        from xex.lists import instruments_table
+        from xex.page import left_out_of
 
         listed = _asked(question, "their instruments", out, timeout)
         rows = _matching(listed, text) if text else listed
@@ -318,7 +321,8 @@ def lookup(
         return await xm.lookup(text, market=wanted, venues=_names(venues))
 
     with _answering(replay) as recording:
-        from xex.tables import left_out, lookup_table
+        from xex.lists import lookup_table
+        from xex.page import left_out
 
         found = _asked(question, text, out, timeout)
         facts = {"text": text, "instrument": found.attrs["instrument"], **_account_of(found)}
@@ -359,7 +363,8 @@ def universe(
         )
 
     with _answering(replay) as recording:
-        from xex.tables import amount, left_out_of, universe_table
+        from xex.lists import universe_table
+        from xex.page import amount, left_out_of
 
         found = _asked(question, "their markets", out, timeout)
         rows = found if top is None else found.head(top)
@@ -388,7 +393,7 @@ def venues(*, as_json: AsJson = False, as_csv: AsCsv = False, parquet: Parquet =
     """
     out = _output(as_json, as_csv, parquet)
     with _answering(None):
-        from xex.tables import venues_table
+        from xex.lists import venues_table
 
         rows, broken = _installed()
 
@@ -424,8 +429,8 @@ def record(
     A snapshot and the latest trades of each symbol, and the venues' health, for --replay.
     """
     from xex.errors import NoVenueAnswered, XexError
+    from xex.page import left_out
     from xex.recording import record as recorded
-    from xex.tables import left_out
 
     if out is None:  # what an older click makes of an option without its value
         _leave("--out needs a file to write", USAGE)
@@ -499,7 +504,7 @@ def doctor(
 def _looked_over(out: _Output) -> bool:
     """Show what is installed and set here."""
     from xex.doctor import installation
-    from xex.tables import installation_table
+    from xex.lists import installation_table
 
     rows = installation()
 
@@ -517,7 +522,8 @@ def _examined(out: _Output, base: str, venues: list[str] | None, timeout: float 
     import asyncio
 
     from xex.doctor import Doctor, faulty, reference_from_env
-    from xex.tables import doctor_table, left_out
+    from xex.lists import doctor_table
+    from xex.page import left_out
 
     async def ask() -> pd.DataFrame:
         async with Doctor.from_env(deadline=timeout) as xm:
@@ -835,8 +841,8 @@ def _installed() -> tuple[list[dict[str, Any]], dict[str, str]]:
     from xex.access.port import FEATURE_PROTOCOLS, answers
     from xex.config import read_environment
     from xex.errors import ConfigError
+    from xex.lists import market_name
     from xex.model.instruments import kind_of
-    from xex.tables import market_name
 
     points = registry.installed()
     rows, broken = [], {}

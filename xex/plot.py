@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from xex.errors import ConfigError, MissingExtra
-from xex.tables import SIDES, Curve, amount, bps, depth_curves, fixed, percent, price_places, reference_of
+from xex.page import amount, bps, fixed, percent
+from xex.tables import SIDES, Curve, depth_curves, price_places, reference_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

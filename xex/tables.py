@@ -1,148 +1,49 @@
-"""How answers look as tables, for terminals and notebooks, and how numbers are written for people."""
+"""How one question's answer looks as tables, for terminals and notebooks: a snapshot, books, tapes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from xex.errors import Drop, Dropped
-from xex.model.instruments import SECTIONS, STABLE, kind_of, parse_symbol
+from xex.model.instruments import STABLE
 from xex.model.schema import columns_of, concat, flags, numbers, texts
+from xex.page import (
+    ABSENT,
+    GREY,
+    MARKS,
+    Column,
+    Page,
+    Row,
+    amount,
+    bps,
+    decimals,
+    duration,
+    fitted,
+    fixed,
+    grey,
+    left_out,
+    percent,
+    rate_source,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.segment import Segment
+    from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
 
     from xex.answer import CrossExchangeData
 
-ABSENT = "–"
 SHOWN = 5
 """How many opportunities the table lists."""
 
-_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"))
-_MARKS = "¹²³⁴⁵⁶⁷⁸⁹"
-_PLAIN = str.maketrans(
-    {
-        "–": "-",
-        "→": "->",
-        "≥": ">=",
-        "…": "...",
-        "·": "-",
-        "─": "-",
-        "×": "x",
-        "Ⓢ": "S",
-        **dict(zip(_MARKS, "123456789", strict=True)),
-    }
-)
-_GREY = "bright_black"
+
 _OTHER = Drop(Dropped.OTHER_CURRENCY)
-
-
-# --- numbers for people -------------------------------------------------------------------------------------
-
-
-def decimals(values: Sequence[float], digits: int = 8) -> int:
-    """Return the fewest decimal places that write all values as exactly as `digits` significant digits can.
-
-    >>> decimals([96512.4, 96512.45]), decimals([0.335125, 0.3352]), decimals([float("nan")])
-    (2, 6, 2)
-    """
-    known = [value for value in values if math.isfinite(value) and value]
-    if not known:
-        return 2
-    most = max(digits - 1 - math.floor(math.log10(max(abs(value) for value in known))), 0)
-    exact = (place for place in range(most) if all(_written(value, place, most) for value in known))
-    return next(exact, most)
-
-
-def _written(value: float, places: int, most: int) -> bool:
-    return abs(round(value, places) - value) < 0.5 * 10.0**-most
-
-
-def fixed(value: float, places: int) -> str:
-    """Write a number with `places` decimals and its thousands apart.
-
-    >>> fixed(96512.46, 1), fixed(float("nan"), 2)
-    ('96,512.5', '–')
-    """
-    return f"{value:,.{places}f}" if math.isfinite(value) else ABSENT
-
-
-def amount(value: float) -> str:
-    """Write a quantity with as much as one reads of it.
-
-    >>> amount(14.44e9), amount(150213.48), amount(12.345), amount(0.00123), amount(0), amount(float("nan"))
-    ('14.4 B', '150,213', '12.35', '0.00123', '0', '–')
-    """
-    if not math.isfinite(value):
-        return ABSENT
-    size = abs(value)
-    for unit, letter in _UNITS:
-        if size >= unit * 0.99995:
-            return f"{value / unit:,.1f} {letter}"
-    if size >= 1000 or size == 0:
-        return f"{value:,.0f}"
-    places = 2 if size >= 1 else 2 - math.floor(math.log10(size))
-    text = f"{value:.{places}f}"
-    return text.rstrip("0").rstrip(".") if size < 1 else text
-
-
-def exact(value: float) -> str:
-    """Write a step or a minimum with every digit it has.
-
-    >>> exact(0.00000001), exact(0.1), exact(5.0), exact(25000.0), exact(0.0), exact(float("nan"))
-    ('0.00000001', '0.1', '5', '25,000', '0', '–')
-    """
-    return fixed(value, decimals([value])) if value else "0"
-
-
-def bps(value: float, *, signed: bool = False) -> str:
-    """Write basis points: two decimals, fewer for what is large, two digits for what is small.
-
-    >>> bps(0.01036), bps(12.3456), bps(-412.34), bps(1.5, signed=True), bps(-0.0, signed=True)
-    ('0.01', '12.35', '-412', '+1.50', '0.00')
-    """
-    if not math.isfinite(value):
-        return ABSENT
-    size = abs(value)
-    places = 0 if size >= 100 else 2 if size >= 0.0095 or size < 5e-6 else 1 - math.floor(math.log10(size))
-    text = f"{value:{'+' if signed else ''},.{places}f}"
-    return text.lstrip("+-") if float(text.replace(",", "")) == 0 else text
-
-
-def duration(ms: float) -> str:
-    """Write a time span given in milliseconds.
-
-    >>> duration(0.2), duration(6.4), duration(1234), duration(600_000), duration(9e7), duration(float("nan"))
-    ('<1 ms', '6 ms', '1.2 s', '10 min', '25 h', '–')
-    """
-    if not math.isfinite(ms):
-        return ABSENT
-    if ms < 999.5:
-        return "<1 ms" if 0 < ms < 0.5 else f"{ms:.0f} ms"
-    for limit, unit, name, places in ((99_950, 1e3, "s", 1), (7.2e6, 6e4, "min", 0), (math.inf, 3.6e6, "h", 0)):
-        if ms < limit:
-            return f"{ms / unit:,.{places}f} {name}"
-    return ABSENT
-
-
-def percent(value: float, places: int = 1) -> str:
-    """Write a share of one as a percentage.
-
-    >>> percent(0.4), percent(float("nan"))
-    ('40.0%', '–')
-    """
-    return f"{100 * value:.{places}f}%" if math.isfinite(value) else ABSENT
-
-
-# --- the table ----------------------------------------------------------------------------------------------
 
 
 def snapshot_table(snap: CrossExchangeData) -> RenderableType:
@@ -151,45 +52,7 @@ def snapshot_table(snap: CrossExchangeData) -> RenderableType:
     Venues that are left out are grey and say why. Where the width does not hold all columns (about 100
     characters), each venue takes two lines.
     """
-    return _Page(lambda width: _snapshot_parts(snap, width))
-
-
-@dataclass(slots=True)
-class _Row:
-    """One line of a table, or two; `reason` takes the whole width below, or in place of, the cells."""
-
-    name: str
-    cells: dict[str, str] = field(default_factory=dict)
-    reason: str = ""
-    style: str = ""
-
-
-@dataclass(slots=True)
-class _Column:
-    """One column: the keys of the cells it stacks, one above the other, and the lines of its head."""
-
-    keys: tuple[str, ...]
-    head: tuple[str, ...]
-    left: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """What is printed: measures the console then, so that `parts` can choose the layout that fits its width."""
-
-    parts: Callable[[int], Iterable[RenderableType]]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType | Segment]:
-        from rich.console import Group
-        from rich.segment import Segment
-
-        page = Group(*self.parts(options.max_width))
-        if options.ascii_only:
-            # A terminal, or a file, whose encoding lacks dashes and arrows.
-            for line in console.render_lines(page, options, pad=False, new_lines=True):
-                yield from (Segment(part.text.translate(_PLAIN), part.style) for part in line)
-            return
-        yield page
+    return Page(lambda width: _snapshot_parts(snap, width))
 
 
 def _snapshot_parts(snap: CrossExchangeData, width: int) -> Iterator[RenderableType]:
@@ -197,13 +60,11 @@ def _snapshot_parts(snap: CrossExchangeData, width: int) -> Iterator[RenderableT
     wide, narrow = _layouts(snap)
     yield _title(snap)
     yield ""
-    yield from _fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), rows, width)
-    yield from map(_grey, notes)
+    yield from fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), rows, width)
+    yield from map(grey, notes)
     if snap.instrument.kind == "inverse":
         base, quote = snap.instrument.base, snap.instrument.quote
-        yield _grey(
-            f"inverse: contracts of a fixed amount of {quote}, settled in {base}; volumes are brought to {base}"
-        )
+        yield grey(f"inverse: contracts of a fixed amount of {quote}, settled in {base}; volumes are brought to {base}")
     yield ""
     yield _summary(snap)
     if snap.arbitrage_opportunities:
@@ -221,51 +82,45 @@ def _title(snap: CrossExchangeData) -> Text:
     )  # fmt: skip
 
 
-def _grey(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, style=_GREY)
-
-
-def _layouts(snap: CrossExchangeData) -> tuple[list[_Column], list[_Column]]:
+def _layouts(snap: CrossExchangeData) -> tuple[list[Column], list[Column]]:
     base, currency = snap.instrument.base, snap.currency
     one = {
-        "name": _Column(("name",), ("", "venue")),
-        "price": _Column(("price",), ("", "price")),
-        "bid": _Column(("bid",), ("", "bid")),
-        "ask": _Column(("ask",), ("", "ask")),
-        "spread": _Column(("spread",), ("spread", "bps")),
-        "premium": _Column(("premium",), ("premium", "bps")),
-        "base": _Column(("base",), ("24h vol", base)),
-        "quote": _Column(("quote",), ("24h vol", currency)),
-        "age": _Column(("age",), ("", "age")),
-        "latency": _Column(("latency",), ("", "latency")),
-        "weight": _Column(("weight",), ("", "weight")),
+        "name": Column(("name",), ("", "venue")),
+        "price": Column(("price",), ("", "price")),
+        "bid": Column(("bid",), ("", "bid")),
+        "ask": Column(("ask",), ("", "ask")),
+        "spread": Column(("spread",), ("spread", "bps")),
+        "premium": Column(("premium",), ("premium", "bps")),
+        "base": Column(("base",), ("24h vol", base)),
+        "quote": Column(("quote",), ("24h vol", currency)),
+        "age": Column(("age",), ("", "age")),
+        "latency": Column(("latency",), ("", "latency")),
+        "weight": Column(("weight",), ("", "weight")),
     }
     narrow = [
-        one["name"], one["price"], _Column(("bid", "ask"), ("bid", "ask")), one["spread"], one["premium"],
-        _Column(("base", "quote"), (f"24h {base}", f"24h {currency}")),
-        _Column(("age", "latency"), ("age", "latency")), one["weight"],
+        one["name"], one["price"], Column(("bid", "ask"), ("bid", "ask")), one["spread"], one["premium"],
+        Column(("base", "quote"), (f"24h {base}", f"24h {currency}")),
+        Column(("age", "latency"), ("age", "latency")), one["weight"],
     ]  # fmt: skip
     return list(one.values()), narrow
 
 
-def _venue_rows(snap: CrossExchangeData) -> tuple[list[_Row], list[str]]:
+def _venue_rows(snap: CrossExchangeData) -> tuple[list[Row], list[str]]:
     """Return the rows of all asked venues, and the footnotes their marks stand for."""
     columns = snap.columns
     place = {name: row for row, name in enumerate(texts(columns, "exchange"))}
     notes = _footnotes(snap, place)
-    marks = {name: _MARKS[number % len(_MARKS)] for number, names in enumerate(notes.values()) for name in names}
+    marks = {name: MARKS[number % len(MARKS)] for number, names in enumerate(notes.values()) for name in names}
     places = price_places(snap)
     rows = []
     for name in dict.fromkeys([*snap.asked, *snap.dropped]):
         drop = snap.dropped.get(name)
         mark = f" {marks[name]}" if name in marks else ""
-        row = _Row(f"{name}{mark}", reason="" if drop is None else drop.text)
+        row = Row(f"{name}{mark}", reason="" if drop is None else drop.text)
         if name in place:
             row.cells = _cells(snap, name, place[name], places)
         rows.append(row)
-    written = [f"{_MARKS[number % len(_MARKS)]} {text}" for number, text in enumerate(notes)]
+    written = [f"{MARKS[number % len(MARKS)]} {text}" for number, text in enumerate(notes)]
     return rows, written
 
 
@@ -289,23 +144,13 @@ def _footnotes(snap: CrossExchangeData, place: dict[str, int]) -> dict[str, list
         if source == "peg":
             said = f", taken at par with {snap.currency} (peg): no rate was measured"
         elif math.isfinite(rate):
-            said = f"; 1 {quote} = {rate:.6f} {snap.currency} ({_rate_source(source)})"
+            said = f"; 1 {quote} = {rate:.6f} {snap.currency} ({rate_source(source)})"
         elif all(snap.dropped.get(name) == _OTHER for name in names):
             said = f": {'its' if alone else 'their'} numbers are in {quote}"
         else:
             said = f"; there is no rate to {snap.currency}, {'its' if alone else 'their'} numbers are in {quote}"
         converted[f"{', '.join(names)} quote{'s' if alone else ''} {quote}{said}"] = names
     return {**converted, **notes}
-
-
-def _rate_source(source: str) -> str:
-    """Write what a rate is made of, both hops where it goes over another currency.
-
-    >>> _rate_source("direct+ratio:spot"), _rate_source("EUR→USDT direct; USDT→USD peg")
-    ('direct + ratio:spot', 'EUR → USDT direct; USDT → USD at par (peg)')
-    """
-    hops = (hop.removesuffix(" peg") + " at par (peg)" if hop.endswith(" peg") else hop for hop in source.split("; "))
-    return "at par (peg)" if source == "peg" else "; ".join(hops).replace("+", " + ").replace("→", " → ")
 
 
 def price_places(snap: CrossExchangeData) -> int:
@@ -339,83 +184,11 @@ def _cells(snap: CrossExchangeData, name: str, row: int, places: int) -> dict[st
     }
 
 
-def _widths(layout: Sequence[_Column], rows: Sequence[_Row]) -> list[int]:
-    from rich.cells import cell_len
-
-    return [
-        max(
-            *(cell_len(head) for head in column.head),
-            *(cell_len(row.cells.get(key, row.name if key == "name" else "")) for row in rows for key in column.keys),
-            0,
-        )
-        for column in layout
-    ]
-
-
-def _width(layout: Sequence[_Column], rows: Sequence[_Row], gap: int) -> int:
-    return sum(_widths(layout, rows)) + gap * (len(layout) - 1)
-
-
-def _fitted(
-    tries: Sequence[tuple[Sequence[_Column], int]], rows: Sequence[_Row], width: int
-) -> Iterator[RenderableType]:
-    """Lay rows out by the first pair of columns and gap that the width holds, else by the last."""
-    layout, gap = next((pair for pair in tries if _width(pair[0], rows, pair[1]) <= width), tries[-1])
-    return _lines_of(layout, rows, gap, width)
-
-
-def _lines_of(layout: Sequence[_Column], rows: Sequence[_Row], gap: int, width: int) -> Iterator[RenderableType]:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    widths = _widths(layout, rows)
-
-    def line(cells: Sequence[str], style: str) -> Text:
-        aligned = [
-            _aligned(cell, size, left=column.left or column is layout[0])
-            for column, cell, size in zip(layout, cells, widths, strict=True)
-        ]
-        return Text((" " * gap).join(aligned).rstrip(), style=style, no_wrap=True, overflow="ellipsis")
-
-    for head in zip(*(column.head for column in layout), strict=True):
-        yield line(head, "bold")
-    yield _grey("─" * min(_width(layout, rows, gap), width))
-    height = max(len(column.keys) for column in layout)
-    for row in rows:
-        style = _GREY if row.reason else row.style
-        cells = {"name": row.name, **row.cells}
-        if row.cells:
-            for level in range(height):
-                picked = [cells.get(column.keys[level], "") if level < len(column.keys) else "" for column in layout]
-                yield line(picked, style)
-            if row.reason:
-                yield Padding(_grey(row.reason), (0, 0, 0, widths[0] + gap), expand=False)
-        else:
-            yield _beside(Text(row.name, style=style), _grey(row.reason), widths[0], gap)
-
-
-def _aligned(text: str, size: int, *, left: bool) -> str:
-    from rich.cells import cell_len
-
-    fill = " " * (size - cell_len(text))
-    return text + fill if left else fill + text
-
-
-def _beside(name: Text, text: RenderableType, size: int, gap: int) -> Table:
-    from rich.table import Table
-
-    grid = Table.grid(padding=(0, gap, 0, 0))
-    grid.add_column(width=size, no_wrap=True)
-    grid.add_column()
-    grid.add_row(name, text)
-    return grid
-
-
 def _summary(snap: CrossExchangeData) -> Table:
     from rich.table import Table
 
     grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style=_GREY)
+    grid.add_column(no_wrap=True, style=GREY)
     grid.add_column()
     grid.add_row("price", _price_text(snap))
     grid.add_row("price variance", _dispersion_text(snap))
@@ -496,7 +269,7 @@ def _opportunity_lines(snap: CrossExchangeData) -> Iterator[RenderableType]:
     grid = Table.grid(padding=(0, 3, 0, 0))
     for justify in ("left", "right", "right", "right"):
         grid.add_column(justify=justify, no_wrap=True)
-    grid.add_row("buy on → sell on", "quantity", "net profit", "net", style=_GREY)
+    grid.add_row("buy on → sell on", "quantity", "net profit", "net", style=GREY)
     for row in rows[:SHOWN]:
         grid.add_row(
             f"{row['exchange_low']} → {row['exchange_high']}",
@@ -506,323 +279,11 @@ def _opportunity_lines(snap: CrossExchangeData) -> Iterator[RenderableType]:
         )
     yield grid
     if len(rows) > SHOWN:
-        yield _grey(f"and {len(rows) - SHOWN} more")
+        yield grey(f"and {len(rows) - SHOWN} more")
 
-
-# --- tables of single questions -----------------------------------------------------------------------------
 
 DEPTHS_BPS = (10, 25, 50, 100)
 """How far from the price the depth of books is added up."""
-
-
-def market_name(kind: str, expiry: str = "") -> str:
-    """Return what people call a kind of market.
-
-    >>> market_name("linear"), market_name("inverse"), market_name("linear", "261225"), market_name("inverse", "261225")
-    ('perp', 'inverse perp', 'future', 'inverse future')
-    """
-    inverse = "inverse " if kind == "inverse" else ""
-    return kind if kind == "spot" else f"{inverse}future" if expiry else f"{inverse}perp"
-
-
-def day(expiry: str) -> str:
-    """Write the day on which a contract expires.
-
-    >>> day("261225"), day("")
-    ('2026-12-25', '')
-    """
-    return f"20{expiry[:2]}-{expiry[2:4]}-{expiry[4:]}" if expiry else ""
-
-
-SECTION_NAMES = {one: market_name(kind_of(one), "dated" if one.endswith("dated") else "") for one in SECTIONS}
-"""What people call the lists of a venue."""
-_ABOUT = frozenset({"venue", "market", "key", "priority", "package"})
-
-
-def venues_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Return a row per venue: its markets, the questions it answers, and what it is configured with.
-
-    `rows` are one per venue and market. What is the same everywhere is said once, above.
-    """
-    from rich.text import Text
-
-    venues: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        venues.setdefault(str(row["venue"]), []).append(row)
-    markets = list(dict.fromkeys([*SECTION_NAMES.values(), *(str(row["market"]) for row in rows)]))
-    questions = [name for name in (rows[0] if rows else ()) if name not in _ABOUT]
-    packages = {str(row["package"]) for row in rows}
-    lines = []
-    for venue, mine in venues.items():
-        has = {str(row["market"]) for row in mine}
-        able = {name: any(row[name] for row in mine) for name in questions}
-        lines.append(
-            _Row(
-                venue,
-                {
-                    **{name: _said(name in has) for name in markets},
-                    **{name: _said(able[name]) for name in questions},
-                    "markets": ", ".join(name for name in markets if name in has),
-                    "answers": ", ".join(name.replace("_", " ") for name in questions if able[name]),
-                    **{name: _said(mine[0][name]) for name in ("key", "priority", "package")},
-                },
-            )
-        )
-    told = f"installed connectors ({packages.pop()})" if len(packages) == 1 else "installed connectors"
-    about = f"{told}; key: whether one is set in the environment, priority: 1 is asked first"
-    return _Page(
-        lambda width: [
-            Text(about),
-            *_fitted(_venue_layouts(markets, questions, packaged=bool(packages)), lines, width),
-        ]
-    )
-
-
-def _venue_layouts(
-    markets: Sequence[str], questions: Sequence[str], *, packaged: bool
-) -> list[tuple[list[_Column], int]]:
-    def column(name: str) -> _Column:
-        first, _, last = name.replace("_", " ").rpartition(" ")
-        return _Column((name,), (first, last), left=True)
-
-    package = ["package"] * packaged
-    about = [_Column(("key",), ("", "key"), left=True), _Column(("priority",), ("", "priority"))]
-    wide = [_Column(("name",), ("", "venue")), *map(column, [*markets, *questions]), *about, *map(column, package)]
-    said = ("markets", "answers", *package)
-    blank = [""] * (len(said) - 1)
-    narrow = [
-        _Column(("name",), ("venue", *blank)), _Column(said, said, left=True),
-        _Column(("key",), ("key", *blank), left=True), _Column(("priority",), ("priority", *blank)),
-    ]  # fmt: skip
-    return [(wide, 3), (wide, 2), (wide, 1), (narrow, 2), (narrow, 1)]
-
-
-def _said(value: object) -> str:
-    return {True: "yes", False: ABSENT}[value] if isinstance(value, bool) else str(value)
-
-
-def instruments_table(frame: pd.DataFrame, head: str, most: int) -> RenderableType:
-    """Return what venues list, a row per instrument, `most` at most."""
-    shown = columns_of(frame.head(most))
-    rows = _instrument_rows(shown)
-
-    def parts(width: int) -> Iterator[RenderableType]:
-        from rich.text import Text
-
-        yield Text(head, style="bold")
-        yield from _fitted(_instrument_layouts(shown), rows, width)
-        if len(frame) > most:
-            yield Text(f"and {len(frame) - most:,} more: name a symbol to see fewer, --csv or --json shows all")
-        yield from map(_grey, _instrument_notes(shown))
-        yield from map(_grey, left_out_of(frame))
-
-    return _Page(parts)
-
-
-def lookup_table(frame: pd.DataFrame, text: str) -> RenderableType:
-    """Return what a symbol means on every venue: the instrument there, or why there is none."""
-    asked_for, others = frame.attrs["instrument"], dict[str, list[str]]()
-    asked = parse_symbol(asked_for).instrument
-    columns = columns_of(frame)
-    rows = {row.name.removesuffix(_INACTIVE): row for row in _instrument_rows(columns)}
-    for name, why in frame.attrs["dropped"].items():
-        rows.setdefault(name, _Row(name, reason=why))
-    ordered = [rows.pop(name) for name in frame.attrs["asked"] if name in rows]
-    meant = asked_for if asked is None else asked.description
-    for name, symbol in zip(texts(columns, "exchange"), texts(columns, "instrument"), strict=True):
-        if symbol != asked_for:
-            others.setdefault(symbol, []).append(name)
-
-    def parts(width: int) -> Iterator[RenderableType]:
-        from rich.text import Text
-
-        told = f" means {meant}" if meant.partition(" ")[0] != text else meant.removeprefix(text)
-        yield Text.assemble((text, "bold"), told)
-        yield from _fitted(_instrument_layouts(columns), [*ordered, *rows.values()], width)
-        for symbol, names in others.items():
-            yield _grey(f"{symbol} stands for it on {', '.join(names)}, where {asked_for} is not listed")
-        yield from map(_grey, _instrument_notes(columns))
-
-    return _Page(parts)
-
-
-_INACTIVE = " ¹"
-
-
-def _instrument_rows(shown: dict[str, Any]) -> list[_Row]:
-    named = {name: texts(shown, name) for name in ("exchange", "instrument", "id", "kind", "expiry", "base", "quote")}
-    counts = {
-        name: numbers(shown, name).tolist()
-        for name in ("tick", "lot", "lot_quote", "min_amount", "min_notional", "contract_size", "multiplier")
-    }
-    charged = {name: numbers(shown, f"{name}_bps").tolist() for name in ("taker", "maker")}
-    active = flags(shown, "active")
-    rows = []
-    for row, name in enumerate(named["exchange"]):
-        base, quote, kind = named["base"][row], named["quote"][row], named["kind"][row]
-        told = {key: values[row] for key, values in counts.items()}
-        amount_least, worth_least = _unit(told["min_amount"], base), _unit(told["min_notional"], quote)
-        taker, maker = (bps(charged[side][row]) for side in ("taker", "maker"))
-        cells = {
-            "instrument": named["instrument"][row], "id": named["id"][row],
-            "market": market_name(kind, named["expiry"][row]), "expires": day(named["expiry"][row]),
-            "tick": exact(told["tick"]), "lot": _unit(told["lot"], base) or _unit(told["lot_quote"], quote) or ABSENT,
-            "least": ", ".join(filter(None, (amount_least, worth_least))) or ABSENT,
-            "amount": amount_least or worth_least or ABSENT, "worth": worth_least if amount_least else "",
-            "contract": _contract(kind, base, quote, told["contract_size"], told["multiplier"]),
-            "factor": f"×{exact(told['multiplier'])}" if told["multiplier"] > 1 else "",
-            "taker": taker, "maker": maker, "fees": f"{taker}/{maker}",
-        }  # fmt: skip
-        rows.append(_Row(name, cells) if active[row] else _Row(f"{name}{_INACTIVE}", cells, style=_GREY))
-    return rows
-
-
-def _unit(value: float, unit: str) -> str:
-    """Write a step or a minimum with its unit, nothing where the venue has none."""
-    return f"{exact(value)} {unit}" if value > 0 else ""
-
-
-def _contract(kind: str, base: str, quote: str, size: float, multiplier: float) -> str:
-    """Write what one contract is worth: the venue's own coins may be so many of ours."""
-    if kind == "spot":
-        return ABSENT
-    return _unit(size, quote) if kind == "inverse" else _unit(size * multiplier, base)
-
-
-_HEADS = {
-    "name": "venue", "instrument": "symbol", "least": "minimum", "amount": "minimum", "worth": "", "n_venues": "venues",
-}  # fmt: skip
-_TO_THE_LEFT = frozenset({"name", "instrument", "id", "market", "expires", "exchanges"})
-
-
-def _single(key: str) -> _Column:
-    """Return a column of one cell a row, its head on the line above the first."""
-    return _Column((key,), ("", _HEADS.get(key, key)), key in _TO_THE_LEFT)
-
-
-def _stack(*keys: str, height: int = 2) -> _Column:
-    """Return a column of cells one above the other, headed by their names in the same places."""
-    heads = [_HEADS.get(key, key) for key in keys]
-    return _Column(keys, (*heads, *[""] * (height - len(heads))), keys[0] in _TO_THE_LEFT)
-
-
-def _instrument_layouts(shown: dict[str, Any]) -> list[tuple[list[_Column], int]]:
-    """Return the layouts of instruments in one, two or three lines, without what none of them has."""
-    dated, multiplied = any(texts(shown, "expiry")), bool((numbers(shown, "multiplier") > 1).any())
-    expires, factor = ["expires"] * dated, ["factor"] * multiplied
-    contract = ["contract"] * any(kind != "spot" for kind in texts(shown, "kind"))
-    names = ("name", "instrument", "id", "market", *expires, "tick", "lot", "least", *contract, *factor)
-    wide = [*map(_single, names), _Column(("fees",), ("taker/maker", "bps"))]
-    named = [_stack("name", "market"), _stack("instrument", "id")]
-    counted = [_stack("lot", *contract), _stack("amount", "worth"), _stack("taker", "maker")]
-    middle = [*named, *map(_stack, expires), _stack("tick", *factor), *counted]
-    narrow = [*named, _stack("tick", *(factor or expires)), *counted]
-    high = [
-        _stack("name", "market", height=3), _stack("instrument", "id", *expires, height=3),
-        _stack("tick", "taker", "maker", height=3), _stack("lot", *contract, *factor, height=3),
-        _stack("amount", "worth", height=3),
-    ]  # fmt: skip
-    return [(wide, 2), (middle, 2), (narrow, 2), (narrow, 1), (high, 2), (high, 1)]
-
-
-_WHOSE = {"published": "as published", "venue": "as the venue lists them", "account": "your account's"}
-
-
-def _instrument_notes(shown: dict[str, Any]) -> Iterator[str]:
-    """Return what needs saying of the instruments shown: whose fees, and words that one may not know."""
-    if not flags(shown, "active").all():
-        yield f"{_INACTIVE.strip()} not traded at present"
-    kinds = set(texts(shown, "kind"))
-    if "inverse" in kinds:
-        yield "inverse: contracts of a fixed amount of the quote currency, settled in the base"
-    if (numbers(shown, "multiplier") > 1).any():
-        yield "factor: coins in one unit of the venue's own (1000PEPE: ×1,000); all numbers are per coin"
-    fees: dict[str, dict[str, dict[str, dict[str, None]]]] = {}
-    names = zip(*(texts(shown, name) for name in ("fee_source", "exchange", "kind", "expiry")), strict=True)
-    for source, exchange, kind, expiry in names:
-        whose, _, which = source.partition(": ")
-        if source:
-            fees.setdefault(whose, {}).setdefault(which, {}).setdefault(exchange, {})[market_name(kind, expiry)] = None
-    for whose, tiers in fees.items():
-        said = []
-        for which, owners in tiers.items():
-            charged = [f"{name} {', '.join(markets)}" for name, markets in owners.items()]
-            said.append(f"{which} ({'; '.join(charged)})")
-        yield f"fees in bps of notional, {_WHOSE.get(whose, whose)}: {'; '.join(said)}"
-
-
-# --- what is worth looking at
-
-
-def universe_table(frame: pd.DataFrame, head: str, currency: str, most: int) -> RenderableType:
-    """Return what is traded on enough venues, a row per asset, kind and expiry, `most` at most."""
-    shown = columns_of(frame.head(most))
-    named = zip(*(texts(shown, name) for name in ("base", "kind", "expiry", "exchanges")), strict=True)
-    told = zip(
-        *(numbers(shown, name).tolist() for name in ("n_venues", "price", "dispersion_bps", "quote_volume")),
-        numbers(shown, "base_volume").tolist(), strict=True,
-    )  # fmt: skip
-    rows = [
-        _Row(
-            base,
-            {
-                "market": market_name(kind, expiry), "expires": day(expiry), "exchanges": exchanges.replace(",", " "),
-                "n_venues": f"{venues:.0f}", "price": _priced(price), "dispersion": bps(dispersion),
-                "quote": amount(worth), "base": amount(size),
-            },
-        )
-        for (base, kind, expiry, exchanges), (venues, price, dispersion, worth, size) in zip(named, told, strict=True)
-    ]  # fmt: skip
-    expires = ["expires"] * any(texts(shown, "expiry"))
-    narrow = [
-        _Column(("name",), ("", "asset")), *map(_single, ("market", *expires, "n_venues")),
-        _Column(("price",), ("price", currency)), _Column(("dispersion",), ("dispersion", "bps")),
-        _Column(("quote",), ("24h vol", currency)), _Column(("base",), ("24h vol", "base")),
-    ]  # fmt: skip
-    wide = [*narrow, _single("exchanges")]
-
-    def parts(width: int) -> Iterator[RenderableType]:
-        from rich.text import Text
-
-        yield Text(head, style="bold")
-        if rows:
-            yield from _fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), rows, width)
-        if len(frame) > most:
-            yield Text(f"and {len(frame) - most:,} more: --top N shows fewer, --csv or --json all")
-        yield from map(_grey, _told_once(shown, "volume_partial", ",", "no volume from"))
-        yield from map(_grey, _told_once(shown, "excluded", ", ", "not counted,"))
-        for quote, source in frame.attrs.get("fx", {}).items():
-            if source != "identity":
-                yield _grey(f"{quote} → {currency}: {_rate_source(source)}")
-        yield from map(_grey, left_out_of(frame))
-
-    return _Page(parts)
-
-
-def _priced(value: float) -> str:
-    """Write a price of whatever size with seven digits at most."""
-    return fixed(value, decimals([float(f"{value:.6g}")], 7))
-
-
-def _told_once(shown: dict[str, Any], column: str, separator: str, words: str) -> Iterator[str]:
-    """Say what a column says of venues, once for all assets that it is true of."""
-    found: dict[str, list[str]] = {}
-    for base, text in zip(texts(shown, "base"), texts(shown, column), strict=True):
-        for one in filter(None, text.split(separator)):
-            if base not in found.setdefault(one, []):
-                found[one].append(base)
-    for one, bases in found.items():
-        yield f"{words} {one}: {', '.join(bases)}"
-
-
-def left_out(dropped: Mapping[str, str], answered: Collection[str] = ()) -> list[str]:
-    """Return a line for each venue that is left out, or that answered for a part of its markets alone."""
-    return [f"{name} is left out{' in part' if name in answered else ''}, {why}" for name, why in dropped.items()]
-
-
-def left_out_of(frame: pd.DataFrame) -> list[str]:
-    """Return the lines on venues that a frame of several markets lacks, or lacks in part."""
-    return left_out(frame.attrs.get("dropped", {}), frame.attrs.get("answered", ()))
 
 
 def books_table(snap: CrossExchangeData, levels: int) -> RenderableType:
@@ -830,7 +291,7 @@ def books_table(snap: CrossExchangeData, levels: int) -> RenderableType:
 
     The merged book is that of the venues that the price is made of, or of all where there is no price.
     """
-    return _Page(lambda width: _book_parts(snap, levels, width))
+    return Page(lambda width: _book_parts(snap, levels, width))
 
 
 def _book_parts(snap: CrossExchangeData, levels: int, width: int) -> Iterator[RenderableType]:
@@ -839,20 +300,20 @@ def _book_parts(snap: CrossExchangeData, levels: int, width: int) -> Iterator[Re
     yield _title(snap)
     yield ""
     rows, crossed = _ladder(snap, levels)
-    yield from _fitted(_ladder_layouts(snap), rows, width)
+    yield from fitted(_ladder_layouts(snap), rows, width)
     if crossed:
-        yield _grey(crossed)
+        yield grey(crossed)
     yield ""
     price = fixed(reference_of(snap), price_places(snap))
     yield Text(f"depth up to a distance from the price {price}, in {snap.currency}", style="bold")
     depth, notes = _depth_rows(snap)
     wide, narrow = _depth_layouts()
-    yield from _fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), depth, width)
-    yield from map(_grey, notes)
-    yield from map(_grey, left_out({name: drop.text for name, drop in snap.dropped.items()}))
+    yield from fitted(((wide, 2), (wide, 1), (narrow, 2), (narrow, 1)), depth, width)
+    yield from map(grey, notes)
+    yield from map(grey, left_out({name: drop.text for name, drop in snap.dropped.items()}))
 
 
-def _ladder(snap: CrossExchangeData, levels: int) -> tuple[list[_Row], str]:
+def _ladder(snap: CrossExchangeData, levels: int) -> tuple[list[Row], str]:
     """Return the best levels of all venues, bids beside asks, and a remark where they cross."""
     import numpy as np
 
@@ -878,7 +339,7 @@ def _ladder(snap: CrossExchangeData, levels: int) -> tuple[list[_Row], str]:
     )
     rows = []
     for level in range(max(map(len, merged.values()))):
-        row = _Row("")
+        row = Row("")
         for side, _ in SIDES:
             cells = merged[side][level] if level < len(merged[side]) else None
             written = ("", "", "", "", "") if cells is None else (
@@ -904,16 +365,16 @@ def _crossing(merged: Mapping[str, Sequence[tuple[str, float, float, float, floa
     )
 
 
-def _ladder_layouts(snap: CrossExchangeData) -> list[tuple[list[_Column], int]]:
+def _ladder_layouts(snap: CrossExchangeData) -> list[tuple[list[Column], int]]:
     base, currency = snap.instrument.base, snap.currency
     heads = {"away": ("from price", "bps"), "sum": ("sum", currency), "size": ("size", base)}
 
-    def layout(*names: str) -> list[_Column]:
-        bids = [_Column((f"bid {name}",), heads[name]) for name in names]
-        asks = [_Column((f"ask {name}",), heads[name]) for name in reversed(names)]
+    def layout(*names: str) -> list[Column]:
+        bids = [Column((f"bid {name}",), heads[name]) for name in names]
+        asks = [Column((f"ask {name}",), heads[name]) for name in reversed(names)]
         return [
-            _Column(("name",), ("", "bids of")), *bids, _Column(("bid price",), ("", "bid")),
-            _Column(("ask price",), ("", "ask"), left=True), *asks, _Column(("ask venue",), ("", "asks of"), left=True),
+            Column(("name",), ("", "bids of")), *bids, Column(("bid price",), ("", "bid")),
+            Column(("ask price",), ("", "ask"), left=True), *asks, Column(("ask venue",), ("", "asks of"), left=True),
         ]  # fmt: skip
 
     wide, middle, narrow = layout("away", "sum", "size"), layout("sum", "size"), layout("size")
@@ -945,11 +406,11 @@ def depths(snap: CrossExchangeData) -> list[dict[str, Any]]:
     return rows
 
 
-def _depth_rows(snap: CrossExchangeData) -> tuple[list[_Row], list[str]]:
+def _depth_rows(snap: CrossExchangeData) -> tuple[list[Row], list[str]]:
     """Return a row per venue, one of all that the price is made of, and the remarks on them."""
     place = {name: row for row, name in enumerate(texts(snap.columns, "exchange"))}
     notes = _footnotes(snap, place)
-    marks = {name: _MARKS[number % len(_MARKS)] for number, names in enumerate(notes.values()) for name in names}
+    marks = {name: MARKS[number % len(MARKS)] for number, names in enumerate(notes.values()) for name in names}
     found = depths(snap)
     rows = []
     for row in found:
@@ -959,8 +420,8 @@ def _depth_rows(snap: CrossExchangeData) -> tuple[list[_Row], list[str]]:
             cells[f"{side} side"] = f"{side}s"
             for away, worth in row[side].items():
                 cells[f"{side} {away}"] = _at_least(worth, beyond=float(away) > row[f"{side}_reach_bps"])
-        style = "" if snap.exchanges_data[name]["weight"] > 0 else _GREY
-        rows.append(_Row(f"{name} {marks[name]}" if name in marks else name, cells, style=style))
+        style = "" if snap.exchanges_data[name]["weight"] > 0 else GREY
+        rows.append(Row(f"{name} {marks[name]}" if name in marks else name, cells, style=style))
     used = [row for row in found if snap.exchanges_data[row["exchange"]]["weight"] > 0]
     if len(used) > 1:
         cells = {"spread": "", "score": _scored(snap.liquidity_score, cut=snap.liquidity_censored)}
@@ -969,8 +430,8 @@ def _depth_rows(snap: CrossExchangeData) -> tuple[list[_Row], list[str]]:
             for away in map(str, DEPTHS_BPS):
                 beyond = any(float(away) > row[f"{side}_reach_bps"] for row in used)
                 cells[f"{side} {away}"] = _at_least(sum(row[side][away] for row in used), beyond=beyond)
-        rows.append(_Row("all", cells, style="bold"))
-    remarks = [f"{_MARKS[number % len(_MARKS)]} {text}" for number, text in enumerate(notes)]
+        rows.append(Row("all", cells, style="bold"))
+    remarks = [f"{MARKS[number % len(MARKS)]} {text}" for number, text in enumerate(notes)]
     if any(row["censored"] for row in found):
         remarks.append("≥ the venue sends its book only so far: there may be more; a score with ≥ is a lower bound")
     return rows, remarks
@@ -986,18 +447,18 @@ def _at_least(worth: float, *, beyond: bool) -> str:
     return f"≥ {amount(worth)}" if beyond else amount(worth)
 
 
-def _depth_layouts() -> tuple[list[_Column], list[_Column]]:
+def _depth_layouts() -> tuple[list[Column], list[Column]]:
     first = [
-        _Column(("name",), ("", "venue")), _Column(("spread",), ("spread", "bps")),
-        _Column(("score",), ("score", "of 100")),
+        Column(("name",), ("", "venue")), Column(("spread",), ("spread", "bps")),
+        Column(("score",), ("score", "of 100")),
     ]  # fmt: skip
     wide = [
         *first,
-        *(_Column((f"{side} {away}",), (f"{side}s to", f"{away} bps")) for side, _ in SIDES for away in DEPTHS_BPS),
+        *(Column((f"{side} {away}",), (f"{side}s to", f"{away} bps")) for side, _ in SIDES for away in DEPTHS_BPS),
     ]
     narrow = [
-        *first, _Column(("bid side", "ask side"), ("", "side"), left=True),
-        *(_Column((f"bid {away}", f"ask {away}"), ("to", f"{away} bps")) for away in DEPTHS_BPS),
+        *first, Column(("bid side", "ask side"), ("", "side"), left=True),
+        *(Column((f"bid {away}", f"ask {away}"), ("to", f"{away} bps")) for away in DEPTHS_BPS),
     ]  # fmt: skip
     return wide, narrow
 
@@ -1007,10 +468,10 @@ def trades_table(frame: pd.DataFrame, symbol: str, last: int) -> RenderableType:
     shown = columns_of(frame.tail(last))
     rows, days = _trade_rows(shown)
     layout = [
-        _Column(("name",), ("time", "UTC")), _Column(("venue",), ("", "venue"), left=True),
-        _Column(("side",), ("taker", "side"), left=True), _Column(("price",), ("", "price")),
-        _Column(("size",), ("size", (texts(shown, "base") or ["base"])[0])), _Column(("notional",), ("", "notional")),
-        _Column(("quote",), ("", "in"), left=True),
+        Column(("name",), ("time", "UTC")), Column(("venue",), ("", "venue"), left=True),
+        Column(("side",), ("taker", "side"), left=True), Column(("price",), ("", "price")),
+        Column(("size",), ("size", (texts(shown, "base") or ["base"])[0])), Column(("notional",), ("", "notional")),
+        Column(("quote",), ("", "in"), left=True),
     ]  # fmt: skip
 
     def parts(width: int) -> Iterator[RenderableType]:
@@ -1019,15 +480,15 @@ def trades_table(frame: pd.DataFrame, symbol: str, last: int) -> RenderableType:
         day = f", {days[0]}" if len(days) == 1 else ""
         which = f"the last {len(rows)} of {len(frame):,} trades" if len(frame) > len(rows) else f"{len(rows)} trades"
         yield Text(f"{symbol}: {which}{day}", style="bold")
-        yield from _fitted(((layout, 2), (layout, 1)), rows, width)
+        yield from fitted(((layout, 2), (layout, 1)), rows, width)
         yield ""
         yield from _tape_summary(frame)
-        yield from map(_grey, left_out(frame.attrs.get("dropped", {})))
+        yield from map(grey, left_out(frame.attrs.get("dropped", {})))
 
-    return _Page(parts)
+    return Page(parts)
 
 
-def _trade_rows(shown: dict[str, Any]) -> tuple[list[_Row], list[str]]:
+def _trade_rows(shown: dict[str, Any]) -> tuple[list[Row], list[str]]:
     """Return a row per trade, and the days they fall on."""
     times = [datetime.fromtimestamp(stamp / 1e3, UTC) for stamp in numbers(shown, "exchange_time")]
     days = sorted({f"{moment:%Y-%m-%d}" for moment in times})
@@ -1047,7 +508,7 @@ def _trade_rows(shown: dict[str, Any]) -> tuple[list[_Row], list[str]]:
         }  # fmt: skip
         clock = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
         name = clock if len(days) == 1 else f"{moment:%m-%d} {clock}"
-        rows.append(_Row(name, cells, style={"buy": "green", "sell": "red"}.get(sides[row], "")))
+        rows.append(Row(name, cells, style={"buy": "green", "sell": "red"}.get(sides[row], "")))
     return rows, days
 
 
@@ -1065,12 +526,10 @@ def _tape_summary(frame: pd.DataFrame) -> Iterator[RenderableType]:
         name: set(str(flags or "").split(",")) for name, flags in zip(frame["exchange"], frame["flags"], strict=True)
     }
     if bundled := [name for name, words in notes.items() if "bundled" in words]:
-        yield _grey(f"{', '.join(bundled)}: one row adds up what one order took at one price")
+        yield grey(f"{', '.join(bundled)}: one row adds up what one order took at one price")
     if other := [name for name, words in notes.items() if "substitute" in words]:
-        yield _grey(f"{', '.join(other)}: the nearest market there has another quote currency")
+        yield grey(f"{', '.join(other)}: the nearest market there has another quote currency")
 
-
-# --- books of all venues as one ----------------------------------------------------------------------------
 
 SIDES = (("bid", -1.0), ("ask", 1.0))
 
@@ -1119,70 +578,3 @@ def depth_curves(snap: CrossExchangeData, reference: float, *, all_books: bool =
             if len(worth):
                 found.setdefault(name, {})[side] = Curve(away[order], worth, bool(cut[mine].any()))
     return found
-
-
-def doctor_table(frame: pd.DataFrame, base: str) -> RenderableType:
-    """Return a line per contract: its figures, how many times those of the other source they are, the verdict.
-
-    What is not fine says why below.
-    """
-    from rich.text import Text
-
-    source = str(frame.attrs.get("reference", "the other source"))
-    records = frame.to_dict("records")
-    lines = [_doctor_row(volume, interest) for volume, interest in zip(records[::2], records[1::2], strict=True)]
-    layout = [
-        _Column(("name",), ("", "exchange")), _Column(("instrument",), ("", "contract"), left=True),
-        _Column(("volume",), ("volume", "24 h")), _Column(("volume_ratio",), ("ours /", "theirs")),
-        _Column(("interest",), ("open", "interest")), _Column(("interest_ratio",), ("ours /", "theirs")),
-        _Column(("verdict",), ("", "verdict"), left=True),
-    ]  # fmt: skip
-    causes: dict[str, list[str]] = {}
-    for row in records:
-        if row["verdict"] not in {"fine", "absent"}:
-            cause = f"{row['verdict']}; {row['detail']}"
-            causes.setdefault(f"{row['exchange']}, {row['figure']}: {cause}", []).append(row["instrument"])
-    notes = [f"{cause} ({', '.join(contracts)})" for cause, contracts in causes.items()]
-    small = [
-        f"{source} counts {figure} {'half of what the venues count' if ratio > 1 else 'once for each side'}: "
-        f"all are about {ratio:.2g} × theirs, and each is compared with the others"
-        for figure, ratio in frame.attrs.get("convention", {}).items()
-    ]
-    if unmatched := frame.attrs.get("unmatched"):
-        small.append(f"only at {source}: {', '.join(unmatched)}")
-
-    def parts(width: int) -> Iterator[RenderableType]:
-        yield Text(f"{base} contracts in coins, against {source}", style="bold")
-        yield from _fitted(((layout, 2), (layout, 1)), lines, width)
-        yield from (Text(note) for note in notes)
-        yield from map(_grey, [*small, *left_out_of(frame)])
-
-    return _Page(parts)
-
-
-def _doctor_row(volume: Mapping[Any, Any], interest: Mapping[Any, Any]) -> _Row:
-    """Return the line of one contract; the worse verdict of its two figures stands for it."""
-    worst = min((volume["verdict"], interest["verdict"]), key=("two-sided", "unit", "differs", "absent", "fine").index)
-    cells = {
-        "instrument": volume["instrument"], "verdict": worst,
-        "volume": amount(volume["ours_base"]), "volume_ratio": _times(volume["ratio_base"]),
-        "interest": amount(interest["ours_base"]), "interest_ratio": _times(interest["ratio_base"]),
-    }  # fmt: skip
-    return _Row(volume["exchange"], cells, style="bold" if worst in {"two-sided", "unit"} else "")
-
-
-def _times(ratio: float) -> str:
-    if not math.isfinite(ratio):
-        return ABSENT
-    return f"{ratio:.2f}" if 0.095 < ratio < 99.5 else f"{ratio:.2g}"
-
-
-def installation_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
-    """Return a line per fact about the installation, what is not good marked."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(str(row["what"]), Text("" if row["good"] else "wrong:"), Text(str(row["found"]), overflow="fold"))
-    return table
