@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.units_table import FILE, VENUES, cells, golden, table
 
+OPEN = "open_interest"
+
 
 def test_the_table_is_that_of_the_venues_files() -> None:
     assert FILE.read_text(encoding="utf-8") == table(), "run `python -m tests.units_table`"
@@ -12,11 +14,19 @@ def test_the_table_is_that_of_the_venues_files() -> None:
 def test_every_cell_has_a_body_whose_numbers_were_worked_out_by_hand() -> None:
     filled = {(venue, case["section"], case["question"]) for venue in VENUES for case in golden(venue)["cases"]}
     assert {(venue, section, question) for venue, section, question, _ in cells()} <= filled
-    assert len(list(cells())) == 100
+    assert len(list(cells())) == 120
+
+
+def test_of_contracts_alone_anything_is_open() -> None:
+    absent = {(venue, row["section"]) for venue in VENUES for row in golden(venue)["absent"] if row["question"] == OPEN}
+    asked = {(venue, section) for venue, section, question, _ in cells() if question == OPEN}
+    assert absent == {(venue, "spot") for venue in VENUES}
+    assert asked.isdisjoint(absent)
+    assert len(asked) == 20
 
 
 def test_every_rule_names_its_proof_and_its_evidence() -> None:
-    for venue, _, _, units in cells():
-        assert units.proof
-        assert units.evidence in {"recorded", "documented", "assumed"}
-        assert units.name.startswith(venue)
+    for venue, _, _, market in cells():
+        assert market.units.proof
+        assert market.units.evidence in {"recorded", "documented", "assumed"}
+        assert market.units.name.startswith(venue)

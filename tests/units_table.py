@@ -9,7 +9,8 @@ from typing import Any
 
 import xex_connectors
 from xex.model.instruments import SECTIONS, Section
-from xex.model.units import Units
+from xex.model.units import counts_quote
+from xex_connectors.mapping import Market
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "docs/units.md"
@@ -19,7 +20,7 @@ VENUES = {
     for name in sorted(xex_connectors.__all__)
     if name.endswith("Connector")
 }
-QUESTIONS = ("instruments", "tickers", "books", "trades")
+QUESTIONS = ("instruments", "tickers", "books", "trades", "open_interest")
 
 INTRODUCTION = """\
 # What the venues' numbers count
@@ -33,7 +34,9 @@ names its rule in `unit_rule`, and `snap.raw(exchange)` holds the payload that i
 - *quote*, *contracts of quote*: units of the quote currency, or contracts of so many of them, as inverse ones are;
   at the price of their level or trade they are so many base units.
 - *base × last*, *base × vwap*, *quote ÷ last*: the venue sends one of the two volumes, the other is derived.
-- *halved*: the venue counts a trade once for the buyer and once for the seller.
+- *halved*: the venue counts a trade once for the buyer and once for the seller, or what is open once for each side.
+- *open in …*: what the figure of open contracts counts. *coins as sent*, *worth as sent*: the venue sends the other
+  unit beside it; *at mark*, *at last*: it does not, and the mark price, else the last one, turns one into the other.
 
 Proof is the field of the payload that shows the rule. Evidence: *recorded*, a payload recorded from the venue shows
 it; *documented*, the venue's documentation says it; *assumed*, neither. For each line a body typed by hand and the
@@ -41,23 +44,39 @@ numbers that it means stand in `tests/conformance/golden`.
 """
 
 
-def rule_of(units: Units, question: str) -> str:
+def rule_of(market: Market, question: str) -> str:
     """Return in words what the numbers of a question count."""
+    units = market.units
     if question == "instruments":
         return f"lots and minimums in {units.lot}"
     if question == "tickers":
         halved = ", both volumes halved" if "volume" in units.two_sided else ""
         return f"sizes in {units.size}, volume in {units.base_volume}, quote volume in {units.quote_volume}{halved}"
+    if question == "open_interest":
+        return open_rule(market)
     return f"sizes in {units.size}" + (", halved" if question == "trades" and "trades" in units.two_sided else "")
 
 
-def cells() -> Iterator[tuple[str, Section, str, Units]]:
-    """Yield every venue, section and question with the rule of its numbers."""
+def open_rule(market: Market) -> str:
+    """Return in words what open interest counts, where its other unit comes from, and what is halved."""
+    units, fields = market.units, market.interest.fields if market.interest else {}
+    other, sent = ("coins", "oi_base") if counts_quote(units.size) else ("worth", "oi_quote")
+    source = "as sent" if sent in fields else "at mark" if "mark" in fields else "at last"
+    halved = ""
+    if "open_interest" in units.two_sided:
+        halved = ", halved unless one side's figure is sent" if "oi_single" in fields else ", both halved"
+    return f"open in {units.size}, {other} {source}{halved}"
+
+
+def cells() -> Iterator[tuple[str, Section, str, Market]]:
+    """Yield every venue, section and question with the market whose rules hold; spot has nothing open."""
     for venue, connector in VENUES.items():
         for section in SECTIONS:
             if section in connector.homes:
+                market = connector.markets[connector.homes[section]]
                 for question in QUESTIONS:
-                    yield venue, section, question, connector.markets[connector.homes[section]].units
+                    if question != "open_interest" or market.interest is not None:
+                        yield venue, section, question, market
 
 
 def golden(venue: str) -> dict[str, Any]:
@@ -74,13 +93,15 @@ def table() -> str:
         proven = {(case["section"], case["question"]): case for case in reversed(known["cases"])}
         lines += [f"## {venue.capitalize()}", "", "| market | question | the venue counts | proof | evidence |"]
         lines.append("|---|---|---|---|---|")
-        for name, section, question, units in cells():
+        for name, section, question, market in cells():
             if name == venue:
                 case = proven[section, question]
-                words = (section.replace("_", " "), question, rule_of(units, question), case["proof"], case["evidence"])
+                place = (section.replace("_", " "), question.replace("_", " "))
+                words = (*place, rule_of(market, question), case["proof"], case["evidence"])
                 lines.append(f"| {' | '.join(words)} |")
         lines += ["", "Not to be had, or not asked yet:", ""]
-        lines += [f"- {row['section'].replace('_', ' ')}, {row['question']}: {row['fact']}" for row in known["absent"]]
+        for row in known["absent"]:
+            lines.append(f"- {row['section'].replace('_', ' ')}, {row['question'].replace('_', ' ')}: {row['fact']}")
         lines.append("")
     return "\n".join(lines)
 

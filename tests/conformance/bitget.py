@@ -58,7 +58,9 @@ class BitgetConnector(CcxtConnector):
                 one_call="publicMixGetV2MixMarketTicker",
                 fields={**_TICKER, "open": "open24h", "mark": "markPrice", "index": "indexPrice"}),),
             BookMap("publicMixGetV2MixMarketMergeDepth", params=_USDT, depths=(100,), **_BOOK),
-            TradeMap("publicMixGetV2MixMarketFills", params=_USDT, limit=("limit", 100), **_TRADES)),
+            TradeMap("publicMixGetV2MixMarketFills", params=_USDT, limit=("limit", 100), **_TRADES),
+            TickerMap("publicMixGetV2MixMarketTickers", **_ROWS, params=_USDT, time="ts",
+                fields={"oi": "holdingAmount", "mark": "markPrice"})),
         "spot": Market(
             "bitget", Units("bitget.spot", proof="quoteVolume / baseVolume is a price", evidence=Evidence.DOCUMENTED),
             Fee(20.0, 20.0, "published: spot, regular tier"),

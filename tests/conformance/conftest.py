@@ -18,7 +18,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a contract for each market, world and body that the venue has: what it lacks is no test at all.
 
     A test of a `section` runs for every list of the venue, one of a `kind` for spot and perpetuals: what can go wrong
-    there goes wrong alike with dated contracts.
+    there goes wrong alike with dated contracts. `contracts` are the sections without spot, `derivative` such kinds.
     """
     venue: Venue | None = getattr(metafunc.module, "VENUE", None)
     if venue is None:
@@ -32,6 +32,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("section", venue.sections)
     if "kind" in metafunc.fixturenames:
         metafunc.parametrize("kind", venue.kinds)
+    if "contracts" in metafunc.fixturenames:
+        metafunc.parametrize("contracts", [section for section in venue.sections if section != "spot"])
+    if "derivative" in metafunc.fixturenames:
+        metafunc.parametrize("derivative", [kind for kind in venue.kinds if kind != "spot"])
     if "listed" in metafunc.fixturenames:
         metafunc.parametrize("listed", venue.listed)
     if "case" in metafunc.fixturenames:

@@ -20,6 +20,7 @@ from tests.lab.wire import uuid_of
 from xex.access.port import (
     AnswersBooks,
     AnswersMarket,
+    AnswersOpenInterest,
     AnswersStatus,
     AnswersTime,
     AnswersTrades,
@@ -34,8 +35,8 @@ from xex.model.listings import COLUMNS, Listings
 from xex.model.schema import SCHEMAS, Columns
 
 PROTOCOLS = (
-    ExchangeConnector, ListsInstruments, AnswersBooks, AnswersTrades, AnswersMarket, AnswersTime, AnswersStatus,
-    ConvertsCurrencies,
+    ExchangeConnector, ListsInstruments, AnswersBooks, AnswersTrades, AnswersMarket, AnswersOpenInterest, AnswersTime,
+    AnswersStatus, ConvertsCurrencies,
 )  # fmt: skip
 QUOTE = (
     "bid", "bid_size", "ask", "ask_size", "last", "open", "high", "low", "mark", "index", "base_volume",
@@ -136,6 +137,28 @@ def assert_tickers(venue: Venue, columns: Columns, markets: Iterable[Market], *,
         for name, value in ticker_of(venue, market).items():
             if name not in but:
                 assert_close(found[symbol].get(name, math.nan), value, f"{symbol} {name}")
+
+
+def open_of(venue: Venue, market: Market) -> dict[str, Any]:
+    """Return what is open of a contract, each counted once, in base and in quote units."""
+    mark, coins = market.mark or market.last, market.open_interest or Decimal(0)
+    if market.kind not in venue.open_at_last:
+        return {"oi_base": coins, "oi_quote": coins * mark}
+    if market.kind == "inverse":  # what was sent is so many dollars
+        return {"oi_base": coins * mark / market.last, "oi_quote": coins * mark}
+    return {"oi_base": coins, "oi_quote": coins * market.last}
+
+
+def assert_open(venue: Venue, columns: Columns, markets: Iterable[Market], *, but: Sequence[str] = ()) -> None:
+    """Fail unless there is exactly one row of each contract, and what is open of it is the truth's."""
+    assert_schema(columns, "open_interest")
+    found = {row["instrument"]: row for row in rows_of(columns)}
+    wanted = {instrument_of(market).symbol: market for market in markets}
+    assert found.keys() == wanted.keys()
+    assert len(found) == schema.length(columns)
+    for symbol, market in wanted.items():
+        for name, value in open_of(venue, market).items():
+            assert_close(found[symbol][name], None if name in but else value, f"{symbol} {name}")
 
 
 def sole(columns: Columns, row: int) -> Columns:
@@ -563,6 +586,58 @@ class AnswersWholeMarket(Contract):
         live.fault("no_rows")
         with pytest.raises(BadPayload):
             await live.connector.market([kind])
+
+
+class OpenInterest(Contract):
+    """`AnswersOpenInterest`: how many contracts are open."""
+
+    protocol = AnswersOpenInterest
+
+    async def test_every_contract_is_counted_once(self, live: World, contracts: Section) -> None:
+        asked = {instrument.symbol: instrument for instrument in live.instruments(contracts)}
+        columns = await live.connector.open_interest(list(asked.values()))
+        assert_open(live.venue, columns, live.markets(contracts))
+        for row in range(schema.length(columns)):
+            assert_identified(sole(columns, row), asked[columns["instrument"][row]])
+            assert columns["time_source"][row] == live.venue.open_dated
+
+    async def test_all_contracts_at_once_and_none_of_spot(self, live: World) -> None:
+        sections = live.venue.sections
+        markets = [m for section in sections for m in live.markets(section) if m.base in {"BTC", "ETH"}]
+        columns = await live.connector.open_interest([instrument_of(market) for market in markets])
+        assert_open(live.venue, columns, [market for market in markets if market.kind != "spot"])
+        assert schema.length(await live.connector.open_interest(live.instruments("spot"))) == 0
+
+    async def test_what_is_not_listed_has_no_row(self, live: World, derivative: Kind) -> None:
+        missing, known = elsewhere(derivative), live.instruments(derivative)[0]
+        assert schema.length(await live.connector.open_interest([missing])) == 0
+        columns = await live.connector.open_interest([missing, known])
+        assert schema.texts(columns, "instrument") == [known.symbol]
+
+    async def test_it_is_one_request_but_where_the_venue_has_one_for_each(self, live: World, derivative: Kind) -> None:
+        asked, venue = live.instruments(derivative), live.venue
+        await live.connector.listings([derivative])
+        live.requests()
+        await live.connector.open_interest(asked)
+        prices = derivative in venue.open_at_last
+        assert len(live.requests()) == (len(asked) if derivative in venue.open_each else 1) + prices
+
+    async def test_an_empty_answer_about_what_is_listed_is_wrong(self, live: World, derivative: Kind) -> None:
+        asked = live.instruments(derivative)[:2]
+        await live.connector.listings([derivative])
+        live.fault("no_rows")
+        with pytest.raises(BadPayload):
+            await live.connector.open_interest(asked)
+
+    async def test_what_only_a_price_can_tell_is_absent_without_one(self, live: World, derivative: Kind) -> None:
+        asked = live.instruments(derivative)
+        await live.connector.listings([derivative])
+        live.fault("null")
+        other = {"linear": ("oi_quote",), "inverse": ("oi_base",)}[derivative]
+        columns = await live.connector.open_interest(asked)
+        assert_open(
+            live.venue, columns, live.markets(derivative), but=other if derivative in live.venue.open_at_last else ()
+        )
 
 
 class KnowsTime(Contract):

@@ -13,6 +13,9 @@ VENUE = Venue(
     depths={"linear": (500, 1000), "spot": (500, 5000), "inverse": (500, 1000)},
     dated={"linear": ("quote", "quote"), "spot": ("trade", "received"), "inverse": ("quote", "quote")},
     absent={"linear": ("mark", "index"), "inverse": ("mark", "index")},
+    open_dated="quote",
+    open_at_last=("linear", "inverse"),
+    open_each=("linear", "inverse"),
     recorded=(("spot", "books", "spot orderbook"), ("linear", "books", "swap orderbook"),
         ("spot", "trades", "public spot trades"), ("spot", "tickers", "public spot ticker")),
     listed={"linear": 8, "spot": 8, "inverse": 2},
@@ -36,6 +39,10 @@ class TestTrades(suite.Trades):
 
 
 class TestMarket(suite.AnswersWholeMarket):
+    pass
+
+
+class TestOpenInterest(suite.OpenInterest):
     pass
 
 

@@ -19,6 +19,7 @@ VENUE = Venue(
     fees={"linear": (6, 2), "spot": (20, 20)},
     depths={"linear": (100,), "spot": (150,)},
     dated={"linear": ("quote", "quote"), "spot": ("quote", "quote")},
+    open_dated="quote",
     sections=("linear", "spot"),
     worlds=("lab",),
 )
@@ -41,6 +42,10 @@ class TestTrades(suite.Trades):
 
 
 class TestMarket(suite.AnswersWholeMarket):
+    pass
+
+
+class TestOpenInterest(suite.OpenInterest):
     pass
 
 

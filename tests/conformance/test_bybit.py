@@ -16,6 +16,7 @@ VENUE = Venue(
     recorded=(("linear", "books", "swap orderbook"), ("spot", "books", "Spot orderbook"),
         ("linear", "trades", "swap public trade"), ("linear", "tickers", "swap ticker"),
         (None, "status", "fetchStatus")),
+    unasked=(("linear", "open_interest", "linear OI"), ("inverse", "open_interest", "inverse OI")),  # history
     uuids=("linear", "inverse"),
     listed={"linear": 9, "spot": 7, "inverse": 2},
     otherwise=("min_notional",),  # of inverse contracts, where an order's worth has a minimum too
@@ -39,6 +40,10 @@ class TestTrades(suite.Trades):
 
 
 class TestMarket(suite.AnswersWholeMarket):
+    pass
+
+
+class TestOpenInterest(suite.OpenInterest):
     pass
 
 

@@ -13,6 +13,7 @@ VENUE = Venue(
     depths={"linear": (150,), "spot": (150,), "inverse": (150,)},
     dated={"linear": ("quote", "quote"), "spot": ("received", "quote"), "inverse": ("quote", "quote")},
     absent={"linear": ("mark", "index"), "inverse": ("mark", "index")},
+    open_each=("linear",),
     listed={"linear": 7, "spot": 7, "inverse": 3, "linear_dated": 2, "inverse_dated": 2},
     in_contracts=("linear",),
     otherwise=("min_amount",),  # of swaps in coins
@@ -36,6 +37,10 @@ class TestTrades(suite.Trades):
 
 
 class TestMarket(suite.AnswersWholeMarket):
+    pass
+
+
+class TestOpenInterest(suite.OpenInterest):
     pass
 
 

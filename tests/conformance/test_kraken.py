@@ -41,6 +41,10 @@ class TestMarket(suite.AnswersWholeMarket):
     pass
 
 
+class TestOpenInterest(suite.OpenInterest):
+    pass
+
+
 class TestTime(suite.KnowsTime):
     pass
 

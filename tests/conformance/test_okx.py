@@ -14,9 +14,11 @@ VENUE = Venue(
     dated={"linear": ("quote", "quote"), "spot": ("quote", "quote"), "inverse": ("quote", "quote")},
     absent={"linear": ("mark", "index"), "inverse": ("mark", "index")},
     derived=("linear",),
+    open_dated="quote",
+    open_at_last=("linear",),
     recorded=(("linear", "books", "Swap orderbook"), ("spot", "books", "spot orderbook"),
         ("spot", "trades", "public spot trades"), ("spot", "tickers", "public spot ticker"),
-        (None, "time", "Fetch time"), (None, "status", "Fetch status")),
+        ("linear", "open_interest", "linear oi"), (None, "time", "Fetch time"), (None, "status", "Fetch status")),
     listed={"linear": 8, "spot": 7, "inverse": 1},
     in_contracts=("linear",),
 )  # fmt: skip
@@ -39,6 +41,10 @@ class TestTrades(suite.Trades):
 
 
 class TestMarket(suite.AnswersWholeMarket):
+    pass
+
+
+class TestOpenInterest(suite.OpenInterest):
     pass
 
 

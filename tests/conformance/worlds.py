@@ -43,10 +43,13 @@ class Venue:
     the venue sends all), `most` how many it sends at most where that is fewer, `dated` what dates tickers and books.
     `absent` are the columns of a ticker that the venue does not state, `derived` the kinds whose quote volume is base
     volume at the last price, `divided` those whose base volume is quote volume over the last price, `speaks` the lab's
-    name of a market where that is not the venue's, `uuids` the kinds whose trades are named by UUIDs.
+    name of a market where that is not the venue's, `uuids` the kinds whose trades are named by UUIDs. `open_dated` is
+    what dates open interest, `open_at_last` the kinds of which it comes without a price of its own: the day's last one
+    turns what is sent into the other unit. `open_each` are the kinds of which one request tells one contract.
 
     Of real bodies, `listed` says how many instruments are at hand and `recorded` which answers, by section, question
-    and description; `in_contracts` are the kinds in which ccxt counts contracts, `otherwise` what it means differently.
+    and description, `unasked` those of endpoints that the connector does not ask; `in_contracts` are the kinds in
+    which ccxt counts contracts, `otherwise` what it means differently.
     """
 
     name: str
@@ -62,8 +65,12 @@ class Venue:
     sections: tuple[Section, ...] = SECTIONS
     worlds: tuple[str, ...] = ("lab", "cassettes")
     uuids: tuple[Kind, ...] = ()
+    open_dated: str = "received"
+    open_at_last: tuple[Kind, ...] = ()
+    open_each: tuple[Kind, ...] = ()
     listed: Mapping[Section, int] = field(default_factory=dict)
     recorded: tuple[tuple[Section | None, str, str], ...] = ()
+    unasked: tuple[tuple[Section | None, str, str], ...] = ()
     in_contracts: tuple[Kind, ...] = ()
     otherwise: tuple[str, ...] = ()
 
@@ -216,9 +223,13 @@ def golden(venue: str) -> dict[str, Any]:
 
 
 def blank(body: Any, *, top: bool = True) -> Any:
-    """Return a body in which every number is null; the envelope stays, as do names and words."""
+    """Return a body in which every number is null; the envelope stays, as do names and words.
+
+    A body that holds nothing but values is no envelope: it is the row itself.
+    """
     if isinstance(body, Mapping):
-        return {key: value if top and _is_scalar(value) else blank(value, top=False) for key, value in body.items()}
+        outer = top and not all(map(_is_scalar, body.values()))
+        return {key: value if outer and _is_scalar(value) else blank(value, top=False) for key, value in body.items()}
     if isinstance(body, list):
         return [blank(value, top=False) for value in body]
     return None if _is_number(body) else body
