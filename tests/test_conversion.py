@@ -21,7 +21,7 @@ TRUTH = default_truth().adding(currency_markets())
 CURRENCIES = ("USD", "USDT", "USDC", "FDUSD", "EUR")
 # The books of currencies that are asked for: who trades one against another, as the venues list them.
 DIRECT = {
-    "binance": ("FDUSD/USDT", "EUR/USDT"),
+    "binance": ("FDUSD/USDT", "EUR/USDT", "USDC/USDT"),
     "kraken": ("USDT/USD", "USDC/USD", "USDC/USDT", "EUR/USD", "USDT/EUR", "USDC/EUR"),
 }
 # Spot BTC in every currency, and who lists it.
@@ -55,8 +55,9 @@ def legs(truth: Truth, answered: Iterable[str], kind: str, of: set[str]) -> list
     Who lists a needed book of currencies is asked for it, and for other assets' spot prices; whoever answers the
     question itself is asked for other assets of the same kind.
     """
-    needed = {*of, "USD", "USDT", "USDC"}
-    asked = [venue for venue, pairs in DIRECT.items() if any(needed >= set(pair.split("/")) for pair in pairs)]
+    # That a row may come in USDC is no reason to ask anybody who is not asked anyway.
+    sure = {*of, "USD", "USDT"}
+    asked = [venue for venue, pairs in DIRECT.items() if any(sure >= set(pair.split("/")) for pair in pairs)]
     markets = [
         market
         for venue in asked
@@ -373,7 +374,7 @@ def spot_legs_asked(lab: Lab) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("currency", "asked_for_rates"),
     [
-        (None, {"kraken"}), ("USD", {"kraken"}), ("USDC", {"kraken"}), ("FDUSD", {"binance", "kraken"}),
+        (None, {"kraken"}), ("USD", {"kraken"}), ("USDC", {"binance", "kraken"}), ("FDUSD", {"binance", "kraken"}),
         ("EUR", {"binance", "kraken"}), ("native", set()),
     ],
 )  # fmt: skip
@@ -397,3 +398,30 @@ async def test_nobody_is_asked_for_rates_that_nobody_needs() -> None:
             ids = {"BTCUSDT", "BTC-USDT-SWAP", "BTC-USDT", "BTCUSDC", "BTC-USDC"}
             assert lab.seen
             assert all(any(f"={id_}" in f"{seen.path_qs}&" for id_ in ids) for seen in lab.seen), lab.seen
+
+
+async def test_a_rate_that_nobody_trades_at_is_no_arbitrage() -> None:
+    async with opened(default_truth()) as (_, xm):
+        market = await xm.tickers(market="perp", currency="USD", peg="USDT")
+    assert market.attrs["fx"] == {"USDT": "peg", "USD": "identity"}
+    assert market.attrs["answered"] == list(EXCHANGES)
+    found = xex.arbitrage.scan(market)
+    apart = (found["exchange_low"] == "kraken") | (found["exchange_high"] == "kraken")
+    assert apart.any()
+    assert found.loc[apart, "reasons"].str.contains("currency").all()
+    assert not found.loc[~apart, "reasons"].fillna("").str.contains("currency").any()
+
+
+async def test_who_could_not_be_asked_for_rates_is_named() -> None:
+    async with opened(default_truth()) as (lab, xm):
+        await xm.connect_all()
+        lab.fault("kraken", "status", code=503, path="/0/public/Ticker")
+        snap = await xm.get_cross_exchange_ticker("BTCUSDT")
+    assert "no_rates:kraken" in snap.flags
+    assert "kraken could not be asked for rates" in snap.explain()
+    assert rows(snap)["kraken"]["fx_source"] == "ratio:linear"
+
+
+async def test_inverse_contracts_are_of_dollars() -> None:
+    with pytest.raises(xex.SymbolError, match="BTC/USD:BTC"):
+        await ask(default_truth(), "BTCUSDT", market="inverse")

@@ -30,3 +30,11 @@ def test_every_rule_names_its_proof_and_its_evidence() -> None:
         assert market.units.proof
         assert market.units.evidence in {"recorded", "documented", "assumed"}
         assert market.units.name.startswith(venue)
+
+
+def test_a_rows_rule_claims_no_more_evidence_than_its_questions_have() -> None:
+    for venue, connector in VENUES.items():
+        known = {(case["section"], case["question"]): case["evidence"] for case in golden(venue)["cases"]}
+        for home, market in connector.markets.items():
+            mine = [said for (section, _), said in known.items() if connector.homes.get(section) == home]
+            assert market.units.evidence == ("recorded" if set(mine) == {"recorded"} else "documented"), (venue, home)

@@ -172,6 +172,11 @@ def _explained(snap: CrossExchangeData) -> list[str]:
             quote = texts(snap.columns, "quote")[row]
             lines.append(_rate_said(name, quote, currency, data["fx_rate"], source))
     lines += [
+        f"{flag.partition(':')[2]} could not be asked for rates, which lack its part."
+        for flag in snap.flags
+        if flag.startswith("no_rates:")
+    ]
+    lines += [
         f"{name} is left out{' of the price' if name in snap.exchanges_data else ''}, {drop.text}."
         for name, drop in snap.dropped.items()
     ]

@@ -93,9 +93,9 @@ class ExchangeManager(Catalogue):
         "inverse") decides where the text does not. `currency` is what prices are brought to, by default the quote
         asked; "native" converts nothing: only venues that quote as asked make the numbers, the others keep their own
         currency. Rates are measured in the same question; `peg` takes USDT, USDC or FDUSD (names, or True for all)
-        at par with the dollar instead, which the rows then say. `deadline` bounds the call in seconds. A venue that
-        fails is dropped with its reason. Raises `SymbolError` for a symbol without one meaning, `UnknownVenue`,
-        `ConfigError`, and `NoVenueAnswered` when not one did.
+        at par with the dollar instead, which the rows then say; opportunities are never pegged. `deadline` bounds the
+        call in seconds. A venue that fails is dropped with its reason. Raises `SymbolError` for a symbol without one
+        meaning, `UnknownVenue`, `ConfigError`, and `NoVenueAnswered` when not one did.
         """
         self._enter()
         seconds = self.deadline if deadline is None else checked_deadline(deadline)
@@ -133,15 +133,17 @@ class ExchangeManager(Catalogue):
         `market` is "spot", "perp", "linear", "inverse" or "dated". Prices are in the currency of each row's quote;
         with `currency` (and `peg`, as in `get_cross_exchange_ticker`) in that one, by rates of the same moment, so
         that `pricing.aggregate` and `arbitrage.scan` compare venues that quote in different dollars. A row without
-        a rate keeps its own currency. What failed stands in ``frame.attrs["dropped"]`` by exchange; the markets of an
-        exchange fail one by one.
+        a rate keeps its own currency. A venue that lists an asset in several currencies has a row for each. What failed
+        stands in ``frame.attrs["dropped"]`` by exchange, the markets of an exchange fail one by one; `fx` is what each
+        quote's rate is made of, or why there is none.
         """
         self._enter()
         target, pegged = _checked_target(currency), currencies.check_peg(peg)
         with until(self.deadline if deadline is None else checked_deadline(deadline)):
-            columns, failures, _, _ = await self._market_in(target, market, venues, pegged)
+            columns, failures, groups, rates = await self._market_in(target, market, venues, pegged)
         frame = schema.frame(columns, "tickers")
-        frame.attrs["dropped"] = {name: drop.text for name, drop in failures.items()}
+        frame.attrs = account(groups, frame, failures)
+        frame.attrs["fx"] = {quote: rate.sources or rate.why for quote, rate in rates.items()}
         return frame
 
     async def universe(
@@ -167,7 +169,7 @@ class ExchangeManager(Catalogue):
 
         target = _checked_target(currency)
         if target is None:
-            raise ConfigError("universe needs a currency to add volumes in")
+            raise ConfigError(f"currency {currency!r}: volumes are added in {', '.join(currencies.CURRENCIES)}")
         check_limits(min_venues, min_quote_volume)
         with until(self.deadline if deadline is None else checked_deadline(deadline)):
             columns, failures, groups, rates = await self._market_in(target, kind, venues, ())
@@ -682,17 +684,24 @@ class ExchangeManager(Catalogue):
         Questions at the same time share one request. Where the budget is spent the last legs serve, as old as they
         are: stale ones do not vote.
         """
-        pairs = currencies.needed([*USD_LIKE[:3], instrument.quote], target)
+        quotes = [*USD_LIKE[:3], instrument.quote]
+        # Where the target is neither the dollar nor its stand-in, either may be what the way to it goes over.
+        hops = [] if target in USD_LIKE[:2] else currencies.needed(["USDT"], "USD")
+        pairs = list(dict.fromkeys([*currencies.needed(quotes, target), *hops]))
         booked = currencies.needed([*USD_LIKE[:2], instrument.quote], target, pivots=False)
+        # A pair that only may be needed is no reason to ask a venue of its own.
+        sure = {*currencies.needed([*USD_LIKE[:2], instrument.quote], target), *hops}
         offered = getattr(entry.connector, "currency_pairs", None)
-        if offered is not None and not set(pairs) & set(offered):
+        if offered is not None and not sure & set(offered):
             return
         key = f"legs {pairs} {booked} {clock.epoch()}"
         try:
             answer = await self._shared(entry, key, lambda: self._fetched_legs(entry, pairs, booked))
-        except ConnectorError:
+        except ConnectorError as exc:
             if key in entry.last_legs:
                 tries.append(entry.last_legs[key])
+            else:
+                tries.append(VenueAnswer(entry.id, entry.config.venue, rate_failure=exc.drop))
         else:
             entry.last_legs = {key: answer}
             tries.append(answer)
@@ -754,7 +763,7 @@ def _load(entry: Entry) -> tuple[int, int, int, float]:
 
 def _checked_target(currency: str | None) -> str | None:
     """Return the currency that a whole market is brought to, None for none."""
-    name = None if currency is None else str(currency).strip().upper()
+    name = None if currency in {None, NATIVE} else str(currency).strip().upper()
     if name is not None and name not in currencies.CURRENCIES:
         raise ConfigError(f"currency {currency!r}: conversion is known among {', '.join(currencies.CURRENCIES)}")
     return name

@@ -64,6 +64,7 @@ class VenueAnswer:
     book: Columns = field(default_factory=dict)
     book_failure: Drop | None = None
     failure: Drop | None = None
+    rate_failure: Drop | None = None
     skew_ms: float = 0.0
     latency_ms: float = nan
     responses: list[Response] = field(default_factory=list)
@@ -155,7 +156,8 @@ def assemble(
         answered=[answer.exchange for answer in came],
         dropped=dropped,
         flags=[flag for flag in str(total.get("flags", "no_data")).split(",") if flag]
-        + ([] if with_books else ["no_books"]),
+        + ([] if with_books else ["no_books"])
+        + [f"no_rates:{answer.exchange}" for answer in answers if answer.rate_failure is not None],
         books=[_book(answer, rates, target) for answer in came],
         responses=_responses(answers),
         recording=recording,

@@ -110,7 +110,7 @@ def _venue_rows(snap: CrossExchangeData) -> tuple[list[Row], list[str]]:
     columns = snap.columns
     place = {name: row for row, name in enumerate(texts(columns, "exchange"))}
     notes = _footnotes(snap, place)
-    marks = {name: MARKS[number % len(MARKS)] for number, names in enumerate(notes.values()) for name in names}
+    marks = _marks(notes)
     places = price_places(snap)
     rows = []
     for name in dict.fromkeys([*snap.asked, *snap.dropped]):
@@ -124,27 +124,37 @@ def _venue_rows(snap: CrossExchangeData) -> tuple[list[Row], list[str]]:
     return rows, written
 
 
+def _marks(notes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return the marks of each venue that footnotes are about."""
+    marks: dict[str, str] = {}
+    for number, names in enumerate(notes.values()):
+        for name in names:
+            marks[name] = marks.get(name, "") + MARKS[number % len(MARKS)]
+    return marks
+
+
 def _footnotes(snap: CrossExchangeData, place: dict[str, int]) -> dict[str, list[str]]:
     """Return the remark on each venue that needs one; a remark is said once for all venues it is true of."""
     columns = snap.columns
     notes: dict[str, list[str]] = {}
-    rates: dict[tuple[str, float, str], list[str]] = {}
+    rates: dict[tuple[str, float | None, str], list[str]] = {}
     for name, row in place.items():
         quote, source = texts(columns, "quote")[row], texts(columns, "fx_source")[row]
         if quote != snap.currency:
-            rates.setdefault((quote, float(numbers(columns, "fx_rate")[row]), source), []).append(name)
+            rate = float(numbers(columns, "fx_rate")[row])
+            rates.setdefault((quote, rate if math.isfinite(rate) else None, source), []).append(name)
         for flag in texts(columns, "flags")[row].split(","):
             if flag.startswith("no_book:"):
                 notes.setdefault(f"no book ({flag.removeprefix('no_book:')}); the quote is the ticker's", []).append(
                     name
                 )
     converted = {}
-    for (quote, rate, source), names in rates.items():
+    for (quote, known, source), names in rates.items():
         alone = len(names) == 1
         if source == "peg":
             said = f", taken at par with {snap.currency} (peg): no rate was measured"
-        elif math.isfinite(rate):
-            said = f"; 1 {quote} = {rate:.6f} {snap.currency} ({rate_source(source)})"
+        elif known is not None:
+            said = f"; 1 {quote} = {known:.6f} {snap.currency} ({rate_source(source)})"
         elif all(snap.dropped.get(name) == _OTHER for name in names):
             said = f": {'its' if alone else 'their'} numbers are in {quote}"
         else:
@@ -410,7 +420,7 @@ def _depth_rows(snap: CrossExchangeData) -> tuple[list[Row], list[str]]:
     """Return a row per venue, one of all that the price is made of, and the remarks on them."""
     place = {name: row for row, name in enumerate(texts(snap.columns, "exchange"))}
     notes = _footnotes(snap, place)
-    marks = {name: MARKS[number % len(MARKS)] for number, names in enumerate(notes.values()) for name in names}
+    marks = _marks(notes)
     found = depths(snap)
     rows = []
     for row in found:

@@ -49,10 +49,10 @@ _TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker 
 class BinanceConnector(SpotCurrencies, CcxtConnector):
     """Binance."""
 
-    currency_pairs = (("FDUSD", "USDT"), ("EUR", "USDT"))
+    currency_pairs = (("FDUSD", "USDT"), ("EUR", "USDT"), ("USDC", "USDT"))
     markets = {
         "linear": Market(
-            "binanceusdm", Units("binance.linear", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
+            "binanceusdm", Units("binance.linear", proof="24hr volume, quoteVolume", evidence=Evidence.DOCUMENTED),
             Fee(5.0, 2.0, "published: USDⓈ-M futures, regular tier"),
             InstrumentMap("fapiPublicGetExchangeInfo", id="symbol", rows="symbols", active=("status", "TRADING"),
                 **_CONTRACTS, fields={**_DATED, "min_notional": _rule("MIN_NOTIONAL", "notional")}),
@@ -61,8 +61,8 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
                 time="closeTime", time_source="trade")),
             BookMap("fapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
             TradeMap("fapiPublicGetAggTrades", **_TRADES), TickerMap("fapiPublicGetOpenInterest", **_OPEN)),
-        "inverse": Market(  # ccxt's classes share their methods; the host follows from the call
-            "binanceusdm",
+        "inverse": Market(
+            "binancecoinm",
             Units("binance.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
                 quote_volume=Amount.QUOTE_CONTRACTS, evidence=Evidence.DOCUMENTED,
                 proof="contractSize in quoteAsset; baseVolume in coin, volume in contracts"),

@@ -59,7 +59,7 @@ class BybitConnector(CcxtConnector):
 
     markets = {
         "linear": _contracts("Linear", Units("bybit.linear", proof="turnover24h / volume24h is a price",
-            evidence=Evidence.RECORDED, two_sided=_BOTH), _LINEAR),
+            evidence=Evidence.DOCUMENTED, two_sided=_BOTH), _LINEAR),
         "inverse": _contracts("Inverse", Units("bybit.inverse", size=Amount.QUOTE, lot=Amount.QUOTE, two_sided=_BOTH,
             proof="volume24h / turnover24h is a price: volume24h in USD, turnover24h in coin",
             evidence=Evidence.DOCUMENTED), _INVERSE, base_volume="turnover24h", quote_volume="volume24h"),

@@ -258,8 +258,7 @@ class CcxtConnector(ExchangeConnector):
 
     async def connect(self) -> None:
         """Build the ccxt objects; nothing is asked of the venue yet."""
-        for home in self.markets:
-            self._client(home)
+        self._client(next(iter(self.markets)))
 
     async def disconnect(self) -> None:
         """Stop metadata loads; the session is the manager's."""

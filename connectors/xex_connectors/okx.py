@@ -67,7 +67,7 @@ def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
 
 _LINEAR = Units(
     "okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
-    proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.RECORDED,
+    proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.DOCUMENTED,
 )  # fmt: skip
 _INVERSE = Units(
     "okx.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS, quote_volume=Amount.QUOTE_CONTRACTS,

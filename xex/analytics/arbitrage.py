@@ -309,7 +309,7 @@ def _funnel(
         "identity": same & other_asset,
         "market_state": unusable[low] | unusable[high],
         "freshness": np.maximum(ages[low], ages[high]) > 1e3 * max_age_s,
-        "currency": ~same,
+        "currency": ~same | _converted_apart(columns, low, high),
         "fees": same & (net <= 0),
         "depth": ~(sizes > 0),
         "haircut": net_bps <= drift,
@@ -335,6 +335,17 @@ def _funnel(
         "executable": gates == "", "gate": gates.tolist(), "reasons": _all_gates(stopped, gates),
     }  # fmt: skip
     return take(found, ranked)
+
+
+def _converted_apart(
+    columns: Columns, low: np.ndarray[Any, Any], high: np.ndarray[Any, Any]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which pairs quote in different currencies and were brought to one by a rate that nobody trades at."""
+    quotes = np.array(texts(columns, "quote"), dtype=object)
+    measured = np.array([source not in {"", "identity"} for source in texts(columns, "fx_source")], dtype=bool)
+    apart = np.array(quotes[low] != quotes[high], dtype=np.bool_)
+    converted = np.array(measured[low] | measured[high], dtype=np.bool_)
+    return apart & converted
 
 
 def _unusable(columns: Columns) -> np.ndarray[Any, np.dtype[np.bool_]]:

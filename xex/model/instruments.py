@@ -164,6 +164,10 @@ def parse_symbol(text: str, market: str | None = None, venues: Iterable[str] = (
 
 
 def _instrument(base: str, quote: str, kind: Kind, expiry: str = "") -> Instrument:
+    if kind == "inverse" and quote in USD_LIKE and quote != "USD":
+        raise SymbolError(
+            f"inverse contracts are quoted in USD: {base.upper()}USD or {base.upper()}/USD:{base.upper()}"
+        )
     base, _ = asset(base, kind)
     return Instrument(base, quote, kind, settled(base, quote, kind), expiry)
 
