@@ -298,7 +298,7 @@ def test_rows_without_a_vote_are_looked_at_too(bid: float, ask: float, last: flo
     """Their volume would count otherwise."""
     row = rows_of({"x": 1.0})[0] | {"bid": bid, "ask": ask, "last": last}
     assert reasons([*rows_of(FIVE), row]) == {"x": said}
-    assert (Dropped(said) in quality.NOT_COUNTED) == (said in {"suspect", "unit_error"})
+    assert (Dropped(said) in quality.NOT_COUNTED) == (said in {"suspect", "unit_error", "no_quote"})
     # What is too old says nothing of today's price.
     assert reasons([*rows_of(FIVE), row | {"age_ms": 20_000.0}])["x"] in {"wide", "crossed", "last_only", "no_quote",
                                                                          "stale"}  # fmt: skip

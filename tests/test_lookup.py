@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from tests.lab.names import market_id
 from tests.lab.venues import METADATA
 from tests.test_conversion import opened
 from xex.access import budgets
+from xex.model.instruments import parse_symbol
 from xex_connectors import ccxt_adapter
 
 TRUTH = default_truth(levels=2).adding((*extra_markets(levels=2), *currency_markets(levels=2)))
@@ -385,3 +387,27 @@ async def test_a_market_that_is_listed_as_closed_is_in_no_frame_and_is_named() -
     assert snap.dropped == {"okx": "not_listed"}
     assert set(looked["exchange"]) == {"binance", "bybit", "htx", "kraken"}
     assert looked.attrs["dropped"]["okx"].startswith("not_listed")
+
+
+async def test_a_list_is_not_believed_for_ever_nor_after_one_of_its_contracts_has_ended() -> None:
+    market = TRUTH.market("okx", "BTC", "linear")
+    async with opened(TRUTH) as (lab, xm):
+        await xm.connect_all()
+        connector: Any = xm._entries["okx"].connector
+        lab.truth = TRUTH.replacing(market.with_contract_size(market.contract_size * 10))
+        assert not connector._outdated("linear")
+        for taken in ((-1e9, math.inf), (connector._taken["linear"][0], 0.0)):  # old; a contract has ended
+            connector._taken["linear"], connector._tried["linear"] = taken, -1e9
+            table = await connector.listings(["linear"])
+            row = table.find(parse_symbol("BTCUSDT").instrument)
+            assert table.columns["contract_size"][row] == float(market.contract_size * 10)
+            assert not connector._outdated("linear")
+
+
+async def test_one_leg_that_has_ended_costs_nobody_the_answer() -> None:
+    async with opened(TRUTH) as (lab, xm):
+        await xm.get_cross_exchange_ticker("BTC/USDT", currency="USD")
+        lab.truth = TRUTH.without("kraken", "ADA", "spot").without("binance", "ADA", "spot")
+        snap = await xm.get_cross_exchange_ticker("BTC/USDT", currency="USD")
+    assert {"binance", "kraken"} <= set(snap.answered)
+    assert snap.dropped == {}

@@ -306,3 +306,22 @@ def test_kraken_names_by_the_websocket_name_or_the_prefix_rule() -> None:
     body = json.dumps({"error": [], "result": {"XXBTZUSD": row, "XETHZEUR": bare}}).encode()
     table = listings(body, KrakenConnector.markets["spot"], "spot", "kraken")
     assert table.symbols == ["BTC/USD", "ETH/EUR"]
+
+
+def test_pages_may_end_empty_and_overlap_and_a_dark_pool_is_no_market() -> None:
+    row = {"symbol": "BTCUSDT", "contractType": "LinearPerpetual", "status": "Trading", "baseCoin": "BTC",
+           "quoteCoin": "USDT", "settleCoin": "USDT", "deliveryTime": "0"}  # fmt: skip
+    market = CONNECTORS["bybit"].markets["linear"]
+
+    def page(rows: list[dict[str, str]], *, more: bool = False) -> Any:
+        body = json.dumps({"retCode": 0, "result": {"list": rows}}).encode()
+        return listings(body, market, "linear", "bybit", more=more)
+
+    with pytest.raises(BadPayload):
+        page([])
+    assert len(page([], more=True)) == 0
+    assert type(page([row])).joined([page([row]), page([row], more=True)]).symbols == ["BTC/USDT:USDT"]
+    plain = {"wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD", "status": "online", "lot_decimals": 8}
+    dark = {"base": "XXBT", "quote": "ZUSD", "status": "online", "lot_decimals": 8}
+    body = json.dumps({"error": [], "result": {"XXBTZUSD.d": dark, "XXBTZUSD": plain}}).encode()
+    assert listings(body, KrakenConnector.markets["spot"], "spot", "kraken").columns["id"] == ["XXBTZUSD"]

@@ -119,8 +119,8 @@ async def test_a_doubled_instrument_number_is_noticed(
     real, of_quote = mapping.listings, kind.startswith("inverse")
     name = OF_QUOTE.get(column, column) if of_quote else column
 
-    def doubled(*args: Any) -> Listings:
-        table = real(*args)
+    def doubled(*args: Any, **more: Any) -> Listings:
+        table = real(*args, **more)
         table.columns[name] = [2 * cell for cell in table.columns[name]]
         return table
 

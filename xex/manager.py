@@ -456,6 +456,7 @@ class ExchangeManager(Catalogue):
         """Ask every venue at once; answers that came are kept, the late are dropped by name."""
         converts = self._needs_rates(groups, instrument, target)
         legs = self._legs(instrument, target) if converts else []
+        coming = self._quotes_coming(groups, instrument) if converts else []
         tries: list[VenueAnswer] = []
         tasks = [
             asyncio.create_task(
@@ -471,7 +472,7 @@ class ExchangeManager(Catalogue):
             for group in groups
         ]
         rates = [
-            asyncio.create_task(self._asked_rates(entry, instrument, target, tries))
+            asyncio.create_task(self._asked_rates(entry, instrument, target, tries, coming))
             for entry in self._entries.values()
             # Whoever trades currencies votes on the rate, also where other venues were asked for the instrument.
             if converts and able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
@@ -678,19 +679,37 @@ class ExchangeManager(Catalogue):
         volume = dict(zip(texts(columns, "instrument"), numbers(columns, "quote_volume"), strict=True))
         return max(rows, key=lambda row: np.nan_to_num(volume.get(table.symbols[row], 0.0), nan=-1.0))
 
-    async def _asked_rates(self, entry: Entry, instrument: Instrument, target: str, tries: list[VenueAnswer]) -> None:
+    @staticmethod
+    def _quotes_coming(groups: Sequence[Sequence[Entry]], instrument: Instrument) -> list[str]:
+        """Return the currencies in which venues list the asset for want of the asked one, as far as is known."""
+        found: dict[str, None] = {}
+        for group in groups:
+            table: Listings | None = getattr(group[0].connector, "known_listings", lambda _: None)(instrument.section)
+            rows = table.candidates(instrument) if table is not None else []
+            found |= dict.fromkeys(table.columns["quote"][row] for row in rows if table is not None)
+        return list(found)
+
+    async def _asked_rates(
+        self,
+        entry: Entry,
+        instrument: Instrument,
+        target: str,
+        tries: list[VenueAnswer],
+        coming: Sequence[str] = (),
+    ) -> None:
         """Ask a venue's spot books for what rates need; a failure costs a source, not the venue.
 
         Questions at the same time share one request. Where the budget is spent the last legs serve, as old as they
         are: stale ones do not vote.
         """
-        quotes = [*USD_LIKE[:3], instrument.quote]
+        others = [quote for quote in coming if quote not in USD_LIKE[:3]]
+        quotes = [*USD_LIKE[:3], instrument.quote, *others]
         # Where the target is neither the dollar nor its stand-in, either may be what the way to it goes over.
         hops = [] if target in USD_LIKE[:2] else currencies.needed(["USDT"], "USD")
         pairs = list(dict.fromkeys([*currencies.needed(quotes, target), *hops]))
         booked = currencies.needed([*USD_LIKE[:2], instrument.quote], target, pivots=False)
         # A pair that only may be needed is no reason to ask a venue of its own.
-        sure = {*currencies.needed([*USD_LIKE[:2], instrument.quote], target), *hops}
+        sure = {*currencies.needed([*USD_LIKE[:2], instrument.quote, *others], target), *hops}
         offered = getattr(entry.connector, "currency_pairs", None)
         if offered is not None and not sure & set(offered):
             return

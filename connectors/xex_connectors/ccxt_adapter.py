@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache, partial
@@ -82,6 +82,9 @@ COVERED = 1_000_000.0
 
 ADDRESSES_FRESH_S = 3600.0
 """How long a list of currencies is kept: contracts hardly ever change."""
+
+OLDEST_S = 6 * 3600.0
+"""How long a list in memory is believed: contract sizes change, and markets end."""
 
 REFRESH_S = 60.0
 """How old a list from the venue must be before a miss is a reason to ask for it again."""
@@ -228,6 +231,9 @@ class CcxtConnector(ExchangeConnector):
         self._listings: dict[Section, Listings] = {}
         self._loads: dict[Section, asyncio.Task[Listings]] = {}
         self._loaded_at: dict[Section, float] = {}
+        # When a list was put into memory, when the first of its contracts ends (ms), and when it was last tried.
+        self._taken: dict[Section, tuple[float, float]] = {}
+        self._tried: dict[Section, float] = {}
         self._flights: dict[tuple[Any, ...], asyncio.Task[Response]] = {}
         self._touched: set[str] = set()
         self._strangers: dict[Section, set[str]] = {}
@@ -295,13 +301,35 @@ class CcxtConnector(ExchangeConnector):
         if refresh and clock.monotonic() - self._loaded_at.get(home, -inf) < REFRESH_S:
             refresh = False
         if not refresh and home in self._listings:
+            if not self._outdated(home):
+                return self._listings[home]
+            with suppress(ConnectorError):  # an old list is better than none
+                await asyncio.shield(self._start_load(home, refresh=True))
             return self._listings[home]
         # Shielded and shared: one caller that gives up must not take the load from the others.
         return await asyncio.shield(self._start_load(home, refresh=refresh))
 
+    def _outdated(self, home: Section) -> bool:
+        """Say whether a list in memory must be read again: it is old, or a contract of it has ended since.
+
+        What ended, another contract may have taken the name of: this week's is next week's.
+        """
+        taken, ends = self._taken.get(home, (inf, inf))
+        if clock.is_recorded() or clock.monotonic() - self._tried.get(home, -inf) < REFRESH_S:
+            return False
+        return clock.monotonic() - taken > OLDEST_S or clock.now_ms() >= ends
+
+    def _take(self, home: Section, found: Listings) -> Listings:
+        """Put a list into memory."""
+        now_ms = clock.now_ms()
+        ends = min((end for end in found.columns["expiry_time"] if end > now_ms), default=inf)
+        self._listings[home], self._taken[home] = found, (clock.monotonic(), ends)
+        return found
+
     def _start_load(self, home: Section, *, refresh: bool) -> asyncio.Task[Listings]:
         load = self._loads.get(home)
         if load is None or load.done():
+            self._tried[home] = clock.monotonic()
             load = self._loads[home] = asyncio.create_task(self._load(home, refresh=refresh))
             load.add_done_callback(_seen)
         return load
@@ -311,6 +339,8 @@ class CcxtConnector(ExchangeConnector):
         self._listings.clear()
         self._loads.clear()
         self._loaded_at.clear()
+        self._taken.clear()
+        self._tried.clear()
         self._touched.clear()
 
     async def _load(self, home: Section, *, refresh: bool) -> Listings:
@@ -319,8 +349,7 @@ class CcxtConnector(ExchangeConnector):
         key, written_with = f"{self._route.venue}-{home}", import_ccxt().__version__
         kept = None if self._route.base_url else self.cache.load(key, written_with)
         if kept is not None and kept[1] and not refresh:
-            self._listings[home] = kept[0]
-            return kept[0]
+            return self._take(home, kept[0])
         try:
             with until(None):
                 found = await self._asked_listings(home)
@@ -333,19 +362,17 @@ class CcxtConnector(ExchangeConnector):
             self._loaded_at[home] = clock.monotonic()
             if not self._route.base_url:
                 self.cache.save(key, written_with, found)
-        self._listings[home] = found
-        return found
+        return self._take(home, found)
 
     async def _asked_listings(self, home: Section) -> Listings:
         """Ask for the instruments, page by page where the venue sends them so."""
-        market, pages, params = self.markets[home], [], dict(self.markets[home].instruments.params)
-        spec = market.instruments
+        market, pages = self.markets[home], list[Listings]()
+        spec, params = market.instruments, dict(market.instruments.params)
         while True:
             response = await self._flight(home, spec.call, params, (spec.rows, spec.id))
             with self._reading(home, response):
-                pages.append(
-                    listings(response.body, market, home, self._route.venue, self._client(home).commonCurrencies)
-                )
+                names = self._client(home).commonCurrencies
+                pages.append(listings(response.body, market, home, self._route.venue, names, more=bool(pages)))
                 following = dig(decode(response.body), spec.cursor[1]) if spec.cursor else None
             if spec.cursor is None or not following or following == params.get(spec.cursor[0]):
                 return pages[0] if len(pages) == 1 else Listings.joined(pages)
@@ -389,7 +416,14 @@ class CcxtConnector(ExchangeConnector):
         asked = {found.id for found in listed}
         extra = [found for found in extra if found.id not in asked]
         wanted = [(spec, [*listed, *extra] if spec.quotes else listed) for spec in self.markets[home].tickers]
-        return await self._merged(home, table, [(spec, group) for spec, group in wanted if group])
+        try:
+            return await self._merged(home, table, [(spec, group) for spec, group in wanted if group])
+        except (NotListed, VenueRefused):
+            if not extra:
+                raise
+            # One leg that has ended must not cost the instrument that was asked for.
+            self._start_load(home, refresh=True)
+            return await self._merged(home, table, [(spec, listed) for spec, _ in wanted if listed])
 
     def _leg_rows(self, home: Section, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
         """Return which of the legs are listed; the same legs are asked for again and again."""
@@ -397,7 +431,9 @@ class CcxtConnector(ExchangeConnector):
             return []
         last = self._last_legs.get(home)
         if last is None or last[0] is not table or last[1] != legs:
-            found = [listed for listed in (self._listed(table, leg) for leg in legs) if listed is not None]
+            found = [
+                listed for listed in (self._listed(table, leg) for leg in legs) if listed is not None and listed.active
+            ]
             last = self._last_legs[home] = (table, legs, found)
         return last[2]
 
@@ -839,7 +875,19 @@ class SpotCurrencies(CcxtConnector):
         self, pairs: Sequence[tuple[str, str]], bases: Sequence[str], booked: Sequence[tuple[str, str]]
     ) -> tuple[Columns, Columns]:
         """Return the spot tickers that rates need, in one request, and the books of the direct pairs."""
-        table = await self.listings(["spot"])
+        try:
+            return await self._legs_of(await self.listings(["spot"]), pairs, bases, booked)
+        except (NotListed, VenueRefused):
+            # One pair that has ended makes the venue refuse all of them.
+            return await self._legs_of(await self.listings(["spot"], refresh=True), pairs, bases, booked)
+
+    async def _legs_of(
+        self,
+        table: Listings,
+        pairs: Sequence[tuple[str, str]],
+        bases: Sequence[str],
+        booked: Sequence[tuple[str, str]],
+    ) -> tuple[Columns, Columns]:
         direct, ratios = self._spot_legs(table, tuple(pairs), tuple(bases))
         books_of = [instrument for instrument in direct if (instrument.base, instrument.quote) in booked]
         tickers, books = await settled([self.tickers([*direct, *ratios]), self.books(books_of)])
@@ -856,7 +904,7 @@ class SpotCurrencies(CcxtConnector):
             wanted = [Instrument(base, quote, "spot") for base, quote in pairs if (base, quote) in self.currency_pairs]
             quotes = sorted({currency for pair in pairs for currency in pair})
             ratios = [Instrument(base, quote, "spot") for base in bases for quote in quotes]
-            listed = [[one for one in some if table.find(one) is not None] for some in (wanted, ratios)]
+            listed = [[one for one in some if table.lists(one)] for some in (wanted, ratios)]
             last = self._last_pairs = (table, pairs, bases, listed[0], listed[1])
         return last[3], last[4]
 

@@ -17,6 +17,8 @@ def _code(place: int, fallback: str) -> Callable[[Mapping[str, Any]], str]:
     """Read a currency from the websocket name, XBT/USD: the REST codes carry X and Z prefixes."""
 
     def read(row: Mapping[str, Any]) -> str:
+        if str(row[KEY]).endswith(".d"):
+            return ""  # the dark pool is no market of this pair
         if "/" in (row.get("wsname") or ""):
             return str(row["wsname"].split("/")[place])
         return str(row[fallback])

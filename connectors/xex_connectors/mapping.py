@@ -562,20 +562,26 @@ def trade_columns(body: bytes, spec: TradeMap, native_id: str = "") -> Columns:
 
 
 def listings(
-    body: bytes, market: Market, section: Section, venue: str, names: Mapping[str, str] | None = None
+    body: bytes,
+    market: Market,
+    section: Section,
+    venue: str,
+    names: Mapping[str, str] | None = None,
+    *,
+    more: bool = False,
 ) -> Listings:
     """Return the instruments of `venue`, whose codes mean assets by `identity.asset`, else by `names`.
 
     Rows that cannot be understood are left out: an instrument with an unknown contract size must not trade
     at a guessed one. Not one understood row in a body that has rows is a `BadPayload`, and so is an empty list of
-    spot or linear perpetuals; a venue may have none of the others.
+    spot or linear perpetuals; a venue may have none of the others, and the last of several pages (`more`) none at all.
     """
     data, spec = decode(body), market.instruments
     check_envelope(data, spec.ok)
     rows = dig(data, spec.rows)
     if isinstance(rows, Mapping):
         rows = [{KEY: key, **row} for key, row in rows.items() if isinstance(row, Mapping)]
-    if not isinstance(rows, list) or (not rows and section in {"spot", "linear"}):
+    if not isinstance(rows, list) or (not rows and section in {"spot", "linear"} and not more):
         raise BadPayload(f"no instruments at {spec.rows or 'the top'}")
     rows = [row for row in rows if isinstance(row, Mapping)]
     kept = [row for row in rows if _wanted(row, spec)]

@@ -33,7 +33,7 @@ UNIT_TOLERANCE = 0.03
 IDENTITY = frozenset({Dropped.SUSPECT, Dropped.UNIT_ERROR, Dropped.DISAGREE})
 """Reasons that say: this may not be the same asset."""
 
-NOT_COUNTED = IDENTITY | {Dropped.STALE, Dropped.HALTED}
+NOT_COUNTED = IDENTITY | {Dropped.STALE, Dropped.HALTED, Dropped.NO_QUOTE}
 """Reasons for which a row's volume is not counted either: it is old, or it may not be this asset."""
 
 

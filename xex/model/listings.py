@@ -66,6 +66,9 @@ class Listings:
         """Return the instruments of several markets of one venue in one table."""
         given = list(parts)
         columns = {name: [cell for part in given for cell in part.columns[name]] for name in COLUMNS}
+        place = {key: row for row, key in enumerate(zip(columns["id"], columns["kind"], strict=True))}
+        if len(place) < len(columns["id"]):  # pages may overlap
+            columns = {name: [cells[row] for row in place.values()] for name, cells in columns.items()}
         return cls(columns, (id_ for part in given for id_ in part.left_out))
 
     @cached_property
@@ -176,6 +179,11 @@ class Listings:
             row for row in self._by_group.get(instrument.group, ()) if self.columns["quote"][row] == instrument.quote
         ]
         return min(rows, key=lambda row: not self.columns["active"][row], default=None)
+
+    def lists(self, instrument: Instrument) -> bool:
+        """Say whether exactly this instrument is listed and active."""
+        row = self.find(instrument)
+        return row is not None and bool(self.columns["active"][row])
 
     def candidates(self, instrument: Instrument, quotes: Sequence[str] = USD_LIKE) -> list[int]:
         """Return the rows that may stand for `instrument` on this venue.
