@@ -383,8 +383,8 @@ async def test_a_contract_size_that_is_off_by_ten_shows(lab: Lab, monkeypatch: p
     lab.truth = TRUTH
     real = mapping.listings
 
-    def tenfold(*args: Any) -> Listings:
-        table = real(*args)
+    def tenfold(*args: Any, **more: Any) -> Listings:
+        table = real(*args, **more)
         table.columns["contract_size"] = [10 * cell for cell in table.columns["contract_size"]]
         return table
 

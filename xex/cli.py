@@ -357,6 +357,9 @@ def universe(
     """
     out = _output(as_json, as_csv, parquet)
 
+    if min_volume != min_volume:  # the option's own bound lets it pass in some versions
+        raise typer.BadParameter("nan is no volume", param_hint="--min-volume")
+
     async def question(xm: ExchangeManager) -> pd.DataFrame:
         return await xm.universe(
             kind, min_venues=min_venues, min_quote_volume=min_volume, currency=currency, venues=_names(venues)
