@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import aiohttp
@@ -28,7 +28,8 @@ from tests import oracle
 from tests.conftest import VENUES, ManagerFor, configured
 from tests.expected import row_of
 from tests.lab import FAULTS, Lab, default_truth, running_lab
-from xex.access import budgets, registry, transport
+from xex.access import budgets, registry, retry, state
+from xex.access.breaker import Breaker
 from xex.answer import CrossExchangeData
 from xex.config import ExchangeConfig
 from xex.errors import Drop, Dropped, NoVenueAnswered
@@ -117,7 +118,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     gc.freeze()
     monkeypatch.setattr(registry, "installed", _installed)
-    monkeypatch.setattr(transport._Wait, "_jitter", wait_random_exponential(multiplier=0.001, max=0.01))
+    monkeypatch.setattr(retry.Wait, "_jitter", wait_random_exponential(multiplier=0.001, max=0.01))
+    endlessly(monkeypatch)
+
+
+def endlessly(patch: pytest.MonkeyPatch) -> None:
+    """Let a manager meet dozens of faults in a row: a venue left alone after ten of them would not show the others."""
+    patch.setattr(state, "Breaker", partial(Breaker, least=1_000_000))
+    patch.setattr(retry.Allowance, "spend", lambda _: True)
 
 
 def allowed(kind: str, place: str, symbol: str = SYMBOL) -> set[str]:
@@ -1016,4 +1024,6 @@ def test_nothing_is_left_behind_in_a_process_that_says_all() -> None:
 if __name__ == "__main__":
     logging.getLogger("xex").addHandler(logging.NullHandler())
     logging.getLogger("xex").propagate = False  # what venues did is meant to be logged
-    asyncio.run(_compact_matrix())
+    with pytest.MonkeyPatch.context() as patched:
+        endlessly(patched)
+        asyncio.run(_compact_matrix())

@@ -62,8 +62,9 @@ def lines_of_code(tree: ast.Module) -> set[int]:
 def test_a_venue_is_one_small_file_of_data(name: str) -> None:
     text = (CONNECTORS / f"{name}.py").read_text(encoding="utf-8")
     tree = ast.parse(text)
-    # Five lists of instruments at most, each with its own rule; what does something is a small part of it.
-    assert len(text.splitlines()) <= 100
+    # Five lists of instruments at most, each with its own rule, budgets and how it refuses; what does something is a
+    # small part of it.
+    assert len(text.splitlines()) <= 115
     assert len(lines_of_code(tree)) < 45
     (connector,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
     assert not [node for node in connector.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]

@@ -18,7 +18,7 @@ from tenacity import wait_none
 import xex
 from tests.conftest import VENUES, ManagerFor
 from tests.lab import Lab
-from xex.access import transport
+from xex.access import retry
 from xex.access.transport import scrub
 from xex.config import ExchangeConfig, read_environment
 from xex.errors import ConfigError, ConnectorError, NoVenueAnswered
@@ -202,7 +202,7 @@ async def test_a_venue_that_echoes_keys_is_scrubbed(
     everything_logged: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transport._Wait, "_jitter", wait_none())
+    monkeypatch.setattr(retry.Wait, "_jitter", wait_none())
     xm = keyed(lab, manager_for)
     for venue in VENUES:
         lab.fault(venue, "status", code=code, body=ECHOES[echo])

@@ -406,7 +406,7 @@ async def test_many_at_once_do_not_wait_for_each_other(lab: Lab, transport: Tran
     """Waiting for a connection would count as the request's own time."""
     lab.latency["okx"] = 0.05
     started = time.perf_counter()
-    answers = await asyncio.gather(*(transport.send(route(lab.url("okx")), "GET", URL) for _ in range(100)))
+    answers = await asyncio.gather(*(transport.send(route(lab.url("okx")), "GET", f"{URL}?n={n}") for n in range(100)))
     assert time.perf_counter() - started < 0.6
     assert all(answer.status == 200 for answer in answers)
     assert len({answer.id for answer in answers}) == 100
@@ -457,7 +457,9 @@ def test_a_state_goes_up_and_down() -> None:
     state.failed(HttpError("HTTP 500"))
     assert (state.status, state.uptime_percentage) == ("down", 0)
     state.succeeded(10)
-    assert (state.status, state.uptime_percentage) == ("up", 50)
+    assert (state.status, state.uptime_percentage) == ("degraded", 50)
+    state.succeeded(20)
+    assert state.status == "up"
     seen = []
     for _ in range(4):
         state.failed(TimedOut("slow"))
@@ -465,9 +467,10 @@ def test_a_state_goes_up_and_down() -> None:
     assert seen == ["degraded", "degraded", "down", "down"]
     assert state.last_error == "timeout: slow"
     state.succeeded(30)
+    state.succeeded(40)
     assert state.status == "up"
-    assert state.latency == 20
-    assert (state.success_count, state.error_count) == (2, 5)
+    assert state.latency == 25
+    assert (state.success_count, state.error_count) == (4, 5)
 
 
 def test_the_clock_s_skew_is_that_of_the_shortest_way() -> None:

@@ -26,7 +26,8 @@ from xex.model.identity import asset as asset_of
 from xex.model.instruments import LONGEST, SECTIONS, Ask, Instrument, Section, parse_symbol
 from xex.model.listings import Listings, nearest
 from xex.model.schema import Columns, concat, length, take, texts
-from xex.roster import Entry, Roster, checked_deadline, gathered
+from xex.roster import Entry, gathered
+from xex.watch import Watch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +55,7 @@ def words_of(section: Section) -> str:
     return section.replace("_", " ")
 
 
-class Catalogue(Roster):
+class Catalogue(Watch):
     """A roster that knows what its exchanges list."""
 
     async def instruments(
@@ -96,7 +97,7 @@ class Catalogue(Roster):
                 failures[entry.id] = Drop(Dropped.NOT_LISTED, f"{market} markets are not offered here")
             else:
                 asked += [(entry, section) for section in mine]
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+        with until(self._seconds(deadline)):
             parts = await gathered({f"{entry.id} {one}": listed(entry, one) for entry, one in asked}, self._keep)
         for entry, section in asked:
             if f"{entry.id} {section}" not in parts:
@@ -126,7 +127,7 @@ class Catalogue(Roster):
         groups = self._chosen("ticker", venues)
         failures: dict[str, Drop] = {}
         parts = []
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+        with until(self._seconds(deadline)):
             ask, instrument = await self._meant(text, market, groups)
             entries = [group[0] for group in groups]
             came = await self._all_tables(entries)
@@ -179,7 +180,7 @@ class Catalogue(Roster):
                     failures[entry.id] = exc.drop
             return {}
 
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+        with until(self._seconds(deadline)):
             parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
         note_late(groups, parts, failures)
         if not any(map(length, parts.values())):

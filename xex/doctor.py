@@ -31,7 +31,7 @@ from xex.model.identity import asset
 from xex.model.instruments import USD_LIKE, Instrument
 from xex.model.listings import Listed, Listings, spelled
 from xex.model.schema import Columns
-from xex.roster import Entry, checked_deadline, gathered
+from xex.roster import Entry, gathered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,7 +243,7 @@ class Doctor(ExchangeManager):
         coin, _ = asset(base, "linear")
         groups = self._chosen("ticker", venues)
         failures: dict[str, Drop] = {}
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+        with until(self._seconds(deadline)):
             self._introduce(reference)
             try:
                 theirs = await reference.contracts(coin)

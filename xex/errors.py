@@ -22,6 +22,8 @@
         ├── HttpError            a status code that is not an answer
         ├── RateLimited          told to slow down, or our own budget is spent; .retry_after
         ├── Banned               told to stay away; .retry_after
+        ├── CircuitOpen          not asked: the endpoint kept failing; .retry_after
+        ├── Overloaded           not asked: too many requests of ours wait for it already
         ├── Restricted           refused for this place or address
         ├── AuthRejected         a key was refused
         ├── Maintenance          the venue says that it is closed
@@ -57,6 +59,9 @@ class Dropped(StrEnum):
     BAD_PAYLOAD = "bad_payload"
     NOT_LISTED = "not_listed"
     NOT_RECORDED = "not_recorded"
+    CIRCUIT_OPEN = "circuit_open"
+    OVERLOADED = "overloaded"
+    SPARED = "not_needed"
     INTERNAL = "internal"
     # the venue answered, its row is not used
     HALTED = "halted"
@@ -228,6 +233,18 @@ class Banned(RateLimited):
     """The venue asked to stay away for a while."""
 
     reason = Dropped.BANNED
+
+
+class CircuitOpen(ConnectorError):
+    """The endpoint kept failing, so it was not asked; `retry_after` says when it will be tried again."""
+
+    reason = Dropped.CIRCUIT_OPEN
+
+
+class Overloaded(ConnectorError):
+    """Too many requests of ours wait for the venue already, so it was not asked."""
+
+    reason = Dropped.OVERLOADED
 
 
 class Restricted(ConnectorError):

@@ -33,7 +33,7 @@ from xex.model.instruments import USD_LIKE, Instrument, Section
 from xex.model.listings import Listings
 from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.recording import in_use
-from xex.roster import HEALTH, SKEW_FRESH_S, Entry, checked_deadline, gathered
+from xex.roster import HEALTH, SKEW_FRESH_S, Entry, gathered
 from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble, leg_rows, top_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class ExchangeManager(Catalogue):
         meaning, `UnknownVenue`, `ConfigError`, and `NoVenueAnswered` when not one did.
         """
         self._enter()
-        seconds = self.deadline if deadline is None else checked_deadline(deadline)
+        seconds = self._seconds(deadline)
         pegged = currencies.check_peg(peg)
         groups = self._chosen("ticker", venues)
         with until(seconds):
@@ -114,10 +114,26 @@ class ExchangeManager(Catalogue):
         if not any(length(answer.ticker) for answer in answered):
             failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
             raise self._nobody(ask, instrument, failures)
-        return assemble(
+        snap = assemble(
             symbol, instrument, instrument.quote if target == NATIVE else target, asked, answered,
             now_ms=_now(answered), with_books=books, recording=in_use(), native=target == NATIVE, peg=pegged,
         )  # fmt: skip
+        self._note(snap)
+        return snap
+
+    def _note(self, snap: CrossExchangeData) -> None:
+        """Keep what a snapshot tells of the venues: how old their data are, and whose price is another asset's."""
+        rows = zip(
+            texts(snap.columns, "exchange"), numbers(snap.columns, "age_ms"), texts(snap.columns, "excluded_reason"),
+            strict=True,
+        )  # fmt: skip
+        for exchange, age_ms, reason in rows:
+            state = self.exchange_info.get(exchange)
+            if state is None:
+                continue
+            state.note_data_age(float(age_ms))
+            if reason in {Dropped.SUSPECT.value, Dropped.UNIT_ERROR.value}:
+                state.note_quarantine(snap.instrument.symbol, reason)
 
     async def tickers(
         self,
@@ -139,7 +155,7 @@ class ExchangeManager(Catalogue):
         """
         self._enter()
         target, pegged = _checked_target(currency), currencies.check_peg(peg)
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+        with until(self._seconds(deadline)):
             columns, failures, groups, rates = await self._market_in(target, market, venues, pegged)
         frame = schema.frame(columns, "tickers")
         frame.attrs = account(groups, frame, failures)
@@ -171,7 +187,7 @@ class ExchangeManager(Catalogue):
         if target is None:
             raise ConfigError(f"currency {currency!r}: volumes are added in {', '.join(currencies.CURRENCIES)}")
         check_limits(min_venues, min_quote_volume)
-        with until(self.deadline if deadline is None else checked_deadline(deadline)):
+        with until(self._seconds(deadline)):
             columns, failures, groups, rates = await self._market_in(target, kind, venues, ())
         found = select(columns, target, min_venues=min_venues, min_quote_volume=min_quote_volume)
         frame = schema.frame(found, "universe")
@@ -316,9 +332,8 @@ class ExchangeManager(Catalogue):
         Raises `NoVenueAnswered` where nobody did.
         """
         self._enter()
-        if question not in QUESTIONS:
-            raise ConfigError(f"first() knows no {question!r}; it answers {', '.join(QUESTIONS)}")
-        seconds = self.deadline if deadline is None else checked_deadline(deadline)
+        _check_question(question, "first")
+        seconds = self._seconds(deadline)
         groups = self._chosen(question, venues)
         failures: dict[str, Drop] = {}
         with until(seconds):
@@ -335,6 +350,77 @@ class ExchangeManager(Catalogue):
         frame.attrs = account(groups, frame, failures)
         return frame
 
+    async def quorum(
+        self,
+        k: int,
+        question: str,
+        symbol: str,
+        *,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        deadline: float | None = None,
+    ) -> pd.DataFrame:
+        """Return the answers of the first `k` venues that have one, without waiting for the others.
+
+        All are asked at once, and a venue counts once however many configurations it has. `question` is "ticker",
+        "order_book" or "trades"; a quote that is old or crossed is no answer. ``frame.attrs`` as in `books`: who was
+        not waited for stands in `dropped` as "not_needed". Raises `ConfigError` where there are fewer than `k` venues,
+        and `NoVenueAnswered` where fewer answer.
+        """
+        self._enter()
+        _check_question(question, "quorum")
+        groups = self._chosen(question, venues)
+        if k not in range(1, len(groups) + 1):
+            raise ConfigError(f"a quorum is a number of venues, from 1 to the {len(groups)} that are asked, not {k!r}")
+        failures: dict[str, Drop] = {}
+        with until(self._seconds(deadline)):
+            ask, instrument = await self._meant(symbol, market, groups)
+            came = await self._first_of(k, groups, question, instrument, failures)
+            if not came:
+                instrument = await self._other_meaning(ask, instrument, market, groups, failures)
+                failures.clear()
+                came = await self._first_of(k, groups, question, instrument, failures)
+        if len(came) < k:
+            note_late(groups, came, failures)
+            raise NoVenueAnswered(f"{len(came)} of {k} venues answered for {symbol!r}:{lines(failures)}", failures)
+        frame = schema.frame(concat(came.values(), QUESTIONS[question]), QUESTIONS[question])
+        spared = {group[0].id for group in groups} - came.keys() - failures.keys()
+        failures |= {name: Drop(Dropped.SPARED, f"{k} others had answered") for name in spared}
+        frame.attrs = account(groups, frame, failures)
+        return frame
+
+    async def _first_of(
+        self,
+        k: int,
+        groups: Sequence[Sequence[Entry]],
+        question: str,
+        instrument: Instrument,
+        failures: dict[str, Drop],
+    ) -> dict[str, Columns]:
+        """Ask all venues and return the first `k` usable answers, fewer where no more come in time."""
+        tasks = {
+            asyncio.create_task(self._in_turn(group, question, instrument, failures)): group[0].id for group in groups
+        }
+        came: dict[str, Columns] = {}
+        pending = set(tasks)
+        try:
+            while pending and len(came) < k and (left := remaining()) > 0:
+                done, pending = await asyncio.wait(
+                    pending, timeout=None if left == inf else left, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    columns, name = task.result(), tasks[task]
+                    unusable = _unusable(question, columns) if length(columns) else None
+                    if unusable is not None:
+                        failures[name] = unusable
+                    elif length(columns) and len(came) < k:
+                        came[name] = columns
+        finally:
+            for task in pending:
+                task.cancel()
+                self._keep(task)
+        return came
+
     # --- asking one question of all venues
 
     async def _asked_each(
@@ -347,24 +433,12 @@ class ExchangeManager(Catalogue):
     ) -> pd.DataFrame:
         """Ask every venue one question about an instrument and put the rows below one another."""
         self._enter()
-        seconds = self.deadline if deadline is None else checked_deadline(deadline)
+        seconds = self._seconds(deadline)
         groups = self._chosen(question, venues)
         failures: dict[str, Drop] = {}
 
-        async def in_turn(group: Sequence[Entry], instrument: Instrument) -> Columns:
-            for place, entry in enumerate(group):
-                with until(remaining() / (len(group) - place)):
-                    try:
-                        async with asyncio.timeout(remaining()):
-                            return await self._rows(entry, question, instrument)
-                    except ConnectorError as exc:
-                        failures[entry.id] = exc.drop
-                    except TimeoutError:
-                        failures[entry.id] = Drop(Dropped.LATE, "no answer in time")
-            return {}
-
         async def everybody(instrument: Instrument) -> dict[str, Columns]:
-            asked = {group[0].id: in_turn(group, instrument) for group in groups}
+            asked = {group[0].id: self._in_turn(group, question, instrument, failures) for group in groups}
             return await gathered(asked, self._keep, length, STRAGGLER_S)
 
         with until(seconds):
@@ -382,6 +456,21 @@ class ExchangeManager(Catalogue):
         frame = schema.frame(came, QUESTIONS[question])
         frame.attrs = account(groups, frame, failures)
         return frame
+
+    async def _in_turn(
+        self, group: Sequence[Entry], question: str, instrument: Instrument, failures: dict[str, Drop]
+    ) -> Columns:
+        """Ask a venue's configurations one after the other until one answers, each for its share of the time."""
+        for place, entry in enumerate(group):
+            with until(remaining() / (len(group) - place)):
+                try:
+                    async with asyncio.timeout(remaining()):
+                        return await self._rows(entry, question, instrument)
+                except ConnectorError as exc:
+                    failures[entry.id] = exc.drop
+                except TimeoutError:
+                    failures[entry.id] = Drop(Dropped.LATE, "no answer in time")
+        return {}
 
     async def _rows(self, entry: Entry, question: str, instrument: Instrument) -> Columns:
         """Return one exchange's rows about an instrument, named and dated, in its native currency."""
@@ -772,6 +861,11 @@ def _unusable(question: str, columns: Columns) -> Drop | None:
     top = {**top, "age_ms": numbers(columns, "age_ms")[:1]}
     reason = verdicts(top)[0]
     return Drop(reason, "its answer came, and is not used") if reason else None
+
+
+def _check_question(question: str, asker: str) -> None:
+    if question not in QUESTIONS:
+        raise ConfigError(f"{asker}() knows no {question!r}; it answers {', '.join(QUESTIONS)}")
 
 
 def _load(entry: Entry) -> tuple[int, int, int, float]:

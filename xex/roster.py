@@ -18,7 +18,8 @@ import numpy as np
 from xex.access import registry
 from xex.access.cache import MetadataCache
 from xex.access.deadline import remaining, until
-from xex.access.port import AnswersStatus, AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
+from xex.access.events import Events
+from xex.access.port import AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
 from xex.access.state import VenueState
 from xex.access.transport import Route, Transport, scrub
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
@@ -79,14 +80,19 @@ class Roster:
         deadline: float = DEFAULT_DEADLINE_S,
         cache: bool = True,
         requests_per_second: float | None = None,
+        reuse_s: float = 0.0,
     ) -> None:
         self.deadline = checked_deadline(deadline)
+        if not 0 <= reuse_s < inf:
+            raise ConfigError(f"reuse_s is a number of seconds, 0 to ask anew each time, not {reuse_s!r}")
+        self._reuse_s = float(reuse_s)
         self.exchange_configs: dict[str, ExchangeConfig] = {}
         self.exchange_info: dict[str, VenueState] = {}
         self._entries: dict[str, Entry] = {}
+        self._events = Events()
         self._cache = MetadataCache.default() if cache else MetadataCache(None)
         self._requests_per_second = requests_per_second
-        self._transport = Transport(requests_per_second=requests_per_second)
+        self._transport = self._new_transport()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._claim: asyncio.AbstractEventLoop | None = None
         self._background: set[asyncio.Task[Any]] = set()
@@ -113,8 +119,9 @@ class Roster:
     def sibling(self) -> Self:
         """Return a manager for another event loop, of the same configurations; custom connectors stay here."""
         made = type(self)(
-            deadline=self.deadline, cache=self._cache.folder is not None, requests_per_second=self._requests_per_second
-        )
+            deadline=self.deadline, cache=self._cache.folder is not None,
+            requests_per_second=self._requests_per_second, reuse_s=self._reuse_s,
+        )  # fmt: skip
         points = registry.installed()
         for entry in self._entries.values():
             if entry.given:
@@ -165,7 +172,7 @@ class Roster:
             raise ConfigError(f"connector={type(connector).__name__}: a subclass of ExchangeConnector is expected")
         if getattr(connector, "cache", None) is not None:
             connector.cache = self._cache  # type: ignore[attr-defined]
-        state = VenueState(name, config.venue)
+        state = VenueState(name, config.venue, events=self._events)
         entry = Entry(config, connector, state, given)
         self._entries[name], self.exchange_configs[name], self.exchange_info[name] = entry, config, state
         self._bind(entry)
@@ -201,6 +208,7 @@ class Roster:
             base_url=config.base_url,
             proxy=config.proxy,
             secrets=tuple(key.get_secret_value() for key in keys if key is not None),
+            pauses=getattr(entry.connector, "pauses", ()),
         )
 
     # --- life
@@ -221,11 +229,14 @@ class Roster:
             return
         self._loop = loop
         self._background.clear()
-        self._transport = Transport(requests_per_second=self._requests_per_second)
+        self._transport = self._new_transport()
         for entry in self._entries.values():
             entry.connected = False
             entry.shared.clear()
             self._bind(entry)
+
+    def _new_transport(self) -> Transport:
+        return Transport(requests_per_second=self._requests_per_second, reuse_s=self._reuse_s)
 
     def _checked_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
@@ -271,7 +282,12 @@ class Roster:
             with suppress(Exception):
                 await entry.connector.disconnect()
         await self._transport.close()
+        await self._events.close()
         self._loop = None
+
+    def _seconds(self, deadline: float | None) -> float:
+        """Return how long a question may take."""
+        return self.deadline if deadline is None else checked_deadline(deadline)
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         """Hold on to a task until it is over, so that closing can end it."""
@@ -298,32 +314,6 @@ class Roster:
             raise ConfigError(f"{exchange!r}: {exc}; lists: {', '.join(entry.connector.sections)}") from None
 
     # --- state
-
-    def get_exchange_status(self) -> dict[str, dict[str, Any]]:
-        """Return what is known of each exchange: status, latency (ms), uptime, counts, the last error."""
-        return {name: state.as_dict() for name, state in self.exchange_info.items()}
-
-    async def health_check(self) -> dict[str, dict[str, Any]]:
-        """Ask every enabled exchange for its status and clock, and return what is known of each."""
-        self._enter()
-
-        async def probe(entry: Entry) -> str:
-            try:
-                await self._guarded(entry, self._connected(entry))
-                await self._measure_skew(entry)
-                if able(entry.connector, AnswersStatus):
-                    return await self._guarded(entry, entry.connector.status())
-            except ConnectorError as exc:
-                return exc.drop.text
-            return "ok"
-
-        entries = [entry for entry in self._entries.values() if entry.config.enabled]
-        with until(self.deadline):
-            said = await gathered({entry.id: probe(entry) for entry in entries}, self._keep)
-        known = self.get_exchange_status()
-        for entry in entries:
-            known[entry.id]["venue_status"] = said.get(entry.id, "no answer in time")
-        return known
 
     def get_best_exchange(self, feature: str | None = None) -> str | None:
         """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency."""

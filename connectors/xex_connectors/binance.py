@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xex.access.budgets import Limit
+from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, SpotCurrencies
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
@@ -39,6 +39,7 @@ _QUOTE = {"bid": "bidPrice", "bid_size": "bidQty", "ask": "askPrice", "ask_size"
 _DAY = {"last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "lowPrice",
     "base_volume": "volume", "quote_volume": "quoteVolume"}  # fmt: skip
 _OPEN: Any = {"id": "symbol", "one": "symbol", "each": True, "time": "time", "fields": {"oi": "openInterest"}}
+_USED: dict[str, Any] = {"used_header": "X-MBX-USED-WEIGHT-1M", "source": "docs, limits of exchangeInfo: per IP"}
 _BOOK: dict[str, Any] = {"id": "symbol", "bids": "bids", "asks": "asks", "limit": "limit"}
 _TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker sold
     "fields": {"trade_id": "a", "price": "p", "size": "q", "side": "m", "time": "T"}, "buys": "False",
@@ -88,12 +89,20 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
     status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0", "1"), good=("normal",))
     asset_map = AssetMap("sapiGetCapitalConfigGetall", "coin", "", "networkList", "network", signed=True)
     limits = (
-        *(Limit("weight", host, 2400, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
+        *(Limit("weight", host, 2400, 60, path="^(?!/futures/data/|.*/funding(Rate|Info)$)", costs={
             "/depth$": _depth((50, 2), (100, 5), (500, 10), (1000, 20), usual=500), "/aggTrades$": 20,
             "/ticker/24hr$": lambda query: 1 if "symbol" in query else 40,
-            "/ticker/bookTicker$": lambda query: 2 if "symbol" in query else 5})
+            "/ticker/bookTicker$": lambda query: 2 if "symbol" in query else 5}, **_USED)
           for host in ("fapi.binance.com", "dapi.binance.com")),
-        Limit("weight", "api.binance.com", 6000, 60, used_header="X-MBX-USED-WEIGHT-1M", costs={
+        *(Limit(name, host, count, 300, path=path, source="futures docs, per IP")
+          for host in ("fapi.binance.com", "dapi.binance.com")
+          for name, count, path in (("data", 1000, "^/futures/data/"), ("funding", 500, "/funding(Rate|Info)$"))),
+        Limit("weight", "api.binance.com", 6000, 60, **_USED, costs={
             "/depth$": _depth((100, 5), (500, 25), (1000, 50), (5000, 250), usual=100), "/aggTrades$": 4,
             "/ticker/24hr$": _statistics, "/exchangeInfo$": 20, "/config/getall$": 10}),
     )  # fmt: skip
+    pauses = (
+        Pause(
+            r"banned until (?P<until>\d{13})", 120, banned=True, source="docs, limits: 418 names the end in its body"
+        ),
+    )

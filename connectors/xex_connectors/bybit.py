@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xex.access.budgets import Limit
+from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
@@ -76,4 +76,8 @@ class BybitConnector(CcxtConnector):
     status_map = ValueMap("publicGetV5SystemStatus", "result.list", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
     asset_map = AssetMap("privateGetV5AssetCoinQueryInfo", "coin", "result.rows", ok=_OK, signed=True)
-    limits = (Limit("public", "api.bybit.com", 600, 5),)
+    limits = (Limit("public", "api.bybit.com", 600, 5, source="docs v5, rate limit rules: per IP"),)
+    pauses = (
+        Pause("access too frequent", 600, banned=True, source="docs v5, rate limit rules: at least ten minutes"),
+        Pause(r'"retCode":\s*"?(?:10006|10018)\b', 5, source="assumed: the window of the limit per IP"),
+    )

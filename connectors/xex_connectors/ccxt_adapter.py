@@ -20,11 +20,11 @@ from typing import Any, ClassVar, cast
 import msgspec
 import numpy as np
 
-from xex.access.budgets import Limit
+from xex.access.budgets import Limit, Pause
 from xex.access.cache import MetadataCache
 from xex.access.fanout import settled
 from xex.access.port import ExchangeConnector, ServerTime
-from xex.access.transport import Response, Route, Transport, heard, scrub
+from xex.access.transport import Response, Route, Transport, scrub
 from xex.config import ExchangeConfig
 from xex.errors import (
     AuthRejected,
@@ -67,9 +67,6 @@ from xex_connectors.read_only import ReadOnly
 log = logging.getLogger("xex.access")
 
 _trim: ContextVar[Callable[[bytes], bytes] | None] = ContextVar("xex_trim", default=None)
-
-PAUSE_S = 2.0
-"""How long a venue is left alone that says in a body, without a time, that it is asked too often."""
 
 MOST_PAGES = 50
 """More pages of instruments than this are a venue that never ends, not a market."""
@@ -221,6 +218,7 @@ class CcxtConnector(ExchangeConnector):
     status_map: ClassVar[ValueMap | None] = None
     asset_map: ClassVar[AssetMap | None] = None
     limits: ClassVar[Sequence[Limit]] = ()
+    pauses: ClassVar[Sequence[Pause]] = ()
     words: ClassVar[Mapping[str, type[ConnectorError]]] = {}
 
     def __init__(self, config: ExchangeConfig | None = None) -> None:
@@ -234,7 +232,6 @@ class CcxtConnector(ExchangeConnector):
         # When a list was put into memory, when the first of its contracts ends (ms), and when it was last tried.
         self._taken: dict[Section, tuple[float, float]] = {}
         self._tried: dict[Section, float] = {}
-        self._flights: dict[tuple[Any, ...], asyncio.Task[Response]] = {}
         self._touched: set[str] = set()
         self._strangers: dict[Section, set[str]] = {}
         self._epoch = clock.epoch()
@@ -268,12 +265,11 @@ class CcxtConnector(ExchangeConnector):
 
     async def disconnect(self) -> None:
         """Stop metadata loads; the session is the manager's."""
-        loads = [task for task in (*self._loads.values(), *self._flights.values()) if not task.done()]
+        loads = [task for task in self._loads.values() if not task.done()]
         for task in loads:
             task.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
         self._loads.clear()
-        self._flights.clear()
 
     # --- instruments
 
@@ -369,7 +365,7 @@ class CcxtConnector(ExchangeConnector):
         market, pages = self.markets[home], list[Listings]()
         spec, params = market.instruments, dict(market.instruments.params)
         while True:
-            response = await self._flight(home, spec.call, params, (spec.rows, spec.id))
+            response = await self._call(home, spec.call, params, (spec.rows, spec.id))
             with self._reading(home, response):
                 names = self._client(home).commonCurrencies
                 pages.append(listings(response.body, market, home, self._route.venue, names, more=bool(pages)))
@@ -468,7 +464,7 @@ class CcxtConnector(ExchangeConnector):
         if isinstance(group, str):
             if clock.is_recorded():
                 self._touched.update(table.known)
-            response = await self._flight(home, call, params, (spec.rows, spec.id))
+            response = await self._call(home, call, params, (spec.rows, spec.id))
         else:
             if spec.one and len(group) == 1:
                 params[spec.one] = group[0].id
@@ -711,7 +707,7 @@ class CcxtConnector(ExchangeConnector):
 
     async def _asked_addresses(self, spec: AssetMap) -> Columns:
         home: Section = "spot" if "spot" in self.markets else next(iter(self.markets))
-        response = await self._flight(home, spec.call, {}, (spec.rows, spec.code), signed=spec.signed)
+        response = await self._call(home, spec.call, {}, (spec.rows, spec.code), signed=spec.signed)
         with self._reading(home, response, counted=not spec.signed):
             found = address_columns(response.body, spec, self._route.venue, self._client(home).commonCurrencies)
         source = f"{'signed' if spec.signed else 'public'}: {response.path}"
@@ -779,27 +775,6 @@ class CcxtConnector(ExchangeConnector):
         client.xex_transport, client.xex_route, client.xex_words = self._transport, route, self.words
         return client
 
-    async def _flight(
-        self, home: Section, method: str, params: dict[str, Any], rows: tuple[str, str], *, signed: bool = False
-    ) -> Response:
-        """Make one request for all who ask the same at the same time: several sections share bodies.
-
-        Shielded: one caller that gives up does not take the answer from the others.
-        """
-        key = (self._client(home).id, method, *params.items())
-        flight = self._flights.get(key)
-        if flight is None or flight.done():
-            flight = self._flights[key] = asyncio.create_task(self._call(home, method, params, rows, signed=signed))
-            flight.add_done_callback(_seen)
-            flight.add_done_callback(
-                lambda done: self._flights.pop(key, None) if self._flights.get(key) is done else None
-            )
-        response = await asyncio.shield(flight)
-        answers = heard.get()
-        if answers is not None and response not in answers:
-            answers.append(response)
-        return response
-
     async def _call(
         self,
         home: Section,
@@ -831,7 +806,9 @@ class CcxtConnector(ExchangeConnector):
             if response is not None and response.url and not signed and len(self._urls) < MOST_URLS:
                 self._urls[key] = response.url
         except RateLimited:
-            self._slow_down(_raw.get())
+            # The seam has heard the statuses itself; what a body says in words it has not.
+            if (said := _raw.get()) is not None:
+                self._transport.hush(client.xex_route, said)
             raise
         finally:
             _raw.reset(token)
@@ -854,15 +831,10 @@ class CcxtConnector(ExchangeConnector):
                     raise
         except ConnectorError as exc:
             if counted or not isinstance(exc, AuthRejected):
-                self._route.state.failed(exc)
+                self._route.state.failed(exc, response.id)
             if isinstance(exc, RateLimited):
-                self._slow_down(response)
+                self._transport.hush(self._route, response)
             raise
-
-    def _slow_down(self, response: Response | None) -> None:
-        """Pause a venue that asked for it in the body; the seam has heard the statuses itself."""
-        if response is not None and not clock.is_replayed():
-            self._transport.budgets.pause(response.origin, PAUSE_S)
 
 
 class SpotCurrencies(CcxtConnector):

@@ -120,7 +120,9 @@ class CoinGlass(Reference):
 
     key_hint = "a key comes with any plan on https://www.coinglass.com/pricing"
     # The least plan allows 30 a minute; the venue's own count of what was used corrects ours.
-    limits = (Limit("key", "open-api-v4.coinglass.com", 30, WINDOW_S, used_header="API-KEY-USE-LIMIT"),)
+    limits = (
+        Limit("key", "open-api-v4.coinglass.com", 30, WINDOW_S, used_header="API-KEY-USE-LIMIT", source="docs, plans"),
+    )
 
     async def contracts(self, base: str) -> Columns:
         """Return CoinGlass's figures of every contract of an asset."""
@@ -146,6 +148,6 @@ class CoinGlass(Reference):
         """Name the source of an error and take the key out of its words, which are CoinGlass's own."""
         error.venue = self._route.venue
         error.args = tuple(scrub(str(part), self._route.secrets) for part in error.args)
-        self._route.state.failed(error)
+        self._route.state.failed(error, response.id)
         if isinstance(error, RateLimited):
-            self._transport.budgets.pause(response.origin, error.retry_after or WINDOW_S)
+            self._transport.hush(self._route, response)

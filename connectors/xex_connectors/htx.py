@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xex.access.budgets import Limit
+from xex.access.budgets import Limit, Pause
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
@@ -94,7 +94,11 @@ class HtxConnector(CcxtConnector):
     asset_map = AssetMap("spotPublicGetV2ReferenceCurrencies", "currency", network="displayName", ok=("code", "200"))
     words = {"1032": RateLimited}
     limits = (
-        Limit("public", "api.huobi.pro", 10, 1),
-        Limit("market", "api.hbdm.vn", 800, 1, path="/market/"),
-        Limit("other", "api.hbdm.vn", 240, 3, path="^(?!.*/market/)"),
+        Limit("public", "api.huobi.pro", 10, 1, left_header="X-HB-RateLimit-Requests-Remain", source="docs, per IP"),
+        *(Limit(name, "api.hbdm.vn", *rate, path=path, left_header="ratelimit-remaining", source="docs, per IP")
+          for name, rate, path in (("market", (800, 1), "/market/"), ("other", (240, 3), "^(?!.*/market/)"))),
+    )  # fmt: skip
+    pauses = (
+        Pause("rate-too-many-requests|exceeded rate limit", 1, source="docs of spot: the window"),
+        Pause(r'"err.code":\s*"?1032\b', 3, source="docs of contracts: the window"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from xex.access.budgets import Limit
+from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import CcxtConnector, SpotCurrencies
 from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, step
@@ -93,8 +93,14 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
     time_map = ValueMap("publicGetTime", "result.unixtime", ok=_OK, scale=1000.0)
     status_map = ValueMap("publicGetSystemStatus", "result.status", ok=_OK, good=("online",))
     limits = (
-        Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth|Trades)"),
-        Limit("depth", "api.kraken.com", 10, 10, path="^/0/public/Depth$", per="pair"),
-        Limit("trades", "api.kraken.com", 10, 10, path="^/0/public/Trades$", per="pair"),
-        Limit("derivatives", "futures.kraken.com", 500, 10),
+        Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth$|Trades$|OHLC$)",
+            source="support pages: about one a second per IP"),
+        *(Limit(name.lower(), "api.kraken.com", 10, 10, path=f"^/0/public/{name}$", per="pair",
+            source="support pages: about one a second per IP and pair") for name in ("Depth", "Trades", "OHLC")),
+        Limit("derivatives", "futures.kraken.com", 500, 10, source="futures docs; public paths are said to be free"),
+    )  # fmt: skip
+    pauses = (
+        Pause("EAPI:Rate limit|EGeneral:Too many requests|apiLimitExceeded", 10, source="assumed: the window"),
+        Pause("Temporary lockout", 900, banned=True, source="support pages: a quarter of an hour"),
+        Pause("EService: ?Throttled", 10, source="assumed: the window; the words hold a time of unknown unit"),
     )

@@ -213,9 +213,14 @@ class Market:
     interest: TickerMap | None = None
 
 
-def per_path(host: str, rules: Mapping[str, tuple[float, float]]) -> tuple[Limit, ...]:
-    """Return one budget for each pattern of paths: so many requests in so many seconds."""
-    return tuple(Limit(path, host, count, seconds, path=path) for path, (count, seconds) in rules.items())
+def per_path(
+    host: str, rules: Mapping[str, tuple[float, float]], *, other: tuple[float, float] | None = None, source: str = ""
+) -> tuple[Limit, ...]:
+    """Return one budget for each pattern of paths, and one for all `other` paths: requests and seconds."""
+    named = [Limit(path, host, count, seconds, path=path, source=source) for path, (count, seconds) in rules.items()]
+    if other is None:
+        return tuple(named)
+    return (*named, Limit("other", host, *other, path=f"^(?!.*(?:{'|'.join(rules)}))", source="assumed: a strict one"))
 
 
 def step(path: str) -> Callable[[Mapping[str, Any]], float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
@@ -96,5 +97,7 @@ class OkxConnector(CcxtConnector):
     asset_map = AssetMap("privateGetAssetCurrencies", "ccy", chains="", address="ctAddr", sep="-", ok=_OK, signed=True)
     limits = per_path("www.okx.com", {"/market/tickers$": (20, 2), "/market/ticker$": (20, 2),
         "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
-        "/public/instruments$": (20, 2), "/public/open-interest$": (20, 2), "/public/time$": (10, 2),
-        "/system/status$": (1, 5), "/asset/currencies$": (6, 1)})  # fmt: skip
+        "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),
+        "/public/open-interest$": (20, 2), "/public/time$": (10, 2), "/system/status$": (1, 5),
+        "/asset/currencies$": (6, 1)}, other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
+    pauses = (Pause(r'"code":\s*"?(?:50011|50061)\b', 2, source="docs v5: the window of most endpoints"),)

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from math import inf
 
 from xex.model.clock import monotonic
 
-_ends: ContextVar[float] = ContextVar("xex_deadline", default=inf)
+
+@dataclass(slots=True)
+class Horizon:
+    """When somebody stops waiting (monotonic seconds). Who joins a request that is under way may move it."""
+
+    ends: float = inf
+
+    @property
+    def remaining(self) -> float:
+        """The seconds left, infinity without a deadline, never below 0."""
+        return max(0.0, self.ends - monotonic())
+
+
+_never = Horizon()
+_horizon: ContextVar[Horizon] = ContextVar("xex_deadline", default=_never)
 
 
 @contextmanager
 def until(seconds: float | None) -> Iterator[None]:
     """Bound everything awaited inside the block; None lifts the bound."""
-    token = _ends.set(inf if seconds is None else monotonic() + seconds)
+    token = _horizon.set(_never if seconds is None else Horizon(monotonic() + seconds))
     try:
         yield
     finally:
-        _ends.reset(token)
+        _horizon.reset(token)
+
+
+@contextmanager
+def within(horizon: Horizon) -> Iterator[None]:
+    """Bound everything awaited inside the block by a bound that others may move."""
+    token = _horizon.set(horizon)
+    try:
+        yield
+    finally:
+        _horizon.reset(token)
 
 
 _patience: ContextVar[float] = ContextVar("xex_patience", default=inf)
@@ -40,6 +66,25 @@ def patience() -> float:
     return min(_patience.get(), remaining())
 
 
+def ends() -> float:
+    """Return when the caller stops waiting (monotonic seconds), infinity without a deadline."""
+    return _horizon.get().ends
+
+
 def remaining() -> float:
     """Return the seconds left, infinity without a deadline, never below 0."""
-    return max(0.0, _ends.get() - monotonic())
+    return _horizon.get().remaining
+
+
+LATE = "late"
+"""Why a request is cancelled whose last caller's time is over: that is no wish of theirs, and has a better name."""
+
+
+def was_late(cancelled: asyncio.CancelledError) -> bool:
+    """Say whether somebody's time is over; where it is, the task is not cancelled any more and owes an error."""
+    if cancelled.args != (LATE,):
+        return False
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    return True

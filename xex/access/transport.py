@@ -12,7 +12,8 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -21,20 +22,23 @@ from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
-from tenacity.stop import stop_any, stop_base
-from tenacity.wait import wait_base
-
-from xex.access.budgets import PROCESS, Budgets, Charge, Limit
-from xex.access.deadline import remaining
+from xex.access.breaker import Permit
+from xex.access.budgets import PROCESS, Budgets, Limit, Pause
+from xex.access.deadline import remaining, was_late
+from xex.access.flights import Flights
+from xex.access.retry import RETRIED_STATUS, may_pass, retrying
 from xex.access.state import VenueState
 from xex.errors import (
     BadPayload,
     Banned,
+    CircuitOpen,
     ConfigError,
     ConnectorError,
     HttpError,
+    Maintenance,
+    MissingRow,
     NotRecorded,
+    Overloaded,
     RateLimited,
     Restricted,
     TimedOut,
@@ -52,8 +56,10 @@ log = logging.getLogger("xex.access")
 MAX_BODY = 64 * 1024 * 1024
 LONGEST_PAUSE_S = 3 * 86_400.0
 """The longest ban that a venue announces; a header that asks for more is a fault."""
-ATTEMPTS = 3
-_RETRIED_STATUS = frozenset({408, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530})
+BANNED_S, PAUSE_S = 120.0, 5.0
+"""How long a venue is left alone that says neither how long, nor has a rule for it."""
+MOST_AT_ONCE, MOST_WAITING = 128, 4096
+"""How many requests to one host are under way at once, and how many may wait to be."""
 _ids = count(1)
 
 
@@ -86,6 +92,7 @@ class Route:
     base_url: str | None = None
     proxy: str | None = None
     secrets: tuple[str, ...] = ()
+    pauses: Sequence[Pause] = ()
 
 
 @dataclass(slots=True)
@@ -100,6 +107,7 @@ class InFlight:
     trim: Callable[[bytes], bytes] | None = None
     received_at: int | None = None
     latency_ms: float | None = None
+    sent: bool = False
 
 
 in_flight: ContextVar[InFlight | None] = ContextVar("xex_in_flight", default=None)
@@ -108,32 +116,68 @@ heard: ContextVar[list[Response] | None] = ContextVar("xex_heard", default=None)
 """Where the answers to one question are kept, so that a number can be checked against its payload."""
 
 
-class _Wait(wait_base):
-    """Waits with full jitter, and at least as long as the venue asked for."""
+class Bulkhead:
+    """The requests to one host that are under way: a host that hangs keeps only its own callers waiting."""
 
-    _jitter = wait_random_exponential(multiplier=0.05, max=1.0)
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(MOST_AT_ONCE)
+        self._waiting = 0
 
-    def __call__(self, retry_state: RetryCallState) -> float:
-        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
-        asked = error.retry_after if isinstance(error, ConnectorError) else None
-        return max(self._jitter(retry_state), asked or 0.0)
+    async def enter(self, venue: str) -> None:
+        """Take a place; raises `Overloaded` at once where the queue is full, or when the caller's time is over."""
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        if self._waiting >= MOST_WAITING:
+            raise Overloaded(f"{MOST_AT_ONCE} requests are under way and {self._waiting} wait", venue=venue)
+        self._waiting += 1
+        try:
+            left = remaining()
+            async with asyncio.timeout(None if math.isinf(left) else left):
+                await self._free.acquire()
+        except TimeoutError:
+            raise self._full(venue) from None
+        except asyncio.CancelledError as exc:
+            if was_late(exc):
+                raise self._full(venue) from None
+            raise
+        finally:
+            self._waiting -= 1
+
+    @staticmethod
+    def _full(venue: str) -> Overloaded:
+        return Overloaded(f"{MOST_AT_ONCE} requests before it did not end in time", venue=venue)
+
+    def leave(self) -> None:
+        """Give the place to the next."""
+        self._free.release()
 
 
-class _OutOfTime(stop_base):
-    """Stops where the next wait would end after the caller's deadline."""
+_probing: ContextVar[bool] = ContextVar("xex_probing", default=False)
 
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        return retry_state.upcoming_sleep >= remaining()
+
+@contextmanager
+def probing() -> Iterator[None]:
+    """Ask inside the block whether breakers are open or not: the answer is what may close them."""
+    token = _probing.set(True)
+    try:
+        yield
+    finally:
+        _probing.reset(token)
 
 
 class Transport:
     """One session for all venues of a manager, bound to the loop that first uses it."""
 
-    def __init__(self, *, budgets: Budgets = PROCESS, requests_per_second: float | None = None) -> None:
+    def __init__(
+        self, *, budgets: Budgets = PROCESS, requests_per_second: float | None = None, reuse_s: float = 0.0
+    ) -> None:
         self.budgets = budgets
         self.requests_per_second = requests_per_second
         self._session: aiohttp.ClientSession | None = None
         self._paces: dict[str, AsyncLimiter] = {}
+        self._bulkheads: dict[str, Bulkhead] = {}
+        self._flights: Flights[Response] = Flights(reuse_s)
 
     async def send(
         self,
@@ -148,28 +192,53 @@ class Transport:
     ) -> Response:
         """Send one request and return the venue's answer, whatever its status below 500 but 429 and 418.
 
-        A GET is tried again after a failure that may pass, within the deadline. `trim` cuts a body down to what
-        was asked for, in case it is recorded. Raises `ConnectorError`.
+        A GET is tried again after a failure that may pass, within the deadline; unsigned, it is one request for all
+        who ask the same at the same time. `trim` cuts a body down to what was asked for, in case it is recorded.
+        Raises `ConnectorError`.
         """
+        if remaining() <= 0:
+            raise TimedOut("no time was left to ask", venue=route.venue)
+        ask = partial(self._patiently, route, method, url, headers, body, signed=signed, trim=trim)
+        if method == "GET" and not signed and body is None:
+            key = (clock.epoch(), route.exchange, route.base_url, url, _probing.get())
+            response = await self._flights.share(key, ask, route.venue)
+        else:
+            response = await ask()
+        kept = heard.get()
+        if kept is not None and response not in kept:
+            kept.append(response)
+        return response
+
+    async def _patiently(
+        self,
+        route: Route,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        body: bytes | str | None,
+        *,
+        signed: bool,
+        trim: Callable[[bytes], bytes] | None,
+    ) -> Response:
+        """Send a request, again after a failure that may pass."""
         once = partial(self._once, route, method, url, headers, body, signed=signed, trim=trim)
+        route.state.allowance.asked()
         try:
             return await once(attempt=1)
         except ConnectorError as exc:
-            if method != "GET" or clock.is_recorded() or not _may_pass(exc):
+            if method != "GET" or clock.is_recorded() or not may_pass(exc):
                 raise
             first = exc
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
-            wait=_Wait(),
-            stop=stop_any(stop_after_attempt(ATTEMPTS), _OutOfTime()),
-            reraise=True,
-        )
-        async for attempt in retrying:
+        breaker = route.state.breaker(urlsplit(url).path)
+        async for attempt in retrying(route.state.allowance, lambda: breaker.wait() > 0 and not _probing.get()):
             with attempt:
                 number = attempt.retry_state.attempt_number
                 if number == 1:
                     raise first  # the try above; only failures pay for the machinery
-                return await once(attempt=number)
+                try:
+                    return await once(attempt=number)
+                except CircuitOpen:
+                    raise first from None  # what it met says more than that others met it too
         raise AssertionError("unreachable: tenacity re-raises")
 
     async def _once(
@@ -189,39 +258,84 @@ class Transport:
         exchange = InFlight(url, target, signed, clock.monotonic(), route.secrets, trim)
         token = in_flight.set(exchange)
         route.state.in_flight += 1
+        permit = None
         try:
-            charged: list[Charge] = []
-            with self.budgets.spending(charged):
-                if not clock.is_recorded():
-                    self.budgets.check_pause(origin, route.venue)
-                    await self._pace(route)
-                    for charge in self.budgets.charges(route.limits, url, origin, route.rate_share):
-                        await charge.ledger.take(charge.weight, route.venue)
-                        charged.append(charge)
-                    # The door may have been closed while we waited for our turn.
-                    self.budgets.check_pause(origin, route.venue)
+            permit = self._permitted(route, url)
+            async with self._admitted(route, url, origin) as settle:
                 response = await self._exchange(route, method, target, headers, body, exchange)
-            for charge in charged:
-                used = response.headers.get(charge.limit.used_header.lower(), "")
-                if used.isdigit():
-                    charge.ledger.correct(float(used))
-            self._judge(route, origin, response)
+                settle(response.headers)
+            self._judge(route, response)
         except ConnectorError as error:
-            route.state.failed(error)
-            log.warning(
-                "%s %s: %s on attempt %d after %.0f ms: %s",
-                route.exchange, urlsplit(url).path, type(error).__name__, attempt,
-                1e3 * (clock.monotonic() - exchange.started), error,
-            )  # fmt: skip
+            self._failed(route, url, error, attempt, exchange, permit)
             raise
         finally:
+            if permit is not None:
+                permit.dropped()  # unless it has reported: who gives up has learned nothing
             route.state.in_flight -= 1
             in_flight.reset(token)
-        route.state.succeeded(response.latency_ms)
-        kept = heard.get()
-        if kept is not None:
-            kept.append(response)
+        if permit is not None:
+            permit.succeeded(response.latency_ms / 1e3)
+        route.state.succeeded(response.latency_ms, response.id, permit)
         return response
+
+    def _permitted(self, route: Route, url: str) -> Permit | None:
+        """Return the leave of an endpoint's breaker to ask; None where none is needed. Raises `CircuitOpen`."""
+        if clock.is_recorded() or _probing.get():
+            return None
+        endpoint = urlsplit(url).path
+        breaker = route.state.breaker(endpoint)
+        permit = breaker.enter()
+        if permit is None:
+            wait = breaker.wait()
+            left = f"; the next try is due in {wait:.0f} s" if math.isfinite(wait) else ""
+            last = f" (last: {route.state.last_error})" if route.state.last_error else ""
+            raise CircuitOpen(
+                f"{endpoint} kept failing and is left alone{left}{last}", venue=route.venue,
+                retry_after=wait if math.isfinite(wait) else None,
+            )  # fmt: skip
+        return permit
+
+    def _failed(
+        self, route: Route, url: str, error: ConnectorError, attempt: int, exchange: InFlight, permit: Permit | None
+    ) -> None:
+        """Note a failure with its venue, and say so once."""
+        if permit is not None and is_outage(error):
+            permit.failed()
+        # What was not sent says nothing about the venue.
+        if not isinstance(error, (CircuitOpen, Overloaded)) and exchange.sent:
+            route.state.failed(error)
+        level = logging.DEBUG if isinstance(error, CircuitOpen) else logging.WARNING
+        log.log(
+            level, "%s %s: %s on attempt %d after %.0f ms: %s",
+            route.exchange, urlsplit(url).path, type(error).__name__, attempt,
+            1e3 * (clock.monotonic() - exchange.started), error,
+        )  # fmt: skip
+
+    @asynccontextmanager
+    async def _admitted(
+        self, route: Route, url: str, origin: str
+    ) -> AsyncIterator[Callable[[Mapping[str, str]], None]]:
+        """Wait for the caller's pace, the venue's budgets and a place among the requests under way."""
+        if clock.is_recorded():
+            yield lambda _: None
+            return
+        await self._pace(route)
+        charges = self.budgets.charges(route.limits, url, origin, route.rate_share)
+        taken = await self.budgets.admit(charges, origin, route.venue)
+        for charge in taken:
+            route.state.note_budget(charge.limit.name, charge.ledger.used / charge.ledger.weight)
+        bulkhead = self._bulkheads.setdefault(origin, Bulkhead())
+        try:
+            await bulkhead.enter(route.venue)
+        except BaseException:
+            self.budgets.undo(taken)
+            raise
+        answered: list[Mapping[str, str]] = []
+        try:
+            yield answered.append
+        finally:
+            bulkhead.leave()
+            self.budgets.settle(taken, answered[0] if answered else None)
 
     async def _exchange(
         self,
@@ -235,11 +349,12 @@ class Transport:
         import aiohttp
         import yarl
 
-        seconds = min(route.timeout_s, remaining())
-        if seconds <= 0:
+        if remaining() <= 0:
             raise TimedOut("no time was left to ask", venue=route.venue)
+        # Who joins this request may have more time than who began it: their own waits are bounded where they join.
+        seconds = route.timeout_s
         sent_at, started = clock.now_ms(), clock.monotonic()
-        exchange.started = started
+        exchange.started, exchange.sent = started, True
         try:
             async with self.session.request(
                 method,
@@ -255,6 +370,11 @@ class Transport:
                 found = {name.lower(): value for name, value in answer.headers.items()}
         except TimeoutError:
             raise TimedOut(f"no answer within {seconds:.3g} s", venue=route.venue) from None
+        except asyncio.CancelledError as exc:
+            if not was_late(exc):
+                raise
+            waited = clock.monotonic() - started
+            raise TimedOut(f"no answer within {waited:.3g} s", venue=route.venue) from None
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as exc:
             # The exception's own text repeats the address.
             what = " ".join(str(getattr(exc, "message", "") or type(exc).__name__).split())[:160]
@@ -287,25 +407,41 @@ class Transport:
             exchange.public_url,
         )
 
-    def _judge(self, route: Route, origin: str, response: Response) -> None:
+    def _judge(self, route: Route, response: Response) -> None:
         """Raise for statuses that are no answer, and for bodies that cannot be one."""
         status = response.status
         if status in {418, 429}:
-            banned = status == 418
-            wait = _retry_after(response.headers.get("retry-after"), 120.0 if banned else 5.0)
-            if not clock.is_replayed():
-                self.budgets.pause(origin, wait, banned=banned)
-            error = Banned if banned else RateLimited
-            raise error(f"HTTP {status}; asked to wait {wait:.0f} s", venue=route.venue, retry_after=wait)
+            raise self.hush(route, response, banned=status == 418)
         if status >= 500 or status == 408:
             asked = _retry_after(response.headers.get("retry-after"), 0.0)
             raise HttpError(f"HTTP {status}", venue=route.venue, status=status, retry_after=asked or None)
         if 300 <= status < 400:
             raise HttpError(f"HTTP {status}: redirects are not followed", venue=route.venue, status=status)
+        if status == 403 and any(pause.asked(_text(response), 0.0) is not None for pause in route.pauses):
+            raise self.hush(route, response)
         if status == 451 or (status == 403 and response.body.lstrip()[:1] != b"{"):
             raise Restricted(f"HTTP {status}: this place or address is not served", venue=route.venue)
         if status == 200:
             check_body(response.body, route.venue)
+
+    def hush(self, route: Route, response: Response, *, banned: bool = False) -> RateLimited:
+        """Leave a venue alone that asked for it, and return the error that says so.
+
+        For as long as its Retry-After says, else as its words mean, else for a window of the budget that was charged.
+        """
+        text, now_ms = _text(response), clock.now_ms()
+        rules = [(pause, asked) for pause in route.pauses if (asked := pause.asked(text, now_ms)) is not None]
+        banned = banned or any(pause.banned for pause, _ in rules)
+        windows = [limit.seconds for limit, _, _ in self.budgets.costs(route.limits, response.url)]
+        usual = BANNED_S if banned else max(windows, default=PAUSE_S)
+        ruled = max((asked for _, asked in rules), default=usual)
+        wait = min(_retry_after(response.headers.get("retry-after"), ruled), LONGEST_PAUSE_S)
+        if not clock.is_replayed():
+            self.budgets.pause(response.origin, wait, banned=banned)
+            route.state.note_pause(wait, banned=banned)
+        error = Banned if banned else RateLimited
+        words = f"HTTP {response.status}; " if response.status != 200 else ""
+        return error(f"{words}asked to wait {wait:.0f} s", venue=route.venue, retry_after=wait)
 
     async def _pace(self, route: Route) -> None:
         if self.requests_per_second is None:
@@ -323,8 +459,8 @@ class Transport:
         if self._session is None:
             import aiohttp
 
-            # No limit on connections: the budgets bound what is sent, and a wait for a connection would
-            # count against the time of the request.
+            # No limit on connections: budgets and bulkheads bound what is sent, and a wait for a connection
+            # would count against the time of the request.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -335,9 +471,11 @@ class Transport:
         return self._session
 
     async def close(self) -> None:
-        """Close the session and let its sockets go."""
+        """End what is under way, close the session and let its sockets go."""
+        await self._flights.close()
         session, self._session = self._session, None
         self._paces.clear()
+        self._bulkheads.clear()
         if session is not None:
             await session.close()
             await asyncio.sleep(0)
@@ -371,10 +509,16 @@ async def _read(answer: aiohttp.ClientResponse, venue: str) -> bytes:
     return b"".join(chunks)
 
 
-def _may_pass(error: BaseException) -> bool:
+def is_outage(error: ConnectorError) -> bool:
+    """Say whether an error means that an endpoint does not work: refusals and limits are answers, not outages."""
     if isinstance(error, HttpError):
-        return error.status in _RETRIED_STATUS
-    return isinstance(error, (Unreachable, BadPayload)) and not isinstance(error, TooLarge)
+        return error.status in RETRIED_STATUS or error.status >= 500
+    return isinstance(error, (Unreachable, TimedOut, BadPayload, Maintenance)) and not isinstance(error, MissingRow)
+
+
+def _text(response: Response) -> str:
+    """Return the beginning of a body, where a refusal says what it is."""
+    return response.body[:2048].decode(errors="replace")
 
 
 def _through(base_url: str | None, url: str) -> str:

@@ -70,6 +70,19 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "excluded_reason": TEXT, "latency_ms": NUMBER, "skew_ms": NUMBER, "liquidity_score": NUMBER,
         "taker_bps": NUMBER, "fee_source": TEXT, "substitute": FLAG,
     },
+    "health": {
+        "exchange": TEXT, "venue": TEXT, "status": TEXT, "why": TEXT, "since": TIME,
+        "latency_p50": NUMBER, "latency_p95": NUMBER, "latency_p99": NUMBER, "uptime_percentage": NUMBER,
+        "probed_s": NUMBER, "error_rate": NUMBER, "error_count": NUMBER, "success_count": NUMBER, "errors": TEXT,
+        "last_error": TEXT, "skew_ms": NUMBER, "data_age_ms": NUMBER, "left_alone": TEXT, "in_flight": NUMBER,
+    },
+    "health_history": {
+        "time": TIME, "exchange": TEXT, "venue": TEXT, "before": TEXT, "status": TEXT, "why": TEXT,
+    },
+    "plan": {
+        "exchange": TEXT, "venue": TEXT, "host": TEXT, "budget": TEXT, "of": TEXT, "requests": NUMBER, "weight": NUMBER,
+        "limit": NUMBER, "window_s": NUMBER, "used": NUMBER, "wait_s": NUMBER, "duration_s": NUMBER, "unfit": NUMBER,
+    },
     "addresses": {
         "exchange": TEXT, "venue": TEXT, "code": TEXT, "asset": TEXT, "network": TEXT, "address": TEXT, "source": TEXT,
     },

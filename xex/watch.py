@@ -1,0 +1,128 @@
+"""How the exchanges are: asked for, watched in the background, told to who wants to know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from xex.access.deadline import until
+from xex.access.events import Callback
+from xex.access.port import AnswersStatus, able
+from xex.access.transport import probing
+from xex.errors import ConfigError, ConnectorError
+from xex.model import clock, schema
+from xex.roster import Entry, Roster, gathered
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger("xex.manager")
+
+EVERY_S = 30.0
+"""How often the monitor asks, unless told otherwise."""
+HOLDS = 3
+"""For how many intervals of the monitor an answer says how a venue is."""
+NO_ANSWER = "no answer in time"
+
+
+class Watch(Roster):
+    """A roster that knows how its exchanges are."""
+
+    _monitor: asyncio.Task[None] | None = None
+
+    def on(self, event: str, callback: Callback) -> Callable[[], None]:
+        """Call `callback` with each `Event` of a kind, and return what ends that.
+
+        Events are "state" (up, degraded, down, unknown), "breaker" (an endpoint is left alone, tried again, or back),
+        "ban", "budget" (more than four fifths are used) and "quarantine" (a price is another asset's, or in another
+        unit). An `Event` has `name, exchange, venue, time` (Unix seconds), `text`, `facts`. A coroutine function runs
+        as a task of the manager's loop; what a callback raises is logged and harms nobody. Raises `ConfigError`.
+        """
+        return self._events.on(event, callback)
+
+    def get_exchange_status(self) -> dict[str, dict[str, Any]]:
+        """Return what is known of each exchange: status, latency (ms), uptime, counts, the last error."""
+        return {name: state.as_dict() for name, state in self.exchange_info.items()}
+
+    def health(self, *, history: bool = False) -> pd.DataFrame:
+        """Return what is known of each exchange, a row each; with `history` its changes of state, the oldest first.
+
+        Nobody is asked: `health_check` and the monitor do that. Latencies are milliseconds over the last five minutes,
+        `uptime_percentage` is over `probed_s`, the seconds that were looked at, `error_rate` the share of requests of
+        the last minute that failed, `skew_ms` how far the venue's clock is ahead, `left_alone` the endpoints that are
+        not asked after failures. The history holds at most the last thousand changes of each exchange.
+        """
+        if not history:
+            rows = [state.row() for state in self.exchange_info.values()]
+            columns = {name: [row[name] for row in rows] for name in schema.SCHEMAS["health"]}
+            return schema.frame(columns, "health")
+        changes = sorted(
+            (float(stamp), state.exchange, state.venue, before, after, why)
+            for state in self.exchange_info.values()
+            if state.status  # which notes what is not known any more
+            for stamp, before, after, why in state.history
+        )
+        names = ("time", "exchange", "venue", "before", "status", "why")
+        cells = {name: [row[place] for row in changes] for place, name in enumerate(names)}
+        return schema.frame(cells, "health_history")
+
+    async def health_check(self, *, deadline: float | None = None) -> dict[str, dict[str, Any]]:
+        """Ask every enabled exchange for its status and clock, and return what is known of each.
+
+        As `get_exchange_status`, and `venue_status`: "ok", the venue's own word for why not, or why nobody knows.
+        """
+        self._enter()
+        entries = [entry for entry in self._entries.values() if entry.config.enabled]
+        with until(self._seconds(deadline)):
+            said = await gathered({entry.id: self._probe(entry) for entry in entries}, self._keep)
+        known = self.get_exchange_status()
+        for entry in entries:
+            if entry.id in known:  # it may have been removed meanwhile
+                known[entry.id]["venue_status"] = said.get(entry.id, NO_ANSWER)
+        return known
+
+    async def _probe(self, entry: Entry) -> str:
+        """Ask one exchange for its clock and its status, also where breakers are open; return its word."""
+        with probing():
+            try:
+                await self._guarded(entry, self._connected(entry))
+                await self._measure_skew(entry)
+                if able(entry.connector, AnswersStatus):
+                    return await self._guarded(entry, entry.connector.status())
+            except ConnectorError as exc:
+                return exc.drop.text
+        return "ok"
+
+    def start_monitor(self, every_s: float = EVERY_S) -> None:
+        """Ask every enabled exchange for its status and clock every so many seconds, until the manager is closed.
+
+        What is found stands in `health`, `get_exchange_status` and `exchange_info`, and is told to who listens with
+        `on`. Starting it again changes the interval. It belongs to the running event loop. Raises `ConfigError`.
+        """
+        if not 0 < every_s < float("inf"):
+            raise ConfigError(f"a monitor asks every so many seconds, not every {every_s!r}")
+        self._enter()
+        self.stop_monitor()
+        self._monitor = asyncio.get_running_loop().create_task(self._monitoring(float(every_s)))
+        self._keep(self._monitor)
+
+    def stop_monitor(self) -> None:
+        """Ask no more in the background; nothing where no monitor runs."""
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None:
+            monitor.cancel()
+
+    async def _monitoring(self, every_s: float) -> None:
+        """Probe at a fixed rhythm; a round that takes longer than the interval is cut off, and none is made up for."""
+        due = clock.monotonic()
+        while True:
+            for state in self.exchange_info.values():
+                state.holds_s = HOLDS * every_s
+            try:
+                await self.health_check(deadline=min(every_s, self.deadline))
+            except Exception:
+                log.exception("a round of the monitor failed")
+            due = max(due + every_s, clock.monotonic())
+            await asyncio.sleep(due - clock.monotonic())
