@@ -158,6 +158,9 @@ class Verdict(NamedTuple):
     headers: Mapping[str, str]
 
 
+ALLOWED = Verdict("", 0, {})
+
+
 class Accountant:
     """Counts arrivals on its own monotonic clock, which may be replaced."""
 
