@@ -208,7 +208,6 @@ class Accountant:
         refused = self._refused.setdefault(host, deque(maxlen=PATIENCE))
         refused.append(now)
         if len(refused) == PATIENCE and now - refused[0] <= PATIENCE_S:
-            refused.clear()
             ban = Ban(now, venue, host, now + BAN_S.get(venue, USUAL_BAN_S))
             self._banned[host] = ban
             self.bans.append(ban)
