@@ -216,9 +216,11 @@ class Lab:
     def _numbered(self, socket: str, path: str, made: _Made) -> str:
         """Give an answer its number, and forget the oldest that is known."""
         number = next(self._ids)
-        self.answered[str(number)] = Answered(socket, path, made.made_ms)
-        self.answered.pop(str(number - MOST_ANSWERED), None)
-        return str(number)
+        text = str(number)
+        self.answered[text] = Answered(socket, path, made.made_ms)
+        if number > MOST_ANSWERED:
+            self.answered.pop(str(number - MOST_ANSWERED), None)
+        return text
 
     def _judged(self, socket: str, request: web.BaseRequest) -> Verdict:
         """Count a request against the venue's limits."""
@@ -236,7 +238,7 @@ class Lab:
         key = (socket, request.path_qs)
         kept = None if struck else self._fresh(key)
         if kept is not None:
-            return kept.made._replace(response=_copy(kept.made.response))
+            return _Made(_copy(kept.made.response), kept.made.answer, kept.made.made_ms)
         if not struck and refusals.lacks_key(socket, request.path, request.headers):
             now_ms = self.now_ms()
             return self._made(socket, request, Answer(refusals.NO_KEY[socket](now_ms), self.truth, now_ms))
