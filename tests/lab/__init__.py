@@ -26,18 +26,26 @@ unless an `expiry` is named. The `with_*` methods of `Truth` change a world: pre
 currency, collision of tickers or of contracts (`with_tokens`), scale that no name tells; `as_inverse`, `as_linear` and
 `with_contract_size` of a `Market` change how the venue writes it and not what is true.
 
+Limits: `Lab(limits=True)` counts every request against what the venues document (`tests.lab.limits`), refuses what is
+too much and shuts out who goes on. `lab.breaches` and `lab.bans` say when, `lab.worst()` how much was in a window,
+`limits.optimum` how soon a list of requests could have been answered, `limits.charges` what a request costs.
+
+Answers: the header `X-Lab-Id` leads to `lab.answered`, where the socket, the path and the time of its body are.
+
 Lists of currencies are answered too; where only holders of a key are told, the header that carries one must be there.
+`lab.permissions["okx"] = {"read", "trade"}` sets what the key may do, of which Binance, OKX and Bybit can be asked.
 
 `running_lab()` runs the same in a thread, `python -m tests.lab` as a program.
 """
 
 from tests.lab.faults import Fault
-from tests.lab.server import FAULTS, Lab, Seen, running_lab
+from tests.lab.server import FAULTS, Answered, Lab, Seen, running_lab
 from tests.lab.truth import Market, Print, Quote, Token, Truth, fractions
 from tests.lab.world import big_truth, bitget_markets, currency_markets, default_truth, extra_markets
 
 __all__ = [
     "FAULTS",
+    "Answered",
     "Fault",
     "Lab",
     "Market",

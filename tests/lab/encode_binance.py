@@ -4,19 +4,20 @@ Prices and sizes are strings, times and counts are numbers. Futures tickers carr
 come from bookTicker; spot books and spot bookTicker carry no time. Coin-margined sizes and volumes are contracts,
 their tickers are lists even about one symbol, and their list says `contractStatus`. Both futures hosts list dated
 contracts beside perpetuals. The used request weight of the running minute is in a header of every answer, counted
-per host.
+per host. A key's restrictions are one yes or no each; only one that is bound to addresses may withdraw.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from tests.lab.names import NETWORKS, expiry_ms
 from tests.lab.truth import ONE, Kind, Market, Print, Token, Truth
-from tests.lab.wire import Body, Query, Reply, decimals, fixed, number, text
+from tests.lab.wire import Body, Query, Reply, decimals, fixed, number, permissions, text
 
 DAY_MS = 86_400_000
 FUTURES_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
@@ -323,12 +324,34 @@ def error(code: int, msg: str, status: int = 400) -> Reply:
     return Reply({"code": code, "msg": msg}, status)
 
 
+def restrictions(may: Sequence[str]) -> Body:
+    """Encode what a key may do."""
+    trade, withdraw = "trade" in may, "withdraw" in may
+    return {
+        "ipRestrict": withdraw,
+        "createTime": 1_698_645_219_000,
+        "enableReading": "read" in may,
+        "enableWithdrawals": withdraw,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": trade,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": "read" in may,
+        "enableSpotAndMarginTrading": trade,
+        "enablePortfolioMarginTrading": False,
+    }
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as Binance does."""
     if path == "/sapi/v1/system/status":
         return Reply({"status": 0, "msg": "normal"})
     if path == "/sapi/v1/capital/config/getall":
         return Reply([currency(*row) for row in truth.coins("binance").items()])
+    if path == "/sapi/v1/account/apiRestrictions":
+        return Reply(restrictions(permissions(query)))
     for prefix, style in HOSTS.items():
         if path.startswith(prefix):
             return _host_reply(truth, style, path.removeprefix(prefix), query, now_ms)
@@ -385,6 +408,8 @@ def _market_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: i
 
 def weight(path: str, query: Query) -> int:
     """Request weight that Binance charges."""
+    if path.startswith("/sapi/"):
+        return 10 if path.endswith("/config/getall") else 1
     spot = path.startswith("/api/")
     name = path.rsplit("/v3/" if spot else "/v1/", 1)[-1]
     if name == "depth":

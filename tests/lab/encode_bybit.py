@@ -4,18 +4,20 @@ Prices and sizes are strings inside {"retCode": 0, "retMsg": "OK", "result": ...
 Tickers carry no time but the envelope's. Both lists of contracts hold perpetuals and dated ones and come in pages;
 that of spot does not. Inverse sizes and volumes are quote units and the turnover is coin. `openInterest` counts
 both sides of every contract. A multiplied coin may have its factor behind its
-name (SHIB1000). The HTTP status of an error stays 200.
+name (SHIB1000). The HTTP status of an error stays 200. A key has scopes, and `readOnly` says whether it may only read
+in them: a key that cannot trade lists SpotTrade all the same.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
 from tests.lab.names import NETWORKS, expiry_ms
 from tests.lab.truth import ONE, Kind, Market, Print, Side, Token, Truth
-from tests.lab.wire import Body, Query, Reply, decimals, fixed, text, uuid_of
+from tests.lab.wire import Body, Query, Reply, decimals, fixed, permissions, text, uuid_of
 
 KINDS: dict[str, Kind] = {"spot": "spot", "linear": "linear", "inverse": "inverse"}
 UNSERVED = ("option",)
@@ -219,6 +221,38 @@ def chain(token: Token) -> Body:
     return {"chain": name, "chainType": name, "contractAddress": token.address, "minAccuracy": "4", **fees, **states}
 
 
+def key(may: Sequence[str]) -> Body:
+    """Encode the scopes of a key and whether it may write in them."""
+    writes = {"trade", "withdraw"} & set(may)
+    trades = not writes or "trade" in may
+    return {
+        "id": "13770661",
+        "note": "lab",
+        "apiKey": "the-key-of-the-lab",
+        "readOnly": 0 if writes else 1,
+        "secret": "",
+        "permissions": {
+            "ContractTrade": ["Order", "Position"] if trades else [],
+            "Spot": ["SpotTrade"] if trades else [],
+            "Wallet": ["AccountTransfer", "Withdraw"] if "withdraw" in may else ["AccountTransfer"],
+            "Options": [],
+            "Derivatives": ["DerivativesTrade"] if trades else [],
+            "CopyTrading": [],
+            "BlockTrade": [],
+            "Exchange": ["ExchangeHistory"],
+            "NFT": [],
+            "Affiliate": [],
+        },
+        "ips": ["*"],
+        "type": 1,
+        "uta": 1,
+        "userID": 24617703,
+        "vipLevel": "No VIP",
+        "isMaster": True,
+        "parentUid": "0",
+    }
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as Bybit does."""
     name = path.removeprefix("/v5/")
@@ -226,6 +260,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success({"timeSecond": str(now_ms // 1000), "timeNano": str(now_ms * 1_000_000)}, now_ms)
     if name == "system/status":
         return success({"list": []}, now_ms)
+    if name == "user/query-api":
+        return success(key(permissions(query)), now_ms)
     if name == "asset/coin/query-info":
         return success({"rows": [currency(*row) for row in truth.coins("bybit").items()]}, now_ms)
     if name not in ("market/instruments-info", "market/tickers", "market/orderbook", "market/recent-trade"):

@@ -2,17 +2,18 @@
 
 SWAP lists linear and inverse perpetuals, FUTURES both sorts of dated contracts. Their sizes are contracts, of
 `ctVal` base units or quote units; `vol24h` is contracts and `volCcy24h` base units; for spot they are base and
-quote. An empty side of a book is an empty string in the ticker.
+quote. An empty side of a book is an empty string in the ticker. What a key may do is a list in one string.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from tests.lab.names import NETWORKS, expiry_ms
 from tests.lab.truth import ONE, Kind, Market, Print, Side, Token, Truth
-from tests.lab.wire import Body, Query, Reply, text
+from tests.lab.wire import Body, Query, Reply, permissions, text
 
 KINDS: dict[str, tuple[Kind, ...]] = {
     "SPOT": ("spot",),
@@ -218,6 +219,24 @@ def currency(token: Token) -> Body:
     }
 
 
+def account(may: Sequence[str]) -> Body:
+    """Encode the settings of an account, and in `perm` what the key that asks may do."""
+    words = {"read": "read_only", "withdraw": "withdraw", "trade": "trade"}
+    return {
+        "uid": "44705892343619584",
+        "mainUid": "44705892343619584",
+        "acctLv": "1",
+        "posMode": "net_mode",
+        "greeksType": "PA",
+        "level": "Lv1",
+        "kycLv": "3",
+        "type": "0",
+        "label": "lab",
+        "ip": "",
+        "perm": ",".join(word for permission, word in words.items() if permission in may),
+    }
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as OKX does."""
     name = path.removeprefix("/api/v5/")
@@ -225,6 +244,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success([{"ts": str(now_ms)}])
     if name == "asset/currencies":
         return success([currency(token) for tokens in truth.coins("okx").values() for token in tokens])
+    if name == "account/config":
+        return success([account(permissions(query))])
     if name == "system/status":
         return success([])
     if name in ("public/instruments", "public/open-interest", "market/tickers"):

@@ -105,8 +105,11 @@ def banned(case: Case) -> Reply:
 # what only holders of a key are told, and the header that carries the key; nobody looks at the signature
 KEYED = {
     ("binance", "/sapi/v1/capital/config/getall"): "X-MBX-APIKEY",
+    ("binance", "/sapi/v1/account/apiRestrictions"): "X-MBX-APIKEY",
     ("okx", "/api/v5/asset/currencies"): "OK-ACCESS-KEY",
+    ("okx", "/api/v5/account/config"): "OK-ACCESS-KEY",
     ("bybit", "/v5/asset/coin/query-info"): "X-BAPI-API-KEY",
+    ("bybit", "/v5/user/query-api"): "X-BAPI-API-KEY",
 }
 NO_KEY: dict[str, Callable[[int], Reply]] = {
     "binance": lambda _: binance.error(-2014, "API-key format invalid.", 401),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -19,11 +21,14 @@ from aiohttp import web
 
 from tests.lab import encode_binance, faults, refusals, venues, wire_faults
 from tests.lab.faults import Answer, Fault
+from tests.lab.limits import ALLOWED, Accountant, Verdict
 from tests.lab.truth import Market, Truth
-from tests.lab.wire import Query
+from tests.lab.wire import MAY, Permission, Query
 from tests.lab.world import default_truth
 
 FAULTS = faults.KINDS | frozenset(wire_faults.WIRE)
+ID = "X-Lab-Id"
+MOST_ANSWERED = 100_000
 
 
 class Seen(NamedTuple):
@@ -35,6 +40,14 @@ class Seen(NamedTuple):
     headers: dict[str, str]
 
 
+class Answered(NamedTuple):
+    """What one answer was about, and the wall clock (Unix ms) when its body was made."""
+
+    socket: str
+    path: str
+    made_ms: int
+
+
 class _Sent(NamedTuple):
     """What one answer was made from."""
 
@@ -43,13 +56,20 @@ class _Sent(NamedTuple):
     answer: Answer
 
 
+class _Made(NamedTuple):
+    """A response, with what it was made from and the wall clock at that time."""
+
+    response: web.Response
+    answer: Answer
+    made_ms: int
+
+
 class _Cached(NamedTuple):
     """A body that may be sent again for a while."""
 
     truth: Truth
-    made: float
-    response: web.Response
-    answer: Answer
+    since: float
+    made: _Made
 
 
 def wall_ms() -> int:
@@ -65,14 +85,31 @@ class Lab:
     `latency` holds seconds by venue or by (venue, path prefix), the longest prefix first; half of it
     passes before the answer is made and half after. `seen` lists every request. `now_ms` is the world's
     clock. With `cache_s` a body is sent again for that long, which spares encoding in measurements.
+
+    Every answer has a number of its own in the header `X-Lab-Id`; `answered` tells of the last 100,000 by that text.
+    `permissions` are what a key may do, by venue. With `limits` every request is counted on arrival by `accountant`,
+    before any latency or fault; beyond a venue's limits it is refused, and who goes on is shut out for a while.
     """
 
-    def __init__(self, truth: Truth | None = None, *, now_ms: Callable[[], int] = wall_ms, cache_s: float = 0) -> None:
+    def __init__(
+        self,
+        truth: Truth | None = None,
+        *,
+        now_ms: Callable[[], int] = wall_ms,
+        cache_s: float = 0,
+        limits: bool = False,
+    ) -> None:
         self.truth = default_truth() if truth is None else truth
         self.now_ms = now_ms
         self.latency: dict[str | tuple[str, str], float] = {}
         self.seen: list[Seen] = []
         self.faults: list[Fault] = []
+        self.answered: dict[str, Answered] = {}
+        self.permissions: dict[str, set[Permission]] = {venue: {"read"} for venue, _ in refusals.KEYED}
+        self.accountant = Accountant()
+        self.breaches, self.bans = self.accountant.breaches, self.accountant.bans
+        self._limits = limits
+        self._ids = itertools.count(1)
         self._cache_s = cache_s
         self._cache: dict[tuple[str, str], _Cached] = {}
         self._sent: dict[tuple[str, str], _Sent] = {}
@@ -145,50 +182,85 @@ class Lab:
                     return market.quote_ms(sent.answer.now_ms)
         raise LookupError(f"{venue} sent nothing about {symbol}")
 
+    def worst(self) -> dict[tuple[str, str], tuple[float, int]]:
+        """Return the most that was in any window, and what is allowed, by (venue, rule); of what was asked."""
+        return self.accountant.worst()
+
     async def _handle(self, socket: str, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append(Seen(socket, request.method, request.path_qs, dict(request.headers)))
-        struck = faults.struck(tuple(self.faults), socket, request.path)
+        verdict = self._judged(socket, request) if self._limits else ALLOWED
+        struck = [] if verdict.refusal else faults.struck(tuple(self.faults), socket, request.path)
         half = self._delay(socket, request.path) / 2
         await asyncio.sleep(half)
-        response, answer = self._respond(socket, request, struck)
+        made = self._refused(socket, request, verdict) if verdict.refusal else self._respond(socket, request, struck)
         await asyncio.sleep(half)
+        response = made.response
+        told = {ID: self._numbered(socket, request.path, made), **verdict.headers}
+        response.headers.update(told)
         for fault in struck:
             if fault.kind in wire_faults.WIRE:
-                return await self._played(fault, request, response)
-        if venues.is_quote(request.path) and all(fault.adds_up for fault in struck):
+                return await self._played(fault, request, response, told)
+        if venues.is_quote(request.path) and not verdict.refusal and all(fault.adds_up for fault in struck):
             self._sent.pop((socket, request.path_qs), None)
-            self._sent[socket, request.path_qs] = _Sent(request.path, dict(request.query), answer)
+            self._sent[socket, request.path_qs] = _Sent(request.path, dict(request.query), made.answer)
         return response
 
-    async def _played(self, fault: Fault, request: web.BaseRequest, response: web.Response) -> web.StreamResponse:
+    async def _played(
+        self, fault: Fault, request: web.BaseRequest, response: web.Response, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
         """Let a fault of the connection spoil an answer."""
         body = response.body if isinstance(response.body, bytes) else b""
-        case = wire_faults.Exchange(request, body, response.status, fault.args, self._closing)
+        case = wire_faults.Exchange(request, body, response.status, fault.args, self._closing, headers)
         return await wire_faults.WIRE[fault.kind](case)
 
-    def _respond(self, socket: str, request: web.BaseRequest, struck: list[Fault]) -> tuple[web.Response, Answer]:
+    def _numbered(self, socket: str, path: str, made: _Made) -> str:
+        """Give an answer its number, and forget the oldest that is known."""
+        number = next(self._ids)
+        text = str(number)
+        self.answered[text] = Answered(socket, path, made.made_ms)
+        if number > MOST_ANSWERED:
+            self.answered.pop(str(number - MOST_ANSWERED), None)
+        return text
+
+    def _judged(self, socket: str, request: web.BaseRequest) -> Verdict:
+        """Count a request against the venue's limits."""
+        return self.accountant.arrive(venues.format_of(socket, request.path), request.path, request.query)
+
+    def _refused(self, socket: str, request: web.BaseRequest, verdict: Verdict) -> _Made:
+        """Refuse a request as the venue does; only Binance says when to come again, in whole seconds."""
+        venue, now_ms = venues.format_of(socket, request.path), self.now_ms()
+        args = {"retry_after": max(1, math.ceil(verdict.wait))} if venue == "binance" else {}
+        case = refusals.Case(venue, request.path, now_ms, args, request.query)
+        return self._made(socket, request, Answer(faults.STATUSES[verdict.refusal](case), self.truth, now_ms))
+
+    def _respond(self, socket: str, request: web.BaseRequest, struck: list[Fault]) -> _Made:
         """Make the answer to one request, or take one that is kept."""
         key = (socket, request.path_qs)
         kept = None if struck else self._fresh(key)
         if kept is not None:
-            return _copy(kept.response), kept.answer
-        query = {**request.query, **venues.shown(socket, request.headers)}
+            return _Made(_copy(kept.made.response), kept.made.answer, kept.made.made_ms)
         if not struck and refusals.lacks_key(socket, request.path, request.headers):
             now_ms = self.now_ms()
-            answer = Answer(refusals.NO_KEY[socket](now_ms), self.truth, now_ms)
-            return self._written(socket, request, answer), answer
+            return self._made(socket, request, Answer(refusals.NO_KEY[socket](now_ms), self.truth, now_ms))
+        query = {**request.query, **venues.shown(socket, request.headers)}
+        keyed = (socket, request.path) in refusals.KEYED
+        if keyed:
+            query[MAY] = " ".join(self.permissions[socket])
         answer = faults.answered(socket, self.truth, request.path, query, self.now_ms(), struck)
-        response = self._written(socket, request, answer)
-        if self._cache_s and not struck:
-            self._cache[key] = _Cached(self.truth, time.monotonic(), _copy(response), answer)
-        return response, answer
+        made = self._made(socket, request, answer)
+        if self._cache_s and not struck and not keyed:
+            self._cache[key] = _Cached(self.truth, time.monotonic(), made._replace(response=_copy(made.response)))
+        return made
+
+    def _made(self, socket: str, request: web.BaseRequest, answer: Answer) -> _Made:
+        return _Made(self._written(socket, request, answer), answer, wall_ms())
 
     def _fresh(self, key: tuple[str, str]) -> _Cached | None:
         """Return the body to send again, if it is young and its truth still holds."""
         cached = self._cache.get(key)
         if cached is None or cached.truth is not self.truth:
             return None
-        return cached if time.monotonic() - cached.made < self._cache_s else None
+        return cached if time.monotonic() - cached.since < self._cache_s else None
 
     def _written(self, socket: str, request: web.BaseRequest, answer: Answer) -> web.Response:
         """Turn a reply into bytes and headers, dated by the venue's clock."""

@@ -41,6 +41,7 @@ METADATA = (
     *("/common/symbols", "/swap_contract_info", "/contract_contract_info", "/reference/currencies"),
     *("/public/symbols", "/market/contracts", "/public/coins", "/margin/currencies"),
     *("/config/getall", "/asset/currencies", "/coin/query-info"),
+    *("/account/apiRestrictions", "/account/config", "/user/query-api"),
 )
 
 

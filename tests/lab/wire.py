@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 Body: TypeAlias = Any
 Query: TypeAlias = Mapping[str, str]
+Permission: TypeAlias = Literal["read", "trade", "withdraw"]
+MAY = "what the key may"  # the key's permissions, as encoders find them beside the parameters
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,11 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+
+
+def permissions(query: Query) -> list[str]:
+    """Return what the caller's key may do."""
+    return query[MAY].split()
 
 
 def decimals(step: Decimal) -> int:

@@ -14,17 +14,22 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Exchange:
-    """One request and the answer it would have got; `closing` is set when the lab ends."""
+    """One request and the answer it would have got, with the `headers` that go out however it is spoiled.
+
+    `closing` is set when the lab ends.
+    """
 
     request: web.BaseRequest
     body: bytes
     status: int
     args: Mapping[str, Any]
     closing: asyncio.Event
+    headers: Mapping[str, str]
 
     async def started(self, length: int) -> web.StreamResponse:
         """Send the headers of an answer that claims `length` bytes."""
-        response = web.StreamResponse(status=self.status, headers={"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", **self.headers}
+        response = web.StreamResponse(status=self.status, headers=headers)
         response.content_length = length
         await response.prepare(self.request)
         return response
@@ -75,7 +80,7 @@ async def _close(case: Exchange) -> web.StreamResponse:
 async def _truncated(case: Exchange) -> web.StreamResponse:
     """Send half of the body, with the length of that half."""
     half = case.body[: len(case.body) // 2]
-    return web.Response(body=half, status=case.status, content_type="application/json")
+    return web.Response(body=half, status=case.status, headers=case.headers, content_type="application/json")
 
 
 async def _short(case: Exchange) -> web.StreamResponse:
