@@ -47,6 +47,7 @@ from xex.model.schema import Columns, Text, concat, flags, length, numbers, take
 from xex.model.units import counts_quote, interest_to_base, to_base, trades_to_base
 from xex_connectors.mapping import (
     AssetMap,
+    BookMap,
     ErrorBody,
     Market,
     TickerMap,
@@ -93,6 +94,14 @@ _FIELDS = {"apiKey": "api_key", "secret": "secret_key", "password": "passphrase"
 _raw: ContextVar[Response | None] = ContextVar("xex_raw", default=None)
 
 
+# Whether only the address of a request is wanted.
+_addressing: ContextVar[bool] = ContextVar("xex_addressing", default=False)
+
+
+class _Address(Exception):
+    """The address that would have been asked."""
+
+
 def import_ccxt() -> Any:
     """Import ccxt with the garbage collector paused: its 300 modules are mostly dicts that live for ever."""
     running = gc.isenabled()
@@ -116,6 +125,8 @@ def _seamed(name: str) -> Any:
         xex_parsed = False
 
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+            if _addressing.get():
+                raise _Address(url)
             response = await self.xex_transport.send(
                 self.xex_route, method, url, headers, body, signed=bool(self.apiKey), trim=_trim.get()
             )
@@ -460,19 +471,10 @@ class CcxtConnector(ExchangeConnector):
         return self._described(home, table, merged)
 
     async def _ticker_rows(self, home: Section, table: Listings, spec: TickerMap, group: Wanted) -> Columns:
-        params, call = dict(spec.params), spec.call
-        if isinstance(group, str):
-            if clock.is_recorded():
-                self._touched.update(table.known)
-            response = await self._call(home, call, params, (spec.rows, spec.id))
-        else:
-            if spec.one and len(group) == 1:
-                params[spec.one] = group[0].id
-                call = spec.one_call or call
-            elif spec.many:
-                ids = [found.id for found in group]
-                params[spec.many] = msgspec.json.encode(ids).decode() if spec.as_json else ",".join(ids)
-            response = await self._call(home, call, params, (spec.rows, spec.id))
+        if isinstance(group, str) and clock.is_recorded():
+            self._touched.update(table.known)
+        call, params = _ticker_question(spec, [] if isinstance(group, str) else [found.id for found in group])
+        response = await self._call(home, call, params, (spec.rows, spec.id))
         with self._reading(home, response):
             columns = ticker_columns(response.body, spec)
         return self._known(home, table, columns, response, spec, group)
@@ -570,8 +572,7 @@ class CcxtConnector(ExchangeConnector):
 
     async def _book_of(self, instrument: Instrument, call: str, depth: int | None) -> Columns:
         spec = self._market(instrument).book
-        more = {spec.limit: depth} if spec.limit else {}
-        table, found, response = await self._asked(instrument, call, {**spec.params, **more}, spec.id)
+        table, found, response = await self._asked(instrument, call, _book_params(spec, depth), spec.id)
         with self._reading(self.homes[instrument.section], response):
             columns = book_columns(response.body, spec, found.id, depth)
         return self._single(table, found, response, spec.source, columns, to_base)
@@ -582,8 +583,8 @@ class CcxtConnector(ExchangeConnector):
 
     async def _tape(self, instrument: Instrument) -> Columns:
         spec = self._market(instrument).trades
-        more = dict([spec.limit]) if spec.limit else {}
-        table, found, response = await self._asked(instrument, spec.call, {**spec.params, **more}, spec.id)
+        params = {**spec.params, **dict([spec.limit] if spec.limit else [])}
+        table, found, response = await self._asked(instrument, spec.call, params, spec.id)
         with self._reading(self.homes[instrument.section], response):
             columns = trade_columns(response.body, spec, found.id)
         done = self._single(table, found, response, "trade", columns, trades_to_base)
@@ -683,8 +684,7 @@ class CcxtConnector(ExchangeConnector):
         return scrub(_short(bad[0]), self._route.secrets) if bad else "ok"
 
     async def _value(self, spec: ValueMap) -> tuple[Response, Any]:
-        homes = tuple(self.markets)
-        home = next((home for home in reversed(homes) if hasattr(self._client(home), spec.call)), homes[0])
+        home = self._home_of(spec)
         response = await self._call(home, spec.call, {})
         with self._reading(home, response):
             data = decode(response.body)
@@ -712,6 +712,68 @@ class CcxtConnector(ExchangeConnector):
             found = address_columns(response.body, spec, self._route.venue, self._client(home).commonCurrencies)
         source = f"{'signed' if spec.signed else 'public'}: {response.path}"
         return found | {"source": [source] * len(found["code"])}
+
+    # --- what would be asked
+
+    def requests(self, question: str, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> list[str]:
+        """Return the addresses that a question would ask now, in their order; nothing is asked."""
+        if question == "clock":
+            clock_of = self.time_map
+            return [] if clock_of is None else [self._address(self._home_of(clock_of), clock_of.call, {})]
+        homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
+        lists = [(home, self.markets[home].instruments) for home in homes if not self._at_hand(home)]
+        found = [self._address(home, spec.call, dict(spec.params)) for home, spec in lists]
+        if question == "tickers":
+            specs = [(home, spec) for home in homes for spec in self.markets[home].tickers]
+            found += [self._address(home, *_ticker_question(spec, ())) for home, spec in specs]
+        elif question != "instruments":
+            mine = [one for one in instruments if one.section in self.homes]
+            found += [url for one in mine for url in self._about(question, one, legs)]
+        return list(dict.fromkeys(found))
+
+    def _about(self, question: str, instrument: Instrument, legs: Sequence[Instrument] = ()) -> list[str]:
+        """Return what is asked about one instrument; one that is not known yet is named by its pair."""
+        home, market = self.homes[instrument.section], self._market(instrument)
+        table = self._listings.get(home)
+        listed = None if table is None else self._listed(table, instrument)
+        id_ = f"{instrument.base}{instrument.quote}" if listed is None else listed.id
+        if question == "ticker":
+            extra = [one.base for one in legs] if table is None else [
+                one.id for one in self._leg_rows(home, table, tuple(legs)) if one.id != id_
+            ]  # fmt: skip
+            asked = [(spec, [id_, *extra] if spec.quotes else [id_]) for spec in market.tickers]
+            return [self._address(home, *_ticker_question(spec, ids)) for spec, ids in asked]
+        if question == "order_book":
+            depth = market.book.depths[0] if market.book.depths else None
+            return [self._address(home, market.book.call, {**_book_params(market.book, depth), market.book.id: id_})]
+        tape = market.trades
+        params = {**tape.params, **dict([tape.limit] if tape.limit else []), tape.id: id_}
+        return [self._address(home, tape.call, params)]
+
+    def _at_hand(self, home: Section) -> bool:
+        """Say whether a list of instruments is in memory, or fresh on disk, from where it is taken."""
+        return home in self._listings
+
+    def _home_of(self, spec: ValueMap) -> Section:
+        """Return a market whose ccxt object has an endpoint, the last one that does."""
+        homes = tuple(self.markets)
+        return next((home for home in reversed(homes) if hasattr(self._client(home), spec.call)), homes[0])
+
+    def _address(self, home: Section, method: str, params: dict[str, Any]) -> str:
+        """Return the address of an implicit ccxt method's request, as ccxt writes it."""
+        client = self._client(home)
+        key = (client.id, method, *params.items())
+        if key not in self._urls:
+            token = _addressing.set(True)
+            try:
+                getattr(client, method)(params).send(None)  # nothing is awaited before the request
+            except _Address as found:
+                if len(self._urls) >= MOST_URLS:
+                    return str(found)
+                self._urls[key] = str(found)
+            finally:
+                _addressing.reset(token)
+        return self._urls[key]
 
     # --- plumbing
 
@@ -841,6 +903,18 @@ class SpotCurrencies(CcxtConnector):
     """A venue whose spot books trade currencies against one another."""
 
     currency_pairs: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    def requests(self, question: str, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> list[str]:
+        """Return the addresses that a question would ask now; of "rates" all tickers are one, each book is another."""
+        if question != "rates":
+            return super().requests(question, instruments, legs)
+        mine = [one for one in instruments if (one.base, one.quote) in self.currency_pairs]
+        found = super().requests("instruments", mine)
+        if mine:
+            spec = self.markets["spot"].tickers[0]
+            found.append(self._address("spot", *_ticker_question(spec, [f"{one.base}{one.quote}" for one in mine])))
+        return [*found, *(url for one in mine for url in self._about("order_book", one))]
+
     _last_pairs: tuple[Listings, Any, Any, list[Instrument], list[Instrument]] | None = None
 
     async def currency_legs(
@@ -890,6 +964,21 @@ def _sections(home: Section, market: Market) -> tuple[Section, ...]:
     if "expires" not in market.instruments.fields or market.instruments.perpetual is None:
         return (home,)
     return (home, section_of(kind_of(home), "dated"))
+
+
+def _ticker_question(spec: TickerMap, ids: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return method and parameters that ask for the tickers of some ids, or of the whole market where none is given."""
+    params = dict(spec.params)
+    if spec.one and len(ids) == 1:
+        params[spec.one] = ids[0]
+        return spec.one_call or spec.call, params
+    if spec.many and ids:
+        params[spec.many] = msgspec.json.encode(list(ids)).decode() if spec.as_json else ",".join(ids)
+    return spec.call, params
+
+
+def _book_params(spec: BookMap, depth: int | None) -> dict[str, Any]:
+    return {**spec.params, **({spec.limit: depth} if spec.limit else {})}
 
 
 def _names(table: Listings, found: Listed) -> list[str]:

@@ -253,8 +253,7 @@ class Transport:
         trim: Callable[[bytes], bytes] | None,
         attempt: int,
     ) -> Response:
-        target = _through(route.base_url, url)
-        origin = _origin(target, url)
+        target, origin = _through(route.base_url, url), origin_of(route, url)
         exchange = InFlight(url, target, signed, clock.monotonic(), route.secrets, trim)
         token = in_flight.set(exchange)
         route.state.in_flight += 1
@@ -527,6 +526,11 @@ def _through(base_url: str | None, url: str) -> str:
         return url
     base, parts = urlsplit(base_url), urlsplit(url)
     return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + parts.path, parts.query, ""))
+
+
+def origin_of(route: Route, url: str) -> str:
+    """Return what budgets and pauses of a request are kept by."""
+    return _origin(_through(route.base_url, url), url)
 
 
 @lru_cache(maxsize=1024)
