@@ -266,7 +266,7 @@ class ExchangeManager(Catalogue):
             try:
                 if not able(entry.connector, AnswersMarket):
                     raise NotListed("the connector knows single tickers only")
-                await self._guarded(entry, self._connected(entry))
+                await self._ready(entry)
                 columns = await self._columns(entry, entry.connector.market([section]), "tickers")
                 await self._measure_skew_if_old(entry)
             except ConnectorError as exc:
@@ -400,7 +400,7 @@ class ExchangeManager(Catalogue):
                 failures.clear()
                 came = await self._first_of(k, groups, question, instrument, failures)
         if len(came) < k:
-            note_late(groups, came, failures)
+            note_late([group for group in groups if group[0].id not in failures], came, failures)
             raise NoVenueAnswered(f"{len(came)} of {k} venues answered for {symbol!r}:{lines(failures)}", failures)
         frame = schema.frame(concat(came.values(), QUESTIONS[question]), QUESTIONS[question])
         spared = {group[0].id for group in groups} - came.keys() - failures.keys()
@@ -601,7 +601,7 @@ class ExchangeManager(Catalogue):
     async def _rows(self, entry: Entry, question: str, instrument: Instrument) -> Columns:
         """Return one exchange's rows about an instrument, named and dated, in its native currency."""
         connector, kind = entry.connector, QUESTIONS[question]
-        await self._guarded(entry, self._connected(entry))
+        await self._ready(entry)
         mine = instrument
         if able(connector, ListsInstruments):
             answer = VenueAnswer(entry.id, entry.config.venue, instrument)
@@ -808,7 +808,7 @@ class ExchangeManager(Catalogue):
         books: bool,
     ) -> None:
         connector = entry.connector
-        await self._guarded(entry, self._connected(entry))
+        await self._ready(entry)
         mine, substitute = instrument, False
         if able(connector, ListsInstruments):
             mine = await self._guarded(entry, self._matched(entry, answer, instrument))
@@ -941,7 +941,7 @@ class ExchangeManager(Catalogue):
         answer = VenueAnswer(entry.id, entry.config.venue)
         heard.set(answer.responses)
         with patient_for(RATE_PATIENCE_S):
-            await self._guarded(entry, self._connected(entry))
+            await self._ready(entry)
             legs, books = await self._guarded(entry, connector.currency_legs(pairs, currencies.RATIO_BASES, booked))
             answer.legs, answer.leg_books = schema.checked(legs, "tickers"), schema.checked(books, "books")
         return answer

@@ -279,12 +279,14 @@ class Transport:
 
     def _permitted(self, route: Route, url: str) -> Permit | None:
         """Return the leave of an endpoint's breaker to ask; None where none is needed. Raises `CircuitOpen`."""
-        if clock.is_recorded() or _probing.get():
+        if clock.is_recorded():
             return None
         endpoint = urlsplit(url).path
         breaker = route.state.breaker(endpoint)
+        if _probing.get():
+            breaker.half_open()
         permit = breaker.enter()
-        if permit is None:
+        if permit is None and not _probing.get():
             wait = breaker.wait()
             left = f"; the next try is due in {wait:.0f} s" if math.isfinite(wait) else ""
             last = f" (last: {route.state.last_error})" if route.state.last_error else ""
@@ -298,10 +300,11 @@ class Transport:
         self, route: Route, url: str, error: ConnectorError, attempt: int, exchange: InFlight, permit: Permit | None
     ) -> None:
         """Note a failure with its venue, and say so once."""
+        error.sent = exchange.sent
         if permit is not None and is_outage(error):
             permit.failed()
         # What was not sent says nothing about the venue.
-        if not isinstance(error, (CircuitOpen, Overloaded)) and exchange.sent:
+        if error.sent:
             route.state.failed(error)
         level = logging.DEBUG if isinstance(error, CircuitOpen) else logging.WARNING
         log.log(
