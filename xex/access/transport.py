@@ -226,11 +226,12 @@ class Transport:
         try:
             return await once(attempt=1)
         except ConnectorError as exc:
-            if method != "GET" or clock.is_recorded() or not may_pass(exc):
+            # A probe is there to see how a venue is: that it answers at the third try would be the wrong news.
+            if method != "GET" or clock.is_recorded() or _probing.get() or not may_pass(exc):
                 raise
             first = exc
         breaker = route.state.breaker(urlsplit(url).path)
-        async for attempt in retrying(route.state.allowance, lambda: breaker.wait() > 0 and not _probing.get()):
+        async for attempt in retrying(route.state.allowance, lambda: breaker.wait() > 0):
             with attempt:
                 number = attempt.retry_state.attempt_number
                 if number == 1:
