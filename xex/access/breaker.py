@@ -194,7 +194,7 @@ class Breaker:
 
     def half_open(self) -> None:
         """Let probes through before the time: something else has shown that the other side is back."""
-        if self.state is State.OPEN:
+        if self._state is State.OPEN:
             self._go(State.HALF_OPEN)
 
     def _places(self) -> int:
