@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -116,17 +117,25 @@ class _Added(msgspec.Struct):
     without: list[str]
 
 
+class _Part(msgspec.Struct):
+    """Some of the currencies, and those of them that have another content here."""
+
+    codes: list[str]
+    others: dict[str, msgspec.Raw]
+
+
 class _File(msgspec.Struct):
     version: int
     written_with: str
     saved_ms: int
     rows: dict[str, msgspec.Raw]  # per id the markets that have it, spot first
-    markets: dict[str, tuple[str, int, int]]  # per symbol its id, its place there, and what is added
     added: list[_Added]
+    markets: dict[str, str]  # the id of each symbol
+    others: dict[str, tuple[int, int]]  # its place there, and what is added, where they are not the first ones
     currencies: dict[str, msgspec.Raw]
     currency_ids: dict[str, str]
-    base_currencies: dict[str, msgspec.Raw] | None
-    quote_currencies: dict[str, msgspec.Raw] | None
+    base_currencies: _Part | None
+    quote_currencies: _Part | None
     options: dict[str, Any]
     indexes: dict[str, dict[str, tuple[str, int]]]  # options whose values are markets
 
@@ -195,25 +204,29 @@ def restore(client: Any, file: _File) -> None:
     rows = Lazy(file.rows, lambda id_: _decoded(file.rows[id_]))
 
     def market(symbol: str) -> Any:
-        id_, place, number = file.markets[symbol]
+        place, number = file.others.get(symbol, (0, 0))
         added = file.added[number]
-        made = _decoded(file.rows[id_])[place] | _decoded(added.put)
+        made = _decoded(file.rows[file.markets[symbol]])[place] | _decoded(added.put)
         for name in added.without:
             del made[name]
         return made
 
-    currencies = _lazy(file.currencies)
+    def currency(code: str) -> Any:
+        return _decoded(file.currencies[code])
+
+    def part(some: _Part | None) -> Lazy | None:
+        if some is None:
+            return None
+        texts = some.others
+        return Lazy(some.codes, lambda code: _decoded(texts[code]) if code in texts else currency(code))
+
+    currencies = Lazy(file.currencies, currency)
     client.markets, client.markets_by_id, client.currencies = Lazy(file.markets, market), rows, currencies
     client.currencies_by_id = Lazy(file.currency_ids, lambda id_: currencies[file.currency_ids[id_]])
     client.symbols, client.ids, client.codes = sorted(file.markets), sorted(file.rows), sorted(file.currencies)
-    client.baseCurrencies = file.base_currencies and _lazy(file.base_currencies)
-    client.quoteCurrencies = file.quote_currencies and _lazy(file.quote_currencies)
+    client.baseCurrencies, client.quoteCurrencies = part(file.base_currencies), part(file.quote_currencies)
     client.options.update(file.options)
     client.options.update((name, _index(places, rows)) for name, places in file.indexes.items())
-
-
-def _lazy(texts: Mapping[str, msgspec.Raw]) -> Lazy:
-    return Lazy(texts, lambda key: _decoded(texts[key]))
 
 
 def _index(places: Mapping[str, tuple[str, int]], rows: Lazy) -> Lazy:
@@ -236,27 +249,45 @@ def _opened(data: bytes | None, written_with: str) -> _File | None:
 
 
 def _fields(client: Any, options: Iterable[str], written_with: str) -> dict[str, Any]:
-    rows, markets, added = client.markets_by_id, {}, dict[bytes, int]()
-    for symbol, market in client.markets.items():
-        mine = rows[market["id"]]
-        place = next(place for place, row in enumerate(mine) if row["symbol"] == symbol)
-        what = msgspec.json.encode(_difference(mine[place], market))
-        markets[symbol] = market["id"], place, added.setdefault(what, len(added))
-    codes = {id(currency): code for code, currency in client.currencies.items()}
-    changed = {name: client.options[name] for name in options}
+    changed, rows = {name: client.options[name] for name in options}, client.markets_by_id
     where = {id(row): (id_, place) for id_, mine in rows.items() for place, row in enumerate(mine)}
     indexes = {
         name: {key: where[id(row)] for key, row in value.items()}
         for name, value in changed.items()
         if isinstance(value, dict) and value and all(id(row) in where for row in value.values())
     }
+    codes = {id(currency): code for code, currency in client.currencies.items()}
     return {
         "version": VERSION, "written_with": written_with, "saved_ms": clock.now_ms(), "rows": rows,
-        "markets": markets, "added": [msgspec.Raw(text) for text in added], "currencies": client.currencies,
+        **_markets(client), "currencies": client.currencies,
         "currency_ids": {id_: codes[id(currency)] for id_, currency in client.currencies_by_id.items()},
-        "base_currencies": client.baseCurrencies, "quote_currencies": client.quoteCurrencies,
+        "base_currencies": _part(client.baseCurrencies, client.currencies),
+        "quote_currencies": _part(client.quoteCurrencies, client.currencies),
         "options": {name: value for name, value in changed.items() if name not in indexes}, "indexes": indexes,
     }  # fmt: skip
+
+
+def _markets(client: Any) -> dict[str, Any]:
+    """Return what makes the markets of the rows: their ids, and what is added to almost all of them."""
+    places: dict[str, int] = {}
+    texts: dict[str, bytes] = {}
+    for symbol, market in client.markets.items():
+        mine = client.markets_by_id[market["id"]]
+        places[symbol] = next(place for place, row in enumerate(mine) if row["symbol"] == symbol)
+        texts[symbol] = msgspec.json.encode(_difference(mine[places[symbol]], market))
+    numbers = {text: number for number, (text, _) in enumerate(Counter(texts.values()).most_common())}
+    others = {symbol: (places[symbol], numbers[text]) for symbol, text in texts.items()}
+    return {
+        "added": [msgspec.Raw(text) for text in numbers],
+        "markets": {symbol: market["id"] for symbol, market in client.markets.items()},
+        "others": {symbol: other for symbol, other in others.items() if other != (0, 0)},
+    }
+
+
+def _part(some: Mapping[str, Any] | None, currencies: Mapping[str, Any]) -> dict[str, Any] | None:
+    if some is None:
+        return None
+    return {"codes": list(some), "others": {code: one for code, one in some.items() if one != currencies.get(code)}}
 
 
 def _difference(row: Mapping[str, Any], market: Mapping[str, Any]) -> dict[str, Any]:
