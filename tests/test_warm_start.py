@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
-import itertools
 import json
 import operator
 import pickle
@@ -474,6 +473,19 @@ async def test_a_folder_that_cannot_be_written_costs_nobody_the_answer(
         assert (await xm.ccxt("htx").fetch_ticker("BTC/USDT:USDT"))["last"] > 0
 
 
+@pytest.mark.parametrize("odd", [object(), {"a": {(1, 2): object}}])
+async def test_markets_that_cannot_be_written_are_not_kept_and_answer_all_the_same(
+    odd: Any, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with managed(lab, "htx") as xm:
+        client = client_of(xm, "htx")
+        parse = client.set_markets
+        monkeypatch.setattr(client, "set_markets", lambda *given: parse(*given) and client.options.update(odd=odd))
+        assert await client.load_markets() == client.markets
+        assert len(client.markets) > 10
+        assert not list(folder_of(xm).glob("ccxt-*"))
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -711,6 +723,12 @@ async def test_nobody_waits_for_a_list_that_is_read_again_nor_hears_that_it_fail
         # `tidy` sees that leaving cancels what still hangs.
         assert len(lists_read(lab)) >= 1
         assert len(await okx_list(xm)) > 5
+        # In memory it is as old as it was on disk.
+        connector: Any = xm._entries["okx"].connector
+        monkeypatch.setattr(ccxt_adapter, "REFRESH_S", 0.0)
+        for hours, outdated in ((6, False), (4, True)):
+            monkeypatch.setattr(ccxt_adapter, "OLDEST_S", hours * 3600.0)
+            assert connector._outdated("linear") == outdated
 
 
 async def test_an_older_list_is_asked_for_first_and_serves_where_that_fails(
@@ -764,8 +782,9 @@ async def test_two_hundred_who_ask_for_what_is_unknown_make_one_refresh(lab: Lab
     async with managed(lab, "bybit") as xm:
         lab.seen.clear()
         for _ in range(2):
-            ask = itertools.cycle((xm.lookup, xm.get_cross_exchange_ticker, xm.get_cross_exchange_ticker))
-            asked = [asyncio.create_task(next(ask)(f"NEWT{n % 7 or ''}USDT")) for n in range(200)]
+            asked: list[Any] = []
+            for n in range(100):
+                asked += [ask(f"NEWT{n % 7 or ''}USDT") for ask in (xm.lookup, xm.get_cross_exchange_ticker)]
             came = await asyncio.gather(*asked, return_exceptions=True)
             assert {type(one) for one in came} == {xex.UnknownSymbol}
         # Each list once, and not once more for those who ask after it.

@@ -185,7 +185,7 @@ class Shelf:
         """Keep what `set_markets` made of the venue's answer, and these of the object's options."""
         try:
             fields = msgspec.json.encode(_fields(client, options, self._written_with))[1:]
-        except (LookupError, StopIteration, TypeError, ValueError) as exc:
+        except (ArithmeticError, AttributeError, LookupError, StopIteration, TypeError, ValueError) as exc:
             log.info("markets of %s cannot be kept: %r", self._key, exc)
         else:
             self._cache.write(self._key, _SUM % zlib.crc32(fields) + fields)

