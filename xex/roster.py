@@ -301,7 +301,8 @@ class Roster:
 
         What ccxt answers is in ccxt's units, see ``docs/units.md``. It reads and nothing else: any method that orders,
         transfers or signs raises `ReadOnlyError`. `market` is "spot", "linear" or "inverse" where a venue has an
-        object for each. Raises `UnknownVenue`, and `ConfigError` for a connector that is not built on ccxt.
+        object for each. Its markets come from disk while they are fresh; ``load_markets(reload=True)`` asks the venue.
+        Raises `UnknownVenue`, and `ConfigError` for a connector that is not built on ccxt.
         """
         self._enter()
         entry = self._entries.get(exchange)

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from xex.access.budgets import Limit, Pause
-from xex.access.cache import MetadataCache
+from xex.access.cache import Kept, MetadataCache, key_of
 from xex.access.fanout import settled
 from xex.access.port import ExchangeConnector, ServerTime
 from xex.access.transport import Response, Route, Transport, scrub
@@ -64,6 +64,7 @@ from xex_connectors.mapping import (
     trimmed,
 )
 from xex_connectors.read_only import ReadOnly
+from xex_connectors.warm_markets import Shelf
 
 log = logging.getLogger("xex.access")
 
@@ -123,6 +124,7 @@ def _seamed(name: str) -> Any:
 
     class Seamed(base):  # type: ignore[misc, valid-type]
         xex_parsed = False
+        xex_shelf: Shelf | None = None
 
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
             if _addressing.get():
@@ -137,6 +139,24 @@ def _seamed(name: str) -> Any:
 
         async def close(self) -> None:
             """Nothing to close: the session is the seam's."""
+
+        async def load_markets(self, reload: bool = False, params: Any = None) -> Any:
+            """Return the markets, from disk while they are fresh; every unified method comes here first."""
+            if self.xex_shelf is None:
+                return await super().load_markets(reload, params or {})
+            ask = partial(super().load_markets, True, params or {})
+            return await self.xex_shelf.markets(self, ask, reload=reload, usual=not params)
+
+        @staticmethod
+        def to_array(value: Any) -> Any:
+            """Return a dict's values: ccxt itself takes nothing but the very class `dict` for one."""
+            return list(value.values()) if isinstance(value, dict) else value
+
+        def filter_by(self, array: Any, key: Any, value: Any = None) -> Any:
+            return super().filter_by(self.to_array(array), key, value)
+
+        def group_by(self, array: Any, key: Any) -> Any:
+            return super().group_by(self.to_array(array), key)
 
     Seamed.__name__ = Seamed.__qualname__ = base.__name__
     return Seamed
@@ -235,7 +255,7 @@ class CcxtConnector(ExchangeConnector):
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         super().__init__(config)
         self.cache = MetadataCache(None)
-        self._clients: dict[tuple[str, bool], Any] = {}
+        self._clients: dict[tuple[str, int | None], Any] = {}
         self._urls: dict[tuple[Any, ...], str] = {}
         self._listings: dict[Section, Listings] = {}
         self._loads: dict[Section, asyncio.Task[Listings]] = {}
@@ -276,7 +296,9 @@ class CcxtConnector(ExchangeConnector):
 
     async def disconnect(self) -> None:
         """Stop metadata loads; the session is the manager's."""
-        loads = [task for task in self._loads.values() if not task.done()]
+        shelves = [client.xex_shelf for client in self._clients.values() if client.xex_shelf is not None]
+        mine = (*self._loads.values(), *(shelf.load for shelf in shelves))
+        loads = [task for task in mine if task is not None and not task.done()]
         for task in loads:
             task.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
@@ -307,14 +329,25 @@ class CcxtConnector(ExchangeConnector):
             self._forget()
         if refresh and clock.monotonic() - self._loaded_at.get(home, -inf) < REFRESH_S:
             refresh = False
-        if not refresh and home in self._listings:
-            if not self._outdated(home):
-                return self._listings[home]
-            with suppress(ConnectorError):  # an old list is better than none
-                await asyncio.shield(self._start_load(home, refresh=True))
-            return self._listings[home]
+        if not refresh and (home in self._listings or self._restored(home)):
+            known = self._listings[home]
+            if self._outdated(home):
+                with suppress(ConnectorError):  # an old list is better than none
+                    known = await asyncio.shield(self._start_load(home))
+            return known
         # Shielded and shared: one caller that gives up must not take the load from the others.
-        return await asyncio.shield(self._start_load(home, refresh=refresh))
+        return await asyncio.shield(self._start_load(home))
+
+    def _restored(self, home: Section) -> bool:
+        """Take a list from disk where it may be used at once; one that is not fresh is read again meanwhile."""
+        load = self._loads.get(home)
+        kept = self._kept(home) if load is None or load.done() else None
+        if kept is None or kept.age_ms > 1e3 * OLDEST_S or not kept.complete:
+            return False
+        self._take(home, kept.listings, kept.age_ms)
+        if not kept.fresh:
+            self._start_load(home)
+        return True
 
     def _outdated(self, home: Section) -> bool:
         """Say whether a list in memory must be read again: it is old, or a contract of it has ended since.
@@ -326,18 +359,19 @@ class CcxtConnector(ExchangeConnector):
             return False
         return clock.monotonic() - taken > OLDEST_S or clock.now_ms() >= ends
 
-    def _take(self, home: Section, found: Listings) -> Listings:
-        """Put a list into memory."""
+    def _take(self, home: Section, found: Listings, age_ms: float = 0.0) -> Listings:
+        """Put a list into memory that was read from the venue `age_ms` ago."""
         now_ms = clock.now_ms()
         ends = min((end for end in found.columns["expiry_time"] if end > now_ms), default=inf)
-        self._listings[home], self._taken[home] = found, (clock.monotonic(), ends)
+        self._listings[home], self._taken[home] = found, (clock.monotonic() - age_ms / 1e3, ends)
         return found
 
-    def _start_load(self, home: Section, *, refresh: bool) -> asyncio.Task[Listings]:
+    def _start_load(self, home: Section) -> asyncio.Task[Listings]:
+        """Return the task that asks the venue, one at a time for all who wait for it."""
         load = self._loads.get(home)
         if load is None or load.done():
             self._tried[home] = clock.monotonic()
-            load = self._loads[home] = asyncio.create_task(self._load(home, refresh=refresh))
+            load = self._loads[home] = asyncio.create_task(self._load(home))
             load.add_done_callback(_seen)
         return load
 
@@ -350,25 +384,32 @@ class CcxtConnector(ExchangeConnector):
         self._tried.clear()
         self._touched.clear()
 
-    async def _load(self, home: Section, *, refresh: bool) -> Listings:
+    def _kept(self, home: Section) -> Kept | None:
+        return self.cache.load(self._key(home), import_ccxt().__version__)
+
+    def _key(self, home: Section) -> str:
+        return key_of(f"{self._route.venue}-{home}", self._route.base_url)
+
+    async def _load(self, home: Section) -> Listings:
+        """Ask the venue; where that fails, what is in memory or on disk serves, however old."""
         from xex.access.deadline import until
 
-        key, written_with = f"{self._route.venue}-{home}", import_ccxt().__version__
-        kept = None if self._route.base_url else self.cache.load(key, written_with)
-        if kept is not None and kept[1] and not refresh:
-            return self._take(home, kept[0])
+        epoch = clock.epoch()
         try:
             with until(None):
                 found = await self._asked_listings(home)
         except ConnectorError as exc:
+            kept = self._kept(home)
             if kept is None:
                 raise
             log.warning("%s: metadata from disk, the venue's own failed: %s", self._route.exchange, exc)
-            found = kept[0]
-        else:
-            self._loaded_at[home] = clock.monotonic()
-            if not self._route.base_url:
-                self.cache.save(key, written_with, found)
+            if home in self._listings:
+                return self._listings[home]
+            return self._take(home, kept.listings, kept.age_ms)
+        if epoch != clock.epoch():
+            return found
+        self._loaded_at[home] = clock.monotonic()
+        self.cache.save(self._key(home), import_ccxt().__version__, found)
         return self._take(home, found)
 
     async def _asked_listings(self, home: Section) -> Listings:
@@ -429,7 +470,7 @@ class CcxtConnector(ExchangeConnector):
             if not extra:
                 raise
             # One leg that has ended must not cost the instrument that was asked for.
-            self._start_load(home, refresh=True)
+            self._start_load(home)
             return await self._merged(home, table, [(spec, listed) for spec, _ in wanted if listed])
 
     def _leg_rows(self, home: Section, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
@@ -536,7 +577,7 @@ class CcxtConnector(ExchangeConnector):
         strangers |= news
         shown = ", ".join(sorted(news)[:5])
         log.info("%s: %d not in the list of instruments yet, left out: %s", self._route.exchange, len(news), shown)
-        self._start_load(home, refresh=True)
+        self._start_load(home)
 
     def _described(self, home: Section, table: Listings, columns: Columns) -> Columns:
         """Bring rows to base units and say which instrument each is."""
@@ -802,13 +843,22 @@ class CcxtConnector(ExchangeConnector):
         Our own requests need no answer that ccxt has read; `parsed` is for who calls its methods.
         """
         name = self.markets[home].client
-        client = self._clients.get((name, parsed))
+        # Markets that were read outside of a recording are nothing to one in it.
+        key = (name, clock.epoch() if parsed else None)
+        client = self._clients.get(key)
         if client is None:
             options = dict(self.config.options) if self.config is not None else {}
-            client = _seamed(name)({"enableRateLimit": False, "options": options})
+            client = self._clients[key] = _seamed(name)({"enableRateLimit": False, "options": options})
             client.xex_parsed = parsed
-            self._clients[name, parsed] = self._equipped(client, self._route)
+            if parsed:
+                client.xex_shelf = self._shelf(client.id, options)
+            self._equipped(client, self._route)
         return client
+
+    def _shelf(self, name: str, options: dict[str, Any]) -> Shelf:
+        """Return where the markets of a ccxt class are kept: they depend on the options and the address as well."""
+        route, key = self._route, key_of(f"ccxt-{name}", self._route.base_url, options)
+        return Shelf(self.cache, key, import_ccxt().__version__, route.exchange, route.secrets)
 
     def _keyed(self, home: Section) -> Any:
         """Return a ccxt object with the configured keys, for one question that needs them.
