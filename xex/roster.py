@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+import os
+import threading
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from math import inf
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,9 +21,10 @@ import numpy as np
 from xex.access import registry
 from xex.access.cache import MetadataCache
 from xex.access.deadline import remaining, until
+from xex.access.lifetime import Lifetime
 from xex.access.port import AnswersStatus, AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
 from xex.access.state import VenueState
-from xex.access.transport import Route, Transport, scrub
+from xex.access.transport import CLOSE_S, CLOSED, Route, Transport, scrub
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
 from xex.errors import (
     BadPayload,
@@ -47,8 +51,36 @@ T = TypeVar("T")
 HEALTH = {"up": 0, "degraded": 1, "unknown": 1, "down": 2}
 """Who is asked first: what is not known comes after what is up and before what is down."""
 
+_leaving: ContextVar[object] = ContextVar("xex_leaving", default=None)
+"""The manager that is being closed, where something is done for its closing."""
+
 SKEW_FRESH_S = 300.0
 """How long a measurement of a venue's clock holds."""
+
+
+REMOVED = "the exchange was removed before it answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The event loop that a manager belongs to, with its thread and its process."""
+
+    loop: asyncio.AbstractEventLoop
+    thread: str
+    process: int
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Home:
+        """Return what is said of a loop that runs, or is about to run, in this thread."""
+        return cls(loop, threading.current_thread().name, os.getpid())
+
+    @property
+    def lives(self) -> bool:
+        """Whether anything can still happen there; a loop from before a fork runs in the parent only."""
+        return not self.loop.is_closed() and self.process == os.getpid()
+
+    def __str__(self) -> str:
+        return f"{id(self.loop):#x} of the thread {self.thread!r}"
 
 
 @dataclass(slots=True)
@@ -60,6 +92,7 @@ class Entry:
     state: VenueState
     given: bool = False
     connected: bool = False
+    life: Lifetime = field(default_factory=Lifetime)
     shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
     contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
@@ -87,9 +120,10 @@ class Roster:
         self._cache = MetadataCache.default() if cache else MetadataCache(None)
         self._requests_per_second = requests_per_second
         self._transport = Transport(requests_per_second=requests_per_second)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._claim: asyncio.AbstractEventLoop | None = None
+        self._home: Home | None = None
+        self._claim: Home | None = None
         self._background: set[asyncio.Task[Any]] = set()
+        self._closing: asyncio.Task[None] | None = None
 
     @classmethod
     def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> Self:
@@ -125,12 +159,11 @@ class Roster:
 
     def claim(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keep this manager for `loop`, which will ask its first question: two loops may reach for it at once."""
-        self._claim = loop
+        self._claim = Home.of(loop)
 
     def claimed_by(self) -> asyncio.AbstractEventLoop | None:
         """Return the live loop that this manager belongs to or is kept for; None for none."""
-        loops = (loop for loop in (self._loop, self._claim) if loop is not None and not loop.is_closed())
-        return next(loops, None)
+        return next((home.loop for home in (self._home, self._claim) if home is not None and home.lives), None)
 
     # --- configuration
 
@@ -172,14 +205,23 @@ class Roster:
         return True
 
     def remove_exchange(self, exchange_id: str) -> bool:
-        """Forget an exchange; False where there is none of this id."""
+        """Forget an exchange; False where there is none of this id. Questions under way go on without it."""
         entry = self._entries.pop(exchange_id, None)
         if entry is None:
             return False
         del self.exchange_configs[exchange_id], self.exchange_info[exchange_id]
-        with suppress(RuntimeError):
-            self._keep(asyncio.get_running_loop().create_task(entry.connector.disconnect()))
+        if self._home is not None and self._home.lives:
+            if _running_loop() is self._home.loop:
+                self._let_go(entry)
+            else:
+                with suppress(RuntimeError):  # the loop has ended this very moment
+                    self._home.loop.call_soon_threadsafe(self._let_go, entry)
         return True
+
+    def _let_go(self, entry: Entry) -> None:
+        """End what a removed exchange is being asked, and have its connector let go of what it holds."""
+        entry.life.end(REMOVED)
+        self._keep(asyncio.get_running_loop().create_task(_disconnected(entry)))
 
     def _bind(self, entry: Entry) -> None:
         bind = getattr(entry.connector, "bind", None)
@@ -217,22 +259,26 @@ class Roster:
     def _enter(self) -> None:
         """Bind to the running loop, or say why that cannot be."""
         loop = self._checked_loop()
-        if self._loop is loop:
+        if self._home is not None and self._home.loop is loop and not self._transport.life.why:
             return
-        self._loop = loop
-        self._background.clear()
+        if self._closing is not None and self._closing.get_loop() is not loop:
+            self._closing = None
+        if self._home is not None and not self._home.lives:
+            self._transport.forsake()
+        self._home, self._background = Home.of(loop), set()
         self._transport = Transport(requests_per_second=self._requests_per_second)
         for entry in self._entries.values():
-            entry.connected = False
+            entry.connected, entry.life = False, Lifetime()
             entry.shared.clear()
             self._bind(entry)
 
     def _checked_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+        if self._home is not None and self._home.loop is not loop and self._home.lives:
             raise LoopError(
-                f"this manager belongs to the event loop {id(self._loop):#x}, and was used from {id(loop):#x}; "
-                "make one manager per loop, or disconnect_all() in its own loop first"
+                f"this manager belongs to the event loop {self._home}, and was used from {Home.of(loop)}; "
+                "make one manager per loop (with one manager either await or xex.run(), not both), "
+                "or disconnect_all() in its own loop first"
             )
         return loop
 
@@ -259,19 +305,57 @@ class Roster:
         return {entry.id: bool(done.get(entry.id, False)) for entry in entries}
 
     async def disconnect_all(self) -> None:
-        """Cancel what still runs and close every connection. The manager can be used again afterwards."""
+        """Cancel what still runs and close every connection. The manager can be used again afterwards.
+
+        Questions under way end at once, without the exchanges that have not answered. It may be called at any moment,
+        also twice at the same time or by a connector that is being asked.
+        """
         self._checked_loop()
-        tasks = list(self._background)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._background.clear()
-        for entry in self._entries.values():
-            entry.connected = False
-            with suppress(Exception):
-                await entry.connector.disconnect()
-        await self._transport.close()
-        self._loop = None
+        if _leaving.get() is self:
+            return  # a connector that is being let go of wants everything closed, which is what happens
+        while (closing := self._next_closing()) is not None:
+            # Shielded: whoever is interrupted here, and may be part of what ends, must not leave it half closed.
+            await asyncio.shield(closing)
+
+    def _next_closing(self) -> asyncio.Task[None] | None:
+        """Return the closing that is under way or, where there is something to close, a new one."""
+        closing = self._closing
+        if closing is not None and not closing.done() and closing.get_loop() is asyncio.get_running_loop():
+            return closing
+        if self._home is None:
+            return None
+        self._enter()  # where its loop is gone, what was left there is let go of
+        entries = list(self._entries.values())
+        for life in (*(entry.life for entry in entries), self._transport.life):
+            life.end(CLOSED)
+        left = self._closed(self._transport, entries, self._background, asyncio.current_task())
+        self._closing = asyncio.create_task(left)
+        self._closing.add_done_callback(_observed)
+        return self._closing
+
+    async def _closed(
+        self,
+        transport: Transport,
+        entries: Sequence[Entry],
+        tasks: Iterable[asyncio.Task[Any]],
+        spared: asyncio.Task[Any] | None,
+    ) -> None:
+        """Wait until everything has ended but `spared`, who asked for it; then let go of all that is open."""
+        _leaving.set(self)
+        try:
+            ends = clock.monotonic() + CLOSE_S
+            await _cancelled([task for task in tasks if task is not spared])
+            for entry in entries:
+                if not await entry.life.over(max(0.0, ends - clock.monotonic()), spared):
+                    access_log.warning("%s: the connector does not let itself be interrupted", entry.id)
+            leaving = [asyncio.create_task(_disconnected(entry)) for entry in entries]
+            if leaving:
+                _, late = await asyncio.wait(leaving, timeout=CLOSE_S)
+                await _cancelled(late)
+        finally:
+            await transport.close()
+            if self._transport is transport:
+                self._home = None
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
         """Hold on to a task until it is over, so that closing can end it."""
@@ -321,7 +405,7 @@ class Roster:
         with until(self.deadline):
             said = await gathered({entry.id: probe(entry) for entry in entries}, self._keep)
         known = self.get_exchange_status()
-        for entry in entries:
+        for entry in (entry for entry in entries if entry.id in known):  # not one that was removed meanwhile
             known[entry.id]["venue_status"] = said.get(entry.id, "no answer in time")
         return known
 
@@ -422,12 +506,16 @@ class Roster:
 
     async def _guarded(self, entry: Entry, question: Awaitable[T]) -> T:
         """Await a connector; whatever comes out of it but an answer is this venue's failure."""
+        life = entry.life
+        if self._closing is not None and not self._closing.done() and not life.why:
+            await _after(self._closing, question)
         started, known = clock.monotonic(), entry.state.success_count + entry.state.error_count
         try:
-            answer = await self._translated(entry, question)
+            answer = await self._translated(entry, life.within(question))
         except ConnectorError as exc:
             exc.venue = exc.venue or entry.config.venue
-            if known == entry.state.success_count + entry.state.error_count:
+            # What we cut off ourselves is no failure of the venue.
+            if known == entry.state.success_count + entry.state.error_count and not life.why:
                 entry.state.failed(exc)
             raise
         if known == entry.state.success_count + entry.state.error_count and not able(entry.connector, ListsInstruments):
@@ -514,6 +602,40 @@ async def gathered(
                 task.cancel()
                 keep(task)
     return {name: task.result() for name, task in tasks.items() if task.done() and not task.cancelled()}
+
+
+async def _after(closing: asyncio.Task[None], question: Awaitable[object]) -> None:
+    """Wait for a closing before a question begins: connectors let go of all that they hold, new or old."""
+    try:
+        await asyncio.wait([closing])
+    except BaseException:
+        if iscoroutine(question):
+            question.close()  # never started, and not to be missed
+        raise
+
+
+async def _disconnected(entry: Entry) -> None:
+    try:
+        leaving: object = entry.connector.disconnect()
+        if isawaitable(leaving):
+            await leaving
+    except Exception as exc:  # noqa: BLE001  a stranger's connector; everybody else is closed all the same
+        access_log.warning("%s: disconnecting failed: %s", entry.id, type(exc).__name__)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait for their end, but not for ever."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_S)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _observed(task: asyncio.Task[Any]) -> None:

@@ -261,6 +261,7 @@ class CcxtConnector(ExchangeConnector):
         self._clients.clear()
         self._urls.clear()
         self._loads.clear()
+        self._flights.clear()
 
     async def connect(self) -> None:
         """Build the ccxt objects; nothing is asked of the venue yet."""

@@ -10,6 +10,7 @@ to an event loop.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -116,6 +117,13 @@ class Ledger:
             self._out += missing
             self.give_back(missing)
 
+    def inherit(self) -> None:
+        """Forget the parent's questions in a forked child: who waits there is not here, and no answer will be."""
+        self._waiting.clear()
+        under_way = self.used - sum(weight for _, weight in self._returns)
+        if under_way > 0:
+            self.give_back(under_way)
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -175,6 +183,11 @@ class Budgets:
             error = Banned if banned else RateLimited
             raise error(f"the venue asked to wait; {left:.0f} s are left", venue=venue, retry_after=left)
 
+    def inherit(self) -> None:
+        """Go on in a forked child with what is known of the venues' windows, which parent and child share."""
+        for ledger in self._ledgers.values():
+            ledger.inherit()
+
     @contextmanager
     def spending(self, charged: Iterable[Charge]) -> Iterator[None]:
         """Give back what was taken when the request is over, however it ended."""
@@ -186,3 +199,6 @@ class Budgets:
 
 
 PROCESS = Budgets()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which knows no fork
+    os.register_at_fork(after_in_child=PROCESS.inherit)
