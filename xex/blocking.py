@@ -84,9 +84,19 @@ def _running() -> asyncio.AbstractEventLoop:
     with _lock:
         if _loop is None or _loop.is_closed():
             _loop = asyncio.new_event_loop()
-            _thread = threading.Thread(target=_loop.run_forever, name=NAME, daemon=True)
+            _thread = threading.Thread(target=_serve, args=[_loop], name=NAME, daemon=True)
             _thread.start()
         return _loop
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped."""
+    while True:
+        try:
+            loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            continue  # a task's own, which whoever waits for the task gets; loops let these two through
+        return
 
 
 @atexit.register

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from inspect import isawaitable, iscoroutine
+from inspect import isawaitable
 from math import inf
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,7 +21,7 @@ import numpy as np
 from xex.access import registry
 from xex.access.cache import MetadataCache
 from xex.access.deadline import remaining, until
-from xex.access.lifetime import Lifetime
+from xex.access.lifetime import Lifetime, dismiss
 from xex.access.port import AnswersStatus, AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
 from xex.access.state import VenueState
 from xex.access.transport import CLOSE_S, CLOSED, Route, Transport, scrub
@@ -313,22 +313,23 @@ class Roster:
         self._checked_loop()
         if _leaving.get() is self:
             return  # a connector that is being let go of wants everything closed, which is what happens
-        while (closing := self._next_closing()) is not None:
+        closing = self._next_closing()
+        if closing is not None:
             # Shielded: whoever is interrupted here, and may be part of what ends, must not leave it half closed.
             await asyncio.shield(closing)
 
     def _next_closing(self) -> asyncio.Task[None] | None:
-        """Return the closing that is under way or, where there is something to close, a new one."""
-        closing = self._closing
-        if closing is not None and not closing.done() and closing.get_loop() is asyncio.get_running_loop():
-            return closing
+        """Return the closing of what is open now: a new one, or the one under way; None where nothing is."""
         if self._home is None:
             return None
+        under_way = self._closing if self._home.lives and self._closing is not None else None
+        if under_way is not None and not under_way.done() and self._transport.life.why:
+            return under_way
         self._enter()  # where its loop is gone, what was left there is let go of
-        entries = list(self._entries.values())
-        for life in (*(entry.life for entry in entries), self._transport.life):
+        lives = {entry.life: entry for entry in self._entries.values()}
+        for life in (*lives, self._transport.life):
             life.end(CLOSED)
-        left = self._closed(self._transport, entries, self._background, asyncio.current_task())
+        left = self._closed(self._transport, lives, self._background, asyncio.current_task(), under_way)
         self._closing = asyncio.create_task(left)
         self._closing.add_done_callback(_observed)
         return self._closing
@@ -336,19 +337,22 @@ class Roster:
     async def _closed(
         self,
         transport: Transport,
-        entries: Sequence[Entry],
+        lives: Mapping[Lifetime, Entry],
         tasks: Iterable[asyncio.Task[Any]],
         spared: asyncio.Task[Any] | None,
+        before: asyncio.Task[None] | None,
     ) -> None:
         """Wait until everything has ended but `spared`, who asked for it; then let go of all that is open."""
         _leaving.set(self)
         try:
+            if before is not None:
+                await asyncio.wait([before])
             ends = clock.monotonic() + CLOSE_S
             await _cancelled([task for task in tasks if task is not spared])
-            for entry in entries:
-                if not await entry.life.over(max(0.0, ends - clock.monotonic()), spared):
+            for life, entry in lives.items():
+                if not await life.over(max(0.0, ends - clock.monotonic()), spared):
                     access_log.warning("%s: the connector does not let itself be interrupted", entry.id)
-            leaving = [asyncio.create_task(_disconnected(entry)) for entry in entries]
+            leaving = [asyncio.create_task(_disconnected(entry)) for entry in lives.values()]
             if leaving:
                 _, late = await asyncio.wait(leaving, timeout=CLOSE_S)
                 await _cancelled(late)
@@ -502,7 +506,10 @@ class Roster:
         async def checked() -> Columns:
             return schema.checked(await question, kind)
 
-        return await self._guarded(entry, checked())
+        try:
+            return await self._guarded(entry, checked())
+        finally:
+            dismiss(question)
 
     async def _guarded(self, entry: Entry, question: Awaitable[T]) -> T:
         """Await a connector; whatever comes out of it but an answer is this venue's failure."""
@@ -609,8 +616,7 @@ async def _after(closing: asyncio.Task[None], question: Awaitable[object]) -> No
     try:
         await asyncio.wait([closing])
     except BaseException:
-        if iscoroutine(question):
-            question.close()  # never started, and not to be missed
+        dismiss(question)
         raise
 
 

@@ -23,8 +23,7 @@ class Lifetime:
     async def within(self, question: Awaitable[T]) -> T:
         """Await something for as long as the owner lives; raises `Unreachable` when it ends before."""
         if self.why:
-            if iscoroutine(question):
-                question.close()  # never started, and not to be missed
+            dismiss(question)
             raise Unreachable(self.why)
         scope = asyncio.timeout(None)
         try:
@@ -59,6 +58,12 @@ class Lifetime:
             self._watcher = loop.create_future()
             await asyncio.wait([self._watcher], timeout=ends - loop.time())
         return True
+
+
+def dismiss(question: Awaitable[object]) -> None:
+    """Close a coroutine that was never started, so that nobody misses it; one that is over does not mind."""
+    if iscoroutine(question):
+        question.close()
 
 
 def _current() -> asyncio.Task[Any] | None:
