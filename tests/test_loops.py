@@ -1,16 +1,14 @@
 """Event loops and lifecycle: closing at any moment, loops that end, threads, forks, Ctrl-C, a Jupyter kernel.
 
-What only shows in a process of its own runs as ``python -m tests.test_loops WORD``, under ``-W error -X dev`` where
-Python itself allows it, and has to say nothing on stderr.
+What only shows in a process of its own stands in tests/children.py, runs under ``-W error -X dev`` where that can be,
+and has to say nothing on stderr.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import gc
 import json
-import multiprocessing
 import os
 import re
 import shutil
@@ -30,6 +28,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 import xex
+from tests.children import DEADLINE_S, SYMBOL
 from tests.conftest import VENUES, Tidy, configured
 from tests.lab import Lab, default_truth, running_lab
 from xex import ExchangeManager, LoopError, NoVenueAnswered, roster
@@ -40,9 +39,7 @@ from xex.config import ExchangeConfig
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs/examples"
-SYMBOL = "BTCUSDT"
 TRUTH = default_truth()
-DEADLINE_S = 20.0
 # What hangs, each at another stage of a question: everything, the lists, the quotes, the books, clocks and rates.
 HANGING = {
     "all": ("/",),
@@ -517,6 +514,16 @@ def test_a_loop_that_ends_takes_the_sockets_with_it(lab: Lab) -> None:
     assert not [seen for seen in lab.seen[len(lab.seen) * 2 // 3 :] if "instruments" in seen.path_qs], "lists are kept"
 
 
+@pytest.fixture
+def rightly_warned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let Python warn of tasks and sockets in a loop that was closed over them, whenever it collects them."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    with warnings.catch_warnings(action="ignore"):
+        yield
+        gc.collect()
+
+
+@pytest.mark.usefixtures("rightly_warned")
 def test_a_loop_closed_over_a_question_is_left_behind(lab: Lab) -> None:
     """Not even cancelled: what was under way there must not be waited for in the next loop."""
     xm = manager_of(lab)
@@ -530,13 +537,9 @@ def test_a_loop_closed_over_a_question_is_left_behind(lab: Lab) -> None:
     budgets.PROCESS._ledgers.clear()
     assert asyncio.run(xm.get_cross_exchange_ticker(SYMBOL)).dropped == {}
     assert not [text for text in said if "nclosed" in text], said
-    # Python warns of the tasks and sockets of a loop that was closed like this, and rightly so.
-    with warnings.catch_warnings(action="ignore"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "unraisablehook", lambda _: None)
-        del question, loop
-        gc.collect()
 
 
+@pytest.mark.usefixtures("rightly_warned")
 def test_closing_in_the_next_loop_what_a_closed_one_has_left(lab: Lab) -> None:
     xm = manager_of(lab, ("okx", "bybit"))
     left: list[str] = []
@@ -549,10 +552,8 @@ def test_closing_in_the_next_loop_what_a_closed_one_has_left(lab: Lab) -> None:
     said = closing_hooks(loop)
     loop.run_until_complete(xm.get_cross_exchange_ticker(SYMBOL))
     loop.close()
-    with warnings.catch_warnings(action="ignore"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "unraisablehook", lambda _: None)
-        asyncio.run(xm.disconnect_all())
-        gc.collect()
+    asyncio.run(xm.disconnect_all())
+    gc.collect()
     assert (left, said) == (["dex"], [])
     assert asyncio.run(sockets_left(lab)) == 0
 
@@ -655,7 +656,7 @@ def quiet(tmp_path: Path) -> Path:
 def child(lab: Lab, quiet: Path, *words: str, flags: Sequence[str] = STRICT) -> subprocess.Popen[str]:
     """Start this module in a process that knows nothing but where the lab is."""
     return subprocess.Popen(
-        [sys.executable, *flags, "-m", __name__, *words],
+        [sys.executable, *flags, "-m", "tests.children", *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(quiet), "XEX_TEST_LAB": json.dumps(lab.urls)},
         stdout=subprocess.PIPE,
@@ -704,7 +705,8 @@ def test_ctrl_c_ends_a_program_at_once(lab: Lab, quiet: Path) -> None:
     hang(lab, "all")
     with ExitStack() as stack:
         started = {
-            word: stack.enter_context(child(lab, quiet, "interrupted", word)) for word in ("run", "loop", "command")
+            word: stack.enter_context(child(lab, quiet, "interrupted", word, flags=("-W", "error")))
+            for word in ("run", "loop", "command")
         }
         for process in started.values():
             assert process.stdout is not None
@@ -730,7 +732,7 @@ KERNEL = {
     # The kernel's own shutdown warns of itself; everything else is an error.
     "PYTHONWARNINGS": "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase",
 }
-MADE = "from tests.test_loops import mine\nimport xex"
+MADE = "from tests.children import mine\nimport xex"
 ASK = "xm.get_cross_exchange_ticker('BTCUSDT')"
 REFUSED = "try:\n    {}\nexcept xex.LoopError as exc:\n    print(exc)"
 
@@ -782,9 +784,7 @@ class Kernel:
 
 @pytest.fixture
 def kernel(lab: Lab, tmp_path: Path) -> Iterator[Kernel]:
-    # Names of sockets are short.
-    home = Path(shutil.os.path.relpath(tmp_path))  # type: ignore[attr-defined]
-    started = Kernel(lab, home if len(str(home)) < len(str(tmp_path)) else tmp_path)
+    started = Kernel(lab, tmp_path)
     yield started
     if started.manager.is_alive():
         started.close()
@@ -854,154 +854,3 @@ def test_the_readme_leads_to_every_example() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\((docs/examples/[^)]+)\)", text))
     assert linked == {path.relative_to(ROOT).as_posix() for path in EXAMPLES.glob("*.py")}
-
-
-# --- what runs in the processes -----------------------------------------------------------------------------------
-
-
-def mine() -> ExchangeManager:
-    """Return a manager of three of the lab's venues, for a process that has their addresses only."""
-    budgets.PROCESS._ledgers.clear()
-    urls = json.loads(os.environ["XEX_TEST_LAB"])
-    manager = ExchangeManager(cache=False, deadline=DEADLINE_S)
-    for venue in ("okx", "bybit", "kraken"):
-        manager.add_exchange(ExchangeConfig(venue, venue, base_url=urls[venue], timeout_s=DEADLINE_S))
-    return manager
-
-
-def tell(*what: Any) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
-
-
-async def dropped(manager: ExchangeManager) -> dict[str, str]:
-    budgets.PROCESS._ledgers.clear()
-    return dict((await manager.get_cross_exchange_ticker(SYMBOL)).dropped)
-
-
-def sockets() -> int:
-    """Count the network's sockets that this process has open."""
-    gc.collect()
-    names = []
-    for number in os.listdir("/proc/self/fd"):  # noqa: PTH208  a path for each would open more
-        with suppress(OSError):
-            names.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
-    inodes = {name[8:-1] for name in names if name.startswith("socket:[")}
-    tables = [Path(f"/proc/self/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6")]
-    return len(inodes & {line.split()[9] for table in tables for line in table})
-
-
-async def closed_or_not(manager: ExchangeManager, *, close: bool) -> dict[str, str]:
-    try:
-        return await dropped(manager)
-    finally:
-        if close:
-            await manager.disconnect_all()
-
-
-def loops() -> None:
-    """Go through what one process may do with loops."""
-    last = mine()
-    atexit.register(lambda: tell("last words", xex.run(dropped(last))))  # called after xex's own
-    xm = mine()
-    closings = (True, False, True)
-    tell("runs", [(asyncio.run(closed_or_not(xm, close=close)), sockets()) for close in closings])
-    tell("threads", in_threads(8, lambda: xex.run(dropped(xm))))
-    tell("beside a loop", asyncio.run(beside_a_loop(xm)))
-    # Whoever forks a process with threads is warned since Python 3.12; here it is meant.
-    warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
-    for way in ("fork", "spawn"):
-        context: Any = multiprocessing.get_context(way)
-        queue = context.SimpleQueue()
-        process = context.Process(target=in_a_child, args=(queue, xm if way == "fork" else None))
-        process.start()
-        process.join(30)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-        tell(way, {**({} if queue.empty() else queue.get()), "code": process.exitcode})
-        queue.close()
-        process.close()
-    tell("after the forks", xex.run(dropped(xm)))
-    left_open = mine()
-    asyncio.run(dropped(left_open))
-    xex.run(dropped(last))
-
-
-def in_threads(number: int, call: Callable[[], Any]) -> list[Any]:
-    results: list[Any] = []
-    barrier = threading.Barrier(number)
-
-    def one() -> None:
-        barrier.wait()
-        results.append(call())
-
-    threads = [threading.Thread(target=one) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-async def beside_a_loop(xm: ExchangeManager) -> list[Any]:
-    """Use `run` from a thread while this loop is busy, and from inside this very loop, as a notebook does."""
-    async with mine() as here:
-        there, _ = await asyncio.gather(asyncio.to_thread(lambda: xex.run(dropped(xm))), dropped(here))
-    return [there, xex.run(dropped(xm))]
-
-
-def in_a_child(queue: Any, inherited: ExchangeManager | None) -> None:
-    """Ask with the parent's manager and with one of its own."""
-    atexit.unregister(tell)
-    new = mine()
-    same = new if inherited is None else inherited
-    queue.put({"same manager": xex.run(dropped(same)), "new manager": xex.run(dropped(new))})
-
-
-def rough() -> None:
-    """End loops as nobody should."""
-    xm = mine()
-    loop = asyncio.new_event_loop()
-    tell("closed over it", loop.run_until_complete(dropped(xm)))
-    loop.close()
-    del loop
-    tell("and next", asyncio.run(dropped(xm)), sockets())
-    never = asyncio.new_event_loop()
-    tell("never closed", never.run_until_complete(dropped(xm)))
-
-
-def interrupted(word: str) -> None:
-    """Ask venues that hang, and say so as soon as they have been asked."""
-    xm = mine()
-
-    def watch() -> None:
-        while sum(info.in_flight for info in xm.exchange_info.values()) < 3:
-            time.sleep(0.005)
-        sys.stdout.write("asking\n")
-        sys.stdout.flush()
-
-    async def main() -> None:
-        async with xm:
-            await dropped(xm)
-
-    threading.Thread(target=watch, daemon=True).start()
-    if word == "command":
-        from xex import cli
-
-        ExchangeManager.from_env = classmethod(lambda *_, **__: xm)  # type: ignore[assignment,method-assign]
-        sys.argv = ["xex", "snapshot", SYMBOL]
-        cli.main()
-    try:
-        if word == "run":
-            xex.run(dropped(xm))  # what it leaves open ends with the process
-        else:
-            asyncio.run(main())
-    except KeyboardInterrupt:
-        sys.stdout.write(json.dumps(time.time()))
-        raise
-
-
-if __name__ == "__main__":
-    stages: dict[str, Callable[..., None]] = {"loops": loops, "rough": rough, "interrupted": interrupted}
-    stages[sys.argv[1]](*sys.argv[2:])
