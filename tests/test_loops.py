@@ -36,6 +36,7 @@ from xex.access import budgets
 from xex.access.port import ExchangeConnector
 from xex.answer import CrossExchangeData
 from xex.config import ExchangeConfig
+from xex.errors import Unreachable
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs/examples"
@@ -237,6 +238,30 @@ async def test_a_question_asked_while_closing_waits_for_it_and_is_answered(lab: 
     assert closing.done()
     with pytest.raises(NoVenueAnswered):
         await first
+    await xm.disconnect_all()
+    assert await others() == []
+
+
+async def test_a_request_of_the_caller_s_own_ends_too_and_opens_nothing_afterwards(lab: Lab, tidy: Tidy) -> None:
+    """With the ccxt object there is no question around the request that closing could end."""
+    del tidy
+    xm = manager_of(lab)
+    await xm.connect_all()
+    client = xm.ccxt("okx")
+    hang(lab, "all")
+    before = len(lab.seen)
+    request = asyncio.create_task(client.fetch_time())
+    await until(lambda: len(lab.seen) > before)
+    started = time.monotonic()
+    await xm.disconnect_all()
+    with pytest.raises(Unreachable, match="the manager was closed"):
+        await request
+    assert time.monotonic() - started < 1
+    lab.heal()
+    with pytest.raises(Unreachable, match="the manager was closed"):
+        await client.fetch_time()
+    assert await sockets_left(lab) == 0
+    assert await xm.ccxt("okx").fetch_time() == pytest.approx(1e3 * time.time(), abs=5e3)
     await xm.disconnect_all()
     assert await others() == []
 
