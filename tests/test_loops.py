@@ -751,6 +751,26 @@ def test_ctrl_c_ends_a_program_at_once(lab: Lab, quiet: Path) -> None:
     assert asyncio.run(sockets_left(lab)) == 0
 
 
+async def test_a_forked_child_waits_for_nobody_of_its_parent() -> None:
+    """Of 10 per 10 s, 3 were answered at the fork and 5 under way; one more question was waiting for its turn."""
+    now = 0.0
+    ledger = budgets.Ledger(10, 10, lambda: now)
+    await ledger.take(8, "okx")
+    ledger.give_back(3)
+    waiting = asyncio.create_task(ledger.take(9, "okx"))
+    await asyncio.sleep(0)
+    now = 4.0
+    ledger.inherit()
+    assert (ledger.used, ledger.wait(2)) == (8, 0)
+    await asyncio.wait_for(ledger.take(2, "okx"), 1)  # not behind the one that waits in the parent
+    now = 10.2
+    assert ledger.used == 5 + 2
+    now = 14.2
+    assert ledger.used == 2
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 # --- Jupyter ------------------------------------------------------------------------------------------------------
 
 KERNEL = {

@@ -104,7 +104,8 @@ class Ledger:
                 await asyncio.sleep(min(max(wait, 0.001), 0.25))
             self._out += weight
         finally:
-            self._waiting.remove(ticket)
+            if ticket in self._waiting:  # a forked child has forgotten its parent's
+                self._waiting.remove(ticket)
 
     def give_back(self, weight: float) -> None:
         """Note that the request that took `weight` is over: it comes back one window from now."""
