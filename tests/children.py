@@ -72,7 +72,11 @@ async def closed_or_not(manager: ExchangeManager, *, close: bool) -> dict[str, s
 def loops() -> None:
     """Go through what one process may do with loops."""
     last = mine()
-    atexit.register(lambda: tell("last words", xex.run(dropped(last))))  # called after xex's own
+
+    async def words() -> list[Any]:
+        return [await dropped(last), threading.current_thread().name]
+
+    atexit.register(lambda: tell("last words", xex.run(words())))  # called after xex's own
     xm = mine()
     closings = (True, False, True)
     tell("runs", [(asyncio.run(closed_or_not(xm, close=close)), sockets()) for close in closings])
