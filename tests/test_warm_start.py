@@ -30,7 +30,7 @@ from tests.conftest import VENUES, configured
 from tests.lab import Lab, big_truth, default_truth, running_lab
 from tests.lab.venues import METADATA
 from tests.test_lookup import NEWS, lists_read, settled
-from xex.access import budgets, transport
+from xex.access import budgets, retry
 from xex.access.cache import FRESH_MS, MetadataCache
 from xex.model import clock
 from xex_connectors import ccxt_adapter, warm_markets
@@ -124,7 +124,7 @@ def world(loaded: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hardly wait between tries, and spare the collector what the tests before left: each test collects garbage."""
     gc.freeze()
-    monkeypatch.setattr(transport._Wait, "_jitter", wait_random_exponential(multiplier=0.001, max=0.01))
+    monkeypatch.setattr(retry.Wait, "_jitter", wait_random_exponential(multiplier=0.001, max=0.01))
 
 
 @pytest.fixture

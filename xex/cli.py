@@ -1,4 +1,7 @@
-"""The command line. Exit codes: 0 answered, 1 no venue answered, 2 bad usage or output that cannot be written."""
+"""The command line.
+
+Exit codes: 0 answered, 1 no venue answered, 2 bad usage or output that cannot be written, 130 interrupted by Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ T = TypeVar("T")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
-ANSWERED, NOBODY, USAGE = 0, 1, 2
+ANSWERED, NOBODY, USAGE, INTERRUPTED = 0, 1, 2, 130
 INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN = 40, 40, 20
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
 
@@ -60,6 +63,10 @@ def main() -> None:
     try:
         with _writing():
             app(args=_arguments(sys.argv[1:]), prog_name="xex")
+    except KeyboardInterrupt:
+        # Before a command has begun, or after it; what comes in between is said where questions are asked.
+        typer.echo("xex: interrupted", err=True)
+        raise SystemExit(INTERRUPTED) from None
     finally:
         gc.freeze()
 
@@ -648,6 +655,8 @@ def _answering(replay: str | None, hint: str | None = None) -> Iterator[Recordin
         _leave(f"{exc}{hint}", NOBODY)
     except XexError as exc:
         _leave(str(exc), USAGE)
+    except KeyboardInterrupt:
+        _leave("interrupted", INTERRUPTED)
 
 
 @contextmanager

@@ -235,9 +235,8 @@ class ExchangeManager(Catalogue):
                 await asyncio.wait(rates, timeout=min(RATE_GRACE_S, remaining()))
         finally:
             for task in [whole, *rates]:
-                if not task.done():
-                    task.cancel()
-                    self._keep(task)
+                task.cancel()
+                self._keep(task)  # also what has just failed, while the caller gave up
         columns = concat(came, "tickers")
         if target is None:
             return columns, failures, groups, {}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+import os
+import threading
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from inspect import isawaitable
@@ -19,9 +22,10 @@ from xex.access import registry
 from xex.access.cache import MetadataCache
 from xex.access.deadline import remaining, until
 from xex.access.events import Events
+from xex.access.lifetime import Lifetime, dismiss
 from xex.access.port import AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
 from xex.access.state import VenueState
-from xex.access.transport import Route, Transport, scrub
+from xex.access.transport import CLOSE_S, CLOSED, Route, Transport, scrub
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
 from xex.errors import (
     BadPayload,
@@ -48,8 +52,36 @@ T = TypeVar("T")
 HEALTH = {"up": 0, "degraded": 1, "unknown": 1, "down": 2}
 """Who is asked first: what is not known comes after what is up and before what is down."""
 
+_leaving: ContextVar[object] = ContextVar("xex_leaving", default=None)
+"""The manager that is being closed, where something is done for its closing."""
+
 SKEW_FRESH_S = 300.0
 """How long a measurement of a venue's clock holds."""
+
+
+REMOVED = "the exchange was removed before it answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The event loop that a manager belongs to, with its thread and its process."""
+
+    loop: asyncio.AbstractEventLoop
+    thread: str
+    process: int
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Home:
+        """Return what is said of a loop that runs, or is about to run, in this thread."""
+        return cls(loop, threading.current_thread().name, os.getpid())
+
+    @property
+    def lives(self) -> bool:
+        """Whether anything can still happen there; a loop from before a fork runs in the parent only."""
+        return not self.loop.is_closed() and self.process == os.getpid()
+
+    def __str__(self) -> str:
+        return f"{id(self.loop):#x} of the thread {self.thread!r}"
 
 
 @dataclass(slots=True)
@@ -62,6 +94,7 @@ class Entry:
     given: bool = False
     connected: bool = False
     said: str = "ok"
+    life: Lifetime = field(default_factory=Lifetime)
     shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
     contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
@@ -94,9 +127,10 @@ class Roster:
         self._cache = MetadataCache.default() if cache else MetadataCache(None)
         self._requests_per_second = requests_per_second
         self._transport = self._new_transport()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._claim: asyncio.AbstractEventLoop | None = None
+        self._home: Home | None = None
+        self._claim: Home | None = None
         self._background: set[asyncio.Task[Any]] = set()
+        self._closing: asyncio.Task[None] | None = None
 
     @classmethod
     def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> Self:
@@ -133,12 +167,11 @@ class Roster:
 
     def claim(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keep this manager for `loop`, which will ask its first question: two loops may reach for it at once."""
-        self._claim = loop
+        self._claim = Home.of(loop)
 
     def claimed_by(self) -> asyncio.AbstractEventLoop | None:
         """Return the live loop that this manager belongs to or is kept for; None for none."""
-        loops = (loop for loop in (self._loop, self._claim) if loop is not None and not loop.is_closed())
-        return next(loops, None)
+        return next((home.loop for home in (self._home, self._claim) if home is not None and home.lives), None)
 
     # --- configuration
 
@@ -180,14 +213,23 @@ class Roster:
         return True
 
     def remove_exchange(self, exchange_id: str) -> bool:
-        """Forget an exchange; False where there is none of this id."""
+        """Forget an exchange; False where there is none of this id. Questions under way go on without it."""
         entry = self._entries.pop(exchange_id, None)
         if entry is None:
             return False
         del self.exchange_configs[exchange_id], self.exchange_info[exchange_id]
-        with suppress(RuntimeError):
-            self._keep(asyncio.get_running_loop().create_task(entry.connector.disconnect()))
+        if self._home is not None and self._home.lives:
+            if _running_loop() is self._home.loop:
+                self._let_go(entry)
+            else:
+                with suppress(RuntimeError):  # the loop has ended this very moment
+                    self._home.loop.call_soon_threadsafe(self._let_go, entry)
         return True
+
+    def _let_go(self, entry: Entry) -> None:
+        """End what a removed exchange is being asked, and have its connector let go of what it holds."""
+        entry.life.end(REMOVED)
+        self._keep(asyncio.get_running_loop().create_task(_disconnected(entry)))
 
     def _bind(self, entry: Entry) -> None:
         bind = getattr(entry.connector, "bind", None)
@@ -226,13 +268,16 @@ class Roster:
     def _enter(self) -> None:
         """Bind to the running loop, or say why that cannot be."""
         loop = self._checked_loop()
-        if self._loop is loop:
+        if self._home is not None and self._home.loop is loop and not self._transport.life.why:
             return
-        self._loop = loop
-        self._background.clear()
+        if self._closing is not None and self._closing.get_loop() is not loop:
+            self._closing = None
+        if self._home is not None and not self._home.lives:
+            self._transport.forsake()
+        self._home, self._background = Home.of(loop), set()
         self._transport = self._new_transport()
         for entry in self._entries.values():
-            entry.connected = False
+            entry.connected, entry.life = False, Lifetime()
             entry.shared.clear()
             self._bind(entry)
 
@@ -241,10 +286,11 @@ class Roster:
 
     def _checked_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
-        if self._loop is not None and self._loop is not loop and not self._loop.is_closed():
+        if self._home is not None and self._home.loop is not loop and self._home.lives:
             raise LoopError(
-                f"this manager belongs to the event loop {id(self._loop):#x}, and was used from {id(loop):#x}; "
-                "make one manager per loop, or disconnect_all() in its own loop first"
+                f"this manager belongs to the event loop {self._home}, and was used from {Home.of(loop)}; "
+                "make one manager per loop (with one manager either await or xex.run(), not both), "
+                "or disconnect_all() in its own loop first"
             )
         return loop
 
@@ -271,20 +317,62 @@ class Roster:
         return {entry.id: bool(done.get(entry.id, False)) for entry in entries}
 
     async def disconnect_all(self) -> None:
-        """Cancel what still runs and close every connection. The manager can be used again afterwards."""
+        """Cancel what still runs and close every connection. The manager can be used again afterwards.
+
+        Questions under way end at once, without the exchanges that have not answered. It may be called at any moment,
+        also twice at the same time or by a connector that is being asked.
+        """
         self._checked_loop()
-        tasks = list(self._background)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._background.clear()
-        for entry in self._entries.values():
-            entry.connected = False
-            with suppress(Exception):
-                await entry.connector.disconnect()
-        await self._transport.close()
-        await self._events.close()
-        self._loop = None
+        if _leaving.get() is self:
+            return  # a connector that is being let go of wants everything closed, which is what happens
+        closing = self._next_closing()
+        if closing is not None:
+            # Shielded: whoever is interrupted here, and may be part of what ends, must not leave it half closed.
+            await asyncio.shield(closing)
+
+    def _next_closing(self) -> asyncio.Task[None] | None:
+        """Return the closing of what is open now: a new one, or the one under way; None where nothing is."""
+        if self._home is None:
+            return None
+        under_way = self._closing if self._home.lives and self._closing is not None else None
+        if under_way is not None and not under_way.done() and self._transport.life.why:
+            return under_way
+        self._enter()  # where its loop is gone, what was left there is let go of
+        lives = {entry.life: entry for entry in self._entries.values()}
+        for life in (*lives, self._transport.life):
+            life.end(CLOSED)
+        left = self._closed(self._transport, lives, self._background, asyncio.current_task(), under_way)
+        self._closing = asyncio.create_task(left)
+        self._closing.add_done_callback(_observed)
+        return self._closing
+
+    async def _closed(
+        self,
+        transport: Transport,
+        lives: Mapping[Lifetime, Entry],
+        tasks: Iterable[asyncio.Task[Any]],
+        spared: asyncio.Task[Any] | None,
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        """Wait until everything has ended but `spared`, who asked for it; then let go of all that is open."""
+        _leaving.set(self)
+        try:
+            if before is not None:
+                await asyncio.wait([before])
+            ends = clock.monotonic() + CLOSE_S
+            await _cancelled([task for task in tasks if task is not spared])
+            for life, entry in lives.items():
+                if not await life.over(max(0.0, ends - clock.monotonic()), spared):
+                    access_log.warning("%s: the connector does not let itself be interrupted", entry.id)
+            leaving = [asyncio.create_task(_disconnected(entry)) for entry in lives.values()]
+            if leaving:
+                _, late = await asyncio.wait(leaving, timeout=CLOSE_S)
+                await _cancelled(late)
+        finally:
+            await transport.close()
+            if self._transport is transport:
+                await self._events.close()
+                self._home = None
 
     def _seconds(self, deadline: float | None) -> float:
         """Return how long a question may take."""
@@ -415,16 +503,24 @@ class Roster:
         async def checked() -> Columns:
             return schema.checked(await question, kind)
 
-        return await self._guarded(entry, checked())
+        try:
+            return await self._guarded(entry, checked())
+        finally:
+            dismiss(question)
 
     async def _guarded(self, entry: Entry, question: Awaitable[T]) -> T:
         """Await a connector; whatever comes out of it but an answer is this venue's failure."""
+        life = entry.life
+        if self._closing is not None and not self._closing.done() and not life.why:
+            await _after(self._closing, question)
         started, known = clock.monotonic(), entry.state.success_count + entry.state.error_count
         try:
-            answer = await self._translated(entry, question)
+            answer = await self._translated(entry, life.within(question))
         except ConnectorError as exc:
             exc.venue = exc.venue or entry.config.venue
-            if exc.sent and known == entry.state.success_count + entry.state.error_count:
+            # What was not sent, or was cut off by ourselves, is no failure of the venue.
+            counted = exc.sent and not life.why
+            if counted and known == entry.state.success_count + entry.state.error_count:
                 entry.state.failed(exc)
             raise
         if known == entry.state.success_count + entry.state.error_count and not able(entry.connector, ListsInstruments):
@@ -511,6 +607,39 @@ async def gathered(
                 task.cancel()
                 keep(task)
     return {name: task.result() for name, task in tasks.items() if task.done() and not task.cancelled()}
+
+
+async def _after(closing: asyncio.Task[None], question: Awaitable[object]) -> None:
+    """Wait for a closing before a question begins: connectors let go of all that they hold, new or old."""
+    try:
+        await asyncio.wait([closing])
+    except BaseException:
+        dismiss(question)
+        raise
+
+
+async def _disconnected(entry: Entry) -> None:
+    try:
+        leaving: object = entry.connector.disconnect()
+        if isawaitable(leaving):
+            await leaving
+    except Exception as exc:  # noqa: BLE001  a stranger's connector; everybody else is closed all the same
+        access_log.warning("%s: disconnecting failed: %s", entry.id, type(exc).__name__)
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait for their end, but not for ever."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_S)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _observed(task: asyncio.Task[Any]) -> None:

@@ -793,7 +793,7 @@ class CcxtConnector(ExchangeConnector):
 
     def _at_hand(self, home: Section) -> bool:
         """Say whether a list of instruments is in memory, or fresh on disk, from where it is taken."""
-        return home in self._listings
+        return home in self._listings or self._restored(home)
 
     def _home_of(self, spec: ValueMap) -> Section:
         """Return a market whose ccxt object has an endpoint, the last one that does."""

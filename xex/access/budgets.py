@@ -10,6 +10,7 @@ it runs: whoever waits is woken in its own loop, and nothing here belongs to one
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from bisect import insort
 from collections import deque
@@ -292,6 +293,15 @@ class Ledger:
     def _return(self, weight: float, seconds: float) -> None:
         insort(self._returns, (self.clock() + seconds, weight))
 
+    def inherit(self) -> None:
+        """Forget the parent's questions in a forked child: who waits there is not here, and no answer will be."""
+        self._lock = Lock()  # another thread of the parent may have held it
+        self._queue.clear()
+        self._queued = 0.0
+        under_way = self.used - sum(weight for _, weight in self._returns)
+        if under_way > 0:
+            self.give_back(under_way)
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -396,5 +406,13 @@ class Budgets:
                 self.check_pause(origin, venue)
             await asyncio.sleep(left + 1e-3)
 
+    def inherit(self) -> None:
+        """Go on in a forked child with what is known of the venues' windows, which parent and child share."""
+        for ledger in self._ledgers.values():
+            ledger.inherit()
+
 
 PROCESS = Budgets()
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which knows no fork
+    os.register_at_fork(after_in_child=PROCESS.inherit)

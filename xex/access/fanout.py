@@ -30,6 +30,8 @@ async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | Conne
         except ConnectorError as exc:
             return [exc]
     tasks = [asyncio.create_task(question) for question in questions]
+    for task in tasks:
+        task.add_done_callback(_seen)
     left = remaining()
     try:
         await asyncio.wait(tasks, timeout=None if isinf(left) else SHARE * left)
@@ -40,9 +42,6 @@ async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | Conne
         await asyncio.gather(*late, return_exceptions=True)
     results: list[T | ConnectorError] = []
     for task in tasks:
-        if task not in late:
-            task.exception()  # seen, also where another one's is raised first
-    for task in tasks:
         if task in late:
             results.append(TimedOut("no answer in time"))
             continue
@@ -51,3 +50,9 @@ async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | Conne
         except ConnectorError as exc:
             results.append(exc)
     return results
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Mark a failure as seen, also where another one's is raised first, or nobody waits any more."""
+    if not task.cancelled():
+        task.exception()

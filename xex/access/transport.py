@@ -12,20 +12,22 @@ import math
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from xex.access.breaker import Permit
 from xex.access.budgets import PROCESS, Budgets, Limit, Pause
 from xex.access.deadline import remaining, was_late
 from xex.access.flights import Flights
+from xex.access.lifetime import Lifetime
 from xex.access.retry import RETRIED_STATUS, may_pass, retrying
 from xex.access.state import VenueState
 from xex.errors import (
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 log = logging.getLogger("xex.access")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_BODY = 64 * 1024 * 1024
 LONGEST_PAUSE_S = 3 * 86_400.0
@@ -60,6 +64,9 @@ BANNED_S, PAUSE_S = 120.0, 5.0
 """How long a venue is left alone that says neither how long, nor has a rule for it."""
 MOST_AT_ONCE, MOST_WAITING = 128, 4096
 """How many requests to one host are under way at once, and how many may wait to be."""
+CLOSED = "the manager was closed before there was an answer"
+CLOSE_S = 1.0
+"""How long closing waits for what does not let itself be interrupted."""
 _ids = count(1)
 
 
@@ -166,19 +173,35 @@ def probing() -> Iterator[None]:
         _probing.reset(token)
 
 
+def until_closed(
+    method: Callable[Concatenate[Transport, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Transport, P], Coroutine[Any, Any, T]]:
+    """End a method of the seam when the seam is closed, whether it waits for a budget, a retry or a venue."""
+
+    @wraps(method)
+    async def bounded(seam: Transport, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await seam.life.within(method(seam, *args, **kwargs))
+
+    return bounded
+
+
 class Transport:
-    """One session for all venues of a manager, bound to the loop that first uses it."""
+    """One session for all venues of a manager, bound to the loop that first uses it, until it is closed."""
 
     def __init__(
         self, *, budgets: Budgets = PROCESS, requests_per_second: float | None = None, reuse_s: float = 0.0
     ) -> None:
         self.budgets = budgets
         self.requests_per_second = requests_per_second
+        self.life = Lifetime()
         self._session: aiohttp.ClientSession | None = None
+        self._keeper: AsyncGenerator[None] | None = None
+        self._farewell: weakref.finalize[..., Transport] | None = None
         self._paces: dict[str, AsyncLimiter] = {}
         self._bulkheads: dict[str, Bulkhead] = {}
         self._flights: Flights[Response] = Flights(reuse_s)
 
+    @until_closed
     async def send(
         self,
         route: Route,
@@ -471,17 +494,86 @@ class Transport:
             )
             # aiohttp would send a request again by itself, uncharged; retries are ours.
             self._session._retry_connection = False  # noqa: SLF001
+            self._keeper = _kept(self._session)
+            loop = asyncio.get_running_loop()
+            self._farewell = weakref.finalize(self, _forsaken, self._session, self._keeper, loop, os.getpid())
         return self._session
 
     async def close(self) -> None:
-        """End what is under way, close the session and let its sockets go."""
+        """End what is being sent, close the session and let its sockets go; nothing is sent afterwards."""
+        self.life.end(CLOSED)
         await self._flights.close()
-        session, self._session = self._session, None
+        await self.life.over(CLOSE_S)
+        keeper, self._keeper, self._session = self._keeper, None, None
         self._paces.clear()
         self._bulkheads.clear()
-        if session is not None:
+        if keeper is not None:
+            await keeper.aclose()
+        if self._farewell is not None:
+            self._farewell.detach()
+
+    def forsake(self) -> None:
+        """Let go of the session where nothing can be awaited for it: its loop has ended, or was left in a fork."""
+        self.life.why = CLOSED
+        self._keeper = self._session = None
+        if self._farewell is not None:
+            self._farewell()
+
+
+def _kept(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    """Return what closes a session when its event loop ends: loops end the generators that were started in them.
+
+    So does `asyncio.run`, the loop of a test and that of `xex.run`, for a manager that nobody closed.
+    """
+
+    async def until_the_loop_ends() -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
             await session.close()
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the sockets go in the loop's next turn
+
+    keeper = until_the_loop_ends()
+    with suppress(StopIteration):
+        keeper.__anext__().send(None)  # starts it without waiting: it comes to its yield at once
+    return keeper
+
+
+_kept_for_the_parent: list[object] = []
+"""Sessions that a forked child has inherited: their sockets are the parent's, and closing them would be heard."""
+
+
+def _forsaken(
+    session: aiohttp.ClientSession, keeper: AsyncGenerator[None], loop: asyncio.AbstractEventLoop, process: int
+) -> None:
+    """Close a session whose owner is gone without having closed it, as well as its loop's state allows.
+
+    Called when the owner is collected, when the process ends, and for an owner that moves to another loop.
+    """
+    connector = session.connector
+    if connector is None or session.closed:
+        return
+    if os.getpid() != process:
+        _kept_for_the_parent.append((connector, keeper, loop))
+    elif loop.is_running():
+        loop.call_soon_threadsafe(_closing, loop, keeper)
+        return
+    elif not loop.is_closed():
+        with suppress(RuntimeError):  # another loop runs in this thread
+            loop.run_until_complete(keeper.aclose())
+    else:
+        # A connector of a closed loop only forgets; its sockets end when they are collected.
+        next(connector.close().__await__(), None)
+    session.detach()
+
+
+def _closing(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[None]) -> None:
+    task = loop.create_task(keeper.aclose())
+    _closings.add(task)
+    task.add_done_callback(_closings.discard)
+
+
+_closings: set[asyncio.Task[None]] = set()
 
 
 def check_body(body: bytes, venue: str) -> None:
