@@ -12,30 +12,45 @@ from xex.errors import Unreachable
 T = TypeVar("T")
 
 
+class _Wait:
+    """Somebody who awaits something: a task, how often it was cancelled before, and whether we have done so too."""
+
+    __slots__ = ("before", "interrupted", "task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self.task, self.before, self.interrupted = task, task.cancelling(), False
+
+
 class Lifetime:
     """What is under way for one owner, and why there will be no more of it once there is a reason."""
 
     def __init__(self) -> None:
         self.why = ""
-        self._running: dict[asyncio.Timeout, asyncio.Task[Any] | None] = {}
+        self._waits: set[_Wait] = set()
         self._watcher: asyncio.Future[None] | None = None
 
     async def within(self, question: Awaitable[T]) -> T:
-        """Await something for as long as the owner lives; raises `Unreachable` when it ends before."""
+        """Await something for as long as the owner lives; raises `Unreachable` when it ends before.
+
+        The same as an `asyncio.timeout` that is moved to now when the owner ends, at a tenth of its price.
+        """
         if self.why:
             dismiss(question)
             raise Unreachable(self.why)
-        scope = asyncio.timeout(None)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  event loops run coroutines in tasks
+        wait = _Wait(task)
+        self._waits.add(wait)
         try:
-            async with scope:
-                self._running[scope] = asyncio.current_task()
-                return await question
-        except TimeoutError:
-            if scope.expired():
+            return await question
+        except asyncio.CancelledError:
+            if wait.interrupted and task.cancelling() <= wait.before + 1:
                 raise Unreachable(self.why) from None
             raise
         finally:
-            self._running.pop(scope, None)
+            if wait.interrupted:
+                task.uncancel()
+            self._waits.discard(wait)
             if self._watcher is not None and not self._watcher.done():
                 self._watcher.set_result(None)
 
@@ -44,15 +59,16 @@ class Lifetime:
         if self.why:
             return
         self.why = why
-        for scope, task in self._running.items():
-            if task is not _current():
-                scope.reschedule(asyncio.get_running_loop().time())
+        for wait in self._waits:
+            if wait.task is not asyncio.current_task():
+                wait.interrupted = True
+                wait.task.cancel()
 
     async def over(self, seconds: float, spared: asyncio.Task[Any] | None = None) -> bool:
         """Wait, so long at most, until nothing is under way any more but what `spared` awaits; say whether it is."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
-        while any(task is not spared for task in self._running.values()):
+        while any(wait.task is not spared for wait in self._waits):
             if loop.time() >= ends:
                 return False
             self._watcher = loop.create_future()
@@ -64,10 +80,3 @@ def dismiss(question: Awaitable[object]) -> None:
     """Close a coroutine that was never started, so that nobody misses it; one that is over does not mind."""
     if iscoroutine(question):
         question.close()
-
-
-def _current() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # no loop runs here
-        return None
