@@ -832,6 +832,7 @@ class CcxtConnector(ExchangeConnector):
         except ConnectorError as exc:
             if counted or not isinstance(exc, AuthRejected):
                 self._route.state.failed(exc, response.id)
+            self._transport.forget(response)
             if isinstance(exc, RateLimited):
                 self._transport.hush(self._route, response)
             raise
