@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -82,16 +83,17 @@ async def test_a_thousand_who_ask_the_same_are_one_request(lab: Lab) -> None:
 
 async def test_a_thousand_questions_are_one_request_per_endpoint(lab: Lab, manager_for: ManagerFor) -> None:
     """The answers are a thousand: each with its own lists to change."""
-    xm = manager_for(lab, venues=("okx", "bybit"), deadline=30.0)
+    xm = manager_for(lab, venues=("okx",), deadline=30.0)
+    await xm.get_cross_exchange_ticker("BTCUSDT")  # with the instruments, and the clock
+    lab.seen.clear()
     await xm.get_cross_exchange_ticker("BTCUSDT")
-    once = Counter((seen.venue, seen.path_qs) for seen in lab.seen if "time" not in seen.path_qs)
-    instruments = {key for key in once if "instruments" in key[1]}
+    once = Counter(seen.path_qs for seen in lab.seen)
+    assert set(once.values()) == {1}
     lab.seen.clear()
     snaps = await asyncio.gather(*(xm.get_cross_exchange_ticker("BTCUSDT") for _ in range(1000)))
-    assert Counter((seen.venue, seen.path_qs) for seen in lab.seen) == {key: 1 for key in once if key not in instruments}
-    prices = {snap.aggregated_price for snap in snaps}
-    assert len(prices) == 1
-    assert all(snap.dropped == {} for snap in snaps)
+    assert Counter(seen.path_qs for seen in lab.seen) == once
+    # To put a thousand answers together takes seconds, in which the quotes of the last ones may grow stale.
+    assert {snap.columns["response_id"][0] for snap in snaps} == {snaps[0].columns["response_id"][0]}
     assert len({id(snap.columns) for snap in snaps}) == 1000
 
 
@@ -117,15 +119,15 @@ TAKES = 301
 """How long the venue takes (ms). The digits keep all that happens apart: answers end on 1, cancels on 3, limits on 9."""
 
 
-@st.composite
-def callers(draw: st.DrawFn) -> list[Caller]:
+def callers(count: int, dice: random.Random) -> list[Caller]:
+    """Throw callers in the order of their coming."""
     found = []
-    for _ in range(draw(st.integers(1, 50))):
-        at = 10 * draw(st.integers(0, 60))
-        cancelled = draw(st.none() | st.integers(0, 50).map(lambda n, at=at: at + 10 * n + 3))
-        late = draw(st.none() | st.integers(0, 50).map(lambda n, at=at: at + 10 * n + 9))
-        found.append(Caller(at, draw(st.sampled_from("aab")), cancelled, late))
-    return sorted(found, key=lambda caller: caller.at)
+    for at in sorted(10 * dice.randrange(dice.choice([1, 20, 60])) for _ in range(count)):
+        cancelled, late = (
+            dice.choice([None, at + 10 * dice.randrange(50) + digit]) for digit in (3, 9)
+        )  # fmt: skip
+        found.append(Caller(at, dice.choice("aab"), cancelled, late))
+    return found
 
 
 def expected(group: list[Caller]) -> tuple[dict[int, tuple[str, int]], list[str]]:
@@ -160,10 +162,11 @@ def test_the_judge_judges() -> None:
     assert ends == ["answered", "cancelled", "answered"]
 
 
-@settings(max_examples=5000 if FULL else 120, deadline=None, derandomize=not FULL, database=None)
-@given(callers())
-def test_whoever_leaves_takes_it_from_nobody(drawn: list[Caller]) -> None:
+@settings(max_examples=5000 if FULL else 100, deadline=None, derandomize=not FULL, database=None)
+@given(st.integers(1, 50), st.integers(0, 2**32))
+def test_whoever_leaves_takes_it_from_nobody(count: int, seed: int) -> None:
     """Each gets the answer to its own question at the time it comes, or leaves at its own time."""
+    drawn = callers(count, random.Random(seed))
 
     async def play() -> tuple[list[tuple[str, int]], dict[str, list[str]]]:
         transport, venue = transport_to(after(TAKES / 1e3))
@@ -546,6 +549,7 @@ async def reusing(lab: Lab) -> Any:
 
 
 async def test_quotes_that_are_given_again_grow_old(lab: Lab, reusing: ExchangeManager) -> None:
+    await reusing.get_cross_exchange_ticker("BTCUSDT")  # before it knows the instruments it asks for the whole market
     first = await reusing.get_cross_exchange_ticker("BTCUSDT")
     lab.seen.clear()
     await asyncio.sleep(0.05)

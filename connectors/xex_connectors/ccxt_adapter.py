@@ -488,6 +488,7 @@ class CcxtConnector(ExchangeConnector):
         rows, listed = self._places(home, table, ids, spec, group)
         if not len(rows) and (not isinstance(group, str) or any(table.columns["active"])):
             wanted = "any listed instrument" if isinstance(group, str) else ", ".join(found.id for found in group[:3])
+            self._transport.forget(response)
             raise MissingRow(f"no {home} row for {wanted} in the answer", venue=self._route.venue)
         count = len(rows)
         # A single row that was asked for alone is there as it came.
