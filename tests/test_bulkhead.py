@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests import virtual
 from tests.lab import Lab
 from tests.test_transport import route as real_route
-from tests.upstream import PATH, URL, Said, Sent, after, in_turn, never, route, time, transport_to
+from tests.upstream import PATH, URL, Said, Sent, after, in_turn, never, route, time, transport_to, until_true
 from xex.access import transport as seam
 from xex.access.budgets import Budgets, Limit
 from xex.access.deadline import remaining, until
@@ -115,12 +115,12 @@ async def test_nobody_overtakes_who_waits() -> None:
     """Not in the moment either in which a place is free and nobody has taken it yet."""
     transport, venue = transport_to(after(1))
     mine = route()
-    tasks = [asking(transport, mine, number) for number in range(PLACES + 1)]
+    tasks = [asking(transport, mine, number) for number in range(2 * PLACES)]
     await asyncio.sleep(0.5)
     asyncio.get_running_loop().call_later(0.5, lambda: tasks.append(asking(transport, mine, 99)))
     await asyncio.sleep(0.6)
     await asyncio.gather(*tasks)
-    assert [number_of(one) for one in venue.sent[:4]] == [0, 1, 2, 3]
+    assert [number_of(one) for one in venue.sent] == [*range(2 * PLACES), 99]
 
 
 @pytest.mark.parametrize(
@@ -328,8 +328,7 @@ async def test_so_it_is_on_sockets(lab: Lab) -> None:
     hanging, well = real_route(lab.url("okx"), timeout_s=30.0), real_route(lab.url("bybit"))
     lab.fault("okx", "hang")
     hung = [asking(transport, hanging, number) for number in range(PLACES + QUEUE + 5)]
-    while sum(one.venue == "okx" for one in lab.seen) < PLACES:
-        await asyncio.sleep(0.001)
+    await until_true(lambda: sum(one.venue == "okx" for one in lab.seen) == PLACES)
     for number in range(5):
         answer = await transport.send(well, "GET", f"https://api.bybit.com/v5/market/time?n={number}")
         assert answer.status == 200
@@ -345,7 +344,7 @@ async def test_so_it_is_on_sockets(lab: Lab) -> None:
 @in_virtual_time
 async def test_who_waits_for_a_place_is_not_sent_into_a_ban() -> None:
     """That would prolong it."""
-    transport, venue = transport_to(lambda sent: after(1, Said(418, {"Retry-After": "60"}))(sent))
+    transport, venue = transport_to(after(1, Said(418, {"Retry-After": "60"})))
     mine = route(**limited())
     tasks = [asking(transport, mine, number) for number in range(PLACES + QUEUE)]
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -378,9 +377,7 @@ async def test_a_probe_is_let_through_when_it_can_go() -> None:
     mine = route(limits=(Limit("one", "www.okx.com", 1, 50),))
     await asking(transport, mine, 0)
     breaker = mine.state.breaker(PATH)
-    for _ in range(10):
-        permit = breaker.enter()
-        assert permit is not None
+    while (permit := breaker.enter()) is not None:
         permit.failed()
     breaker.half_open()
     waiting = asking(transport, mine, 1)
@@ -413,9 +410,8 @@ async def test_an_endpoint_that_is_left_alone_takes_no_budget() -> None:
     transport, venue = transport_to(after(1))
     mine = route(**limited())
     await asking(transport, mine, 0)
-    for _ in range(12):
-        if (permit := mine.state.breaker(PATH).enter()) is not None:
-            permit.failed()
+    while (permit := mine.state.breaker(PATH).enter()) is not None:
+        permit.failed()
     for number in range(1, 4):
         with pytest.raises(CircuitOpen):
             await asking(transport, mine, number)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from math import inf
@@ -20,16 +20,15 @@ from tests import virtual
 from tests.conftest import ManagerFor, configured
 from tests.lab import Lab
 from tests.test_transport import route as real_route
-from tests.upstream import PATH, URL, Said, Sent, after, in_turn, never, route, time, transport_to
+from tests.upstream import PATH, URL, Said, after, in_turn, never, route, time, transport_to, until_true
 from xex.access import flights
 from xex.access.budgets import Budgets, Limit
-from xex.access.deadline import patient_for, remaining, until
+from xex.access.deadline import patient_for, until
 from xex.access.flights import Flights
 from xex.access.transport import Response, Route, Transport, probing
 from xex.errors import (
     BadPayload,
     ConfigError,
-    ConnectorError,
     HttpError,
     NotListed,
     NoVenueAnswered,
@@ -116,7 +115,7 @@ class Caller:
 
 
 TAKES = 301
-"""How long the venue takes (ms). The digits keep all that happens apart: answers end on 1, cancels on 3, limits on 9."""
+"""How long the venue takes (ms). Last digits keep moments apart: answers come on 1, cancels on 3, limits on 9."""
 
 
 def callers(count: int, dice: random.Random) -> list[Caller]:
@@ -156,7 +155,12 @@ def expected(group: list[Caller]) -> tuple[dict[int, tuple[str, int]], list[str]
 
 def test_the_judge_judges() -> None:
     """By hand: the first leaves, the second stays; a third begins anew after both are gone."""
-    group = [Caller(0, "a", 13, None), Caller(0, "a", None, 499), Caller(310, "a", None, 319), Caller(320, "a", None, None)]
+    group = [
+        Caller(0, "a", 13, None),
+        Caller(0, "a", None, 499),
+        Caller(310, "a", None, 319),
+        Caller(320, "a", None, None),
+    ]
     fares, ends = expected(group)
     assert fares == {0: ("cancelled", 13), 1: ("answer", 301), 2: ("late", 319), 3: ("answer", 621)}
     assert ends == ["answered", "cancelled", "answered"]
@@ -212,8 +216,7 @@ async def test_the_last_one_to_leave_ends_the_request(lab: Lab) -> None:
     transport, mine = Transport(budgets=Budgets()), real_route(lab.url("okx"), timeout_s=30.0)
     fault = lab.fault("okx", "hang", times=1)
     tasks = [asking(transport, mine) for _ in range(3)]
-    while not fault.hits:
-        await asyncio.sleep(0.001)
+    await until_true(lambda: fault.hits)
     for task in tasks[:2]:
         task.cancel()
     await asyncio.sleep(0.01)
@@ -353,7 +356,7 @@ def spent(seconds: float = 10.0) -> dict[str, Any]:
     return {"limits": (Limit("one", "www.okx.com", 1, seconds),)}
 
 
-async def hold(patience: float | None, seconds: float | None, transport: Transport, mine: Route) -> Response:
+async def hold(transport: Transport, mine: Route, patience: float | None, seconds: float | None) -> Response:
     with ExitStack() as bounds:
         bounds.enter_context(until(seconds))
         if patience is not None:
@@ -363,7 +366,12 @@ async def hold(patience: float | None, seconds: float | None, transport: Transpo
 
 @pytest.mark.parametrize(
     ("hasty", "calm"),
-    [((1.0, None), (None, None)), ((1.0, 60.0), (20.0, 60.0)), ((None, 1.0), (None, 60.0)), ((1.0, None), (None, 60.0))],
+    [
+        ((1.0, None), (None, None)),
+        ((1.0, 60.0), (20.0, 60.0)),
+        ((None, 1.0), (None, 60.0)),
+        ((1.0, None), (None, 60.0)),
+    ],
 )
 def test_who_is_more_patient_gets_its_turn(hasty: Any, calm: Any) -> None:
     """The first gives up at once, since its turn comes too late; who asked with it waits for its own."""
@@ -372,7 +380,7 @@ def test_who_is_more_patient_gets_its_turn(hasty: Any, calm: Any) -> None:
         transport, venue = transport_to(after(0.1))
         mine, began = route(**spent()), time()
         await transport.send(mine, "GET", f"{HOST}/other")
-        tasks = [asyncio.create_task(hold(*limits, transport, mine)) for limits in (hasty, calm, calm)]
+        tasks = [asyncio.create_task(hold(transport, mine, *limits)) for limits in (hasty, calm, calm)]
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(outcomes[0], (RateLimited, TimedOut)), outcomes[0]
         assert outcomes[1] is outcomes[2]
@@ -390,7 +398,7 @@ async def test_who_is_as_patient_hears_the_same() -> None:
     mine = route(**spent())
     await transport.send(mine, "GET", f"{HOST}/other")
     began = time()
-    tasks = [asyncio.create_task(hold(1.0, None, transport, mine)) for _ in range(4)]
+    tasks = [asyncio.create_task(hold(transport, mine, 1.0, None)) for _ in range(4)]
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(one) for one in outcomes} == {RateLimited}
     assert (time(), len(venue.sent)) == (began, 1)
@@ -588,8 +596,7 @@ async def test_a_list_of_instruments_outlives_who_asked_for_it(
     xm = manager_for(lab, venues=("okx",))
     lab.latency["okx", "/api/v5/public/instruments"] = 0.04
     tasks = [asyncio.create_task(xm.get_cross_exchange_ticker("BTCUSDT")) for _ in range(5)]
-    while not lists_asked(lab):
-        await asyncio.sleep(0.001)
+    await until_true(lambda: lists_asked(lab))
     for place in leavers:
         tasks[place].cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -605,8 +612,7 @@ async def test_connecting_that_is_given_up_leaves_its_lists_behind(lab: Lab, man
     xm = manager_for(lab, venues=("okx",))
     lab.latency["okx", "/api/v5/public/instruments"] = 0.04
     connecting = asyncio.create_task(xm.connect_all())
-    while not lists_asked(lab):
-        await asyncio.sleep(0.001)
+    await until_true(lambda: lists_asked(lab))
     connecting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await connecting
@@ -674,10 +680,10 @@ async def test_who_is_cancelled_for_its_deadline_is_late() -> None:
     """An `asyncio.timeout` of the same time around it may be a breath earlier."""
     transport, venue = transport_to(never)
     mine = route()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.999):
-            with until(1.0):
-                await transport.send(mine, "GET", URL)
+    task = asking(transport, mine, seconds=1.0)
+    asyncio.get_running_loop().call_later(0.999, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert counted(mine) == (0, 1, 1)
@@ -692,6 +698,7 @@ async def test_a_refusal_is_no_failure_of_the_venue() -> None:
         for number in range(15):
             await transport.send(mine, "GET", f"{URL}?n={number}")
         assert counted(mine) == (15, 0, 0), status
+        assert mine.state.breaker(PATH)._window.sum.total == 15, "an answer counts for the breaker"
     mine.state.failed(NotListed("x"))
     assert counted(mine) == (15, 0, 0)
 

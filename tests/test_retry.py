@@ -108,7 +108,9 @@ def test_which_errors_may_pass(kind: type[BaseException]) -> None:
     assert may_pass(MADE.get(kind) or kind("x")) is AGAIN[kind]
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), OSError(), KeyError(), asyncio.CancelledError(), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [TimeoutError(), OSError(), KeyError(), asyncio.CancelledError(), KeyboardInterrupt()]
+)
 def test_what_is_not_ours_is_never_retried(error: BaseException) -> None:
     assert may_pass(error) is False
 
@@ -185,7 +187,7 @@ async def test_nothing_is_asked_again_of_a_recording() -> None:
 # --- when -------------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(
     asked=st.lists(st.sampled_from([None, 0.0, 0.02, 0.4, 1.0, 7.0]), min_size=3, max_size=3),
     seconds=st.sampled_from([0.001, 0.03, 0.3, 0.5, 1.5, 9.0, 60.0, inf]),
@@ -306,7 +308,7 @@ async def test_what_is_waited_in_truth_is_even_too() -> None:
 # --- how often in all -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("per_second", [0.5, 5, 20])
+@pytest.mark.parametrize("per_second", [0.5, 5, 15])
 def test_a_venue_that_only_fails_is_asked_hardly_more_often(
     per_second: float, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -486,9 +488,7 @@ def test_no_log_line_holds_what_was_asked(said: Any, caplog: pytest.LogCaptureFi
         assert "ASKED" not in whole
 
 
-async def test_on_sockets_too_no_log_line_holds_what_was_asked(
-    lab: Lab, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_on_sockets_too_no_log_line_holds_what_was_asked(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     transport = Transport(budgets=Budgets())
     for kind in ("reset", "close", "short", "html"):
@@ -523,7 +523,8 @@ async def test_a_hung_request_is_not_asked_again() -> None:
     began = time()
     with pytest.raises(TimedOut):
         await transport.send(route(timeout_s=3.0), "GET", URL)
-    assert (len(venue.sent), time() - began) == (1, pytest.approx(3))
+    assert len(venue.sent) == 1
+    assert time() - began == pytest.approx(3)
     slow, seen = transport_to(after(2.5))
     await slow.send(route(timeout_s=3.0), "GET", URL)
     assert seen.ends == ["answered"]

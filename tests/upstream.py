@@ -59,12 +59,12 @@ class Venue:
         self.sent: list[Sent] = []
 
     @asynccontextmanager
-    async def request(self, method: str, url: object, *, timeout: Any, **_: Any) -> AsyncIterator[Said]:
+    async def request(self, method: str, url: object, **more: Any) -> AsyncIterator[Said]:
         """Play one request, within the time that the seam gives it."""
         one = Sent(len(self.sent) + 1, method, str(url), time())
         self.sent.append(one)
         try:
-            async with asyncio.timeout(timeout.total):
+            async with asyncio.timeout(more["timeout"].total):
                 said = await self.answer(one)
         except asyncio.CancelledError:
             one.end = "cancelled"
@@ -117,6 +117,15 @@ def after(seconds: float, said: Said | None = None) -> Answer:
         return said or Said()
 
     return answer
+
+
+async def until_true(said: Callable[[], object]) -> None:
+    """Wait until something is so, for a second of a test on sockets at most."""
+    for _ in range(1000):
+        if said():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never came")
 
 
 async def never(_: Sent) -> Said:

@@ -275,6 +275,8 @@ class Transport:
                 response = await self._exchange(route, method, target, headers, body, exchange)
                 settle(response.headers)
             self._judge(route, response)
+            if permit is not None:
+                permit.succeeded(response.latency_ms / 1e3)
         except ConnectorError as error:
             self._failed(route, url, error, attempt, exchange, permit)
             raise
@@ -283,8 +285,6 @@ class Transport:
                 permit.dropped()  # unless it has reported: who gives up has learned nothing
             route.state.in_flight -= 1
             in_flight.reset(token)
-        if permit is not None:
-            permit.succeeded(response.latency_ms / 1e3)
         route.state.succeeded(response.latency_ms, response.id, permit)
         return response
 
