@@ -381,7 +381,7 @@ async def test_a_probe_is_let_through_when_it_can_go() -> None:
         permit.failed()
     breaker.half_open()
     waiting = asking(transport, mine, 1)
-    await asyncio.sleep(45)
+    await asyncio.sleep(20)
     assert breaker.wait() == 0, "nobody is asked yet"
     assert (await waiting).status == 200
     assert breaker.state == "closed"
