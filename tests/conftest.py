@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from importlib.metadata import EntryPoint
+from itertools import count
 from typing import Any, Protocol
 
 import pytest
@@ -57,6 +58,7 @@ class Guard:
 
 
 _GUARD = Guard()
+_count = count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -94,8 +96,9 @@ def fresh_process(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     budgets.PROCESS._ledgers.clear()
     budgets.PROCESS._pauses.clear()
     managers._managers.clear()
-    folder = str(tmp_path_factory.getbasetemp() / "cache")
-    monkeypatch.setenv("XDG_CACHE_HOME", folder)
+    # One a test, made only when something is kept: the next lab may have the port of this one.
+    folder = tmp_path_factory.getbasetemp() / f"cache{next(_count)}"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     for name in ("EXCHANGE_TIMEOUT", "EXCHANGE_RATE_LIMIT"):
         monkeypatch.delenv(name, raising=False)
 

@@ -312,7 +312,7 @@ class Walk(RuleBasedStateMachine):
         slices=st.sampled_from([-0.5, 0, 0, 0, 0.5]),
         dice=st.sampled_from([0.0, 0.25, 0.5, 0.875]),
         raises=st.booleans(),
-        looks=st.booleans(),
+        looks=st.sampled_from([True, False, False]),
     )
     def wait_for_an_end(self, place: int, slices: float, dice: float, *, raises: bool, looks: bool) -> None:
         """Go to where something ends, or half a slice beside it."""
@@ -329,7 +329,13 @@ class Walk(RuleBasedStateMachine):
             self.clock.now += seconds
             self.model.pass_time(seconds)
 
-    @rule(ends=st.lists(st.sampled_from(["", "", "good", "good", "slow", "bad", "bad", "bad"]), min_size=1, max_size=4))
+    @rule(
+        ends=st.lists(
+            st.sampled_from(["", "", "", "good", "good", "slow", "bad", "bad", "bad", "false", "nothing"]),
+            min_size=1,
+            max_size=4,
+        )
+    )
     def enter(self, ends: list[str]) -> None:
         for end in ends:
             may = self.model.lets_through()
@@ -343,11 +349,14 @@ class Walk(RuleBasedStateMachine):
             if permit is not None:
                 call = Call(permit, self.model.era, self.model.now, probe=self.model.state == "half_open")
                 self.model.calls.append(call)
-                if end:
+                if end == "false":
+                    self.end(call, "good")
+                    self.take_back(call)
+                elif end:
                     self.end(call, end)
 
     @precondition(lambda self: self.pending())
-    @rule(place=st.integers(0, 5), kind=st.sampled_from(["good", "good", "good", "slow", "bad", "nothing"]))
+    @rule(place=st.integers(0, 5), kind=st.sampled_from(["good", "good", "slow", "bad", "nothing"]))
     def report(self, place: int, kind: str) -> None:
         pending = self.pending()
         self.end(pending[place % len(pending)], kind)
@@ -378,10 +387,12 @@ class Walk(RuleBasedStateMachine):
                     call.permit.dropped()
 
     @precondition(lambda self: self.believed())
-    @rule(place=st.integers(0, 2))
-    def revoke(self, place: int) -> None:
+    @rule(place=st.integers(0, 2), closing=st.booleans())
+    def revoke(self, place: int, *, closing: bool) -> None:
         believed = self.believed()
-        self.take_back(believed[place % len(believed)])
+        closed_it = [call for call in believed if call.probe and call.era + 1 == self.model.era]
+        chosen = closed_it if closing and closed_it else believed
+        self.take_back(chosen[place % len(chosen)])
 
     def take_back(self, call: Call) -> None:
         before = len(self.model.told), self.model.state
@@ -748,6 +759,16 @@ def test_a_probe_that_never_reports_locks_nobody_out(probe_s: float, clock: Cloc
     assert breaker.state == "closed"
 
 
+def test_a_probe_that_was_given_up_is_a_straggler_after_the_close(clock: Clock) -> None:
+    breaker = opened(clock, least=1)
+    breaker.half_open()
+    lost = given(breaker)
+    clock.now += 30
+    given(breaker).succeeded()
+    lost.failed()
+    assert breaker.state == "closed"
+
+
 @pytest.mark.parametrize("report", [Permit.succeeded, Permit.failed, Permit.dropped])
 def test_a_probe_that_reports_too_late_counts_no_more_though_nobody_took_its_place(
     report: Callable[[Permit], None], clock: Clock
@@ -1012,6 +1033,44 @@ def test_a_false_word_is_one_failure_where_another_has_succeeded_since(clock: Cl
     assert breaker.state == "closed"
     assert play(breaker, "f") == "o"  # two of three
     assert breaker.wait() == 5  # from a window, so from the beginning
+
+
+def test_a_false_word_can_be_the_failure_that_opens(clock: Clock) -> None:
+    breaker = opened(clock, least=2)
+    breaker.half_open()
+    probe = given(breaker)
+    probe.succeeded()
+    play(breaker, "s")
+    probe.revoke()
+    assert breaker.wait() == 5  # one of two
+
+
+def test_a_success_that_left_the_window_speaks_for_nobody(clock: Clock) -> None:
+    breaker = opened(clock)
+    breaker.half_open()
+    probe = given(breaker)
+    probe.succeeded()
+    play(breaker, "s")
+    clock.now += 30
+    probe.revoke()
+    assert breaker.wait() == 10
+
+
+def test_a_success_from_before_the_opening_cannot_be_taken_back(clock: Clock) -> None:
+    seen = Seen()
+    breaker = Breaker(clock, dice=lambda: 1.0, changed=seen)
+    taken = [given(breaker) for _ in range(3)]
+    for permit in taken:
+        permit.succeeded()
+    play(breaker, "f" * 7)
+    taken[0].revoke()
+    assert breaker.wait() == 5
+    breaker.half_open()
+    taken[1].revoke()
+    play(breaker, "s")
+    taken[2].revoke()
+    assert breaker.state == "closed"
+    assert seen == ["closed > open", "open > half_open", "half_open > closed"]
 
 
 def test_a_false_word_from_before_the_last_opening_is_a_straggler(clock: Clock) -> None:

@@ -79,7 +79,7 @@ class Catalogue(Watch):
             connector = entry.connector
             assert able(connector, ListsInstruments)  # noqa: S101  chosen by ability
             try:
-                await self._guarded(entry, self._connected(entry))
+                await self._ready(entry)
                 found = await self._guarded(entry, connector.listings([section]))
             except ConnectorError as exc:
                 add_failure(failures, entry.id, exc.reason, f"{words_of(section)}: {exc}")
@@ -200,7 +200,7 @@ class Catalogue(Watch):
         connector = entry.connector
         if not able(connector, AnswersAddresses):
             raise NotListed("the connector knows no contract addresses")
-        await self._guarded(entry, self._connected(entry))
+        await self._ready(entry)
         if entry.config.api_key is not None:
             # What is signed is dated, and a venue refuses a date from another clock than its own.
             await self._measure_skew_if_old(entry)

@@ -389,6 +389,52 @@ def universe(
 
 
 @app.command()
+def plan(
+    question: Annotated[
+        str, typer.Argument(help="snapshot, ticker, order_book, trades, tickers or instruments.", metavar="QUESTION")
+    ],
+    symbols: Annotated[list[str] | None, typer.Argument(help="BTCUSDT, BTC/USDT, …", metavar="[SYMBOL]…")] = None,
+    *,
+    spot: Spot = False,
+    perp: Perp = False,
+    market: Markets = None,
+    venues: Venues = None,
+    times: Annotated[int, typer.Option(help="How often it would be asked.", metavar="N", min=1)] = 1,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show what a question would cost, without asking anybody.
+
+    Requests, weight in each venue's budget, how long it takes, what would not fit into --timeout: leaves with 1 then.
+    """
+    wanted, out = _market(market, spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+    with _answering(None, hint=""):
+        from xex.lists import plan_table
+        from xex.manager import ExchangeManager
+        from xex.page import left_out
+
+        xm = ExchangeManager.from_env(deadline=timeout)
+        planned = xm.plan(question, symbols or (), market=wanted, venues=_names(venues), times=times)
+        dropped = {name: drop.text for name, drop in planned.dropped.items()}
+        names = ("deadline_s", "requests", "duration_s", "fits", "unfit")
+        facts = {"question": question, "symbols": symbols or [], "times": times}
+        facts |= {name: getattr(planned, name) for name in names}
+        facts["dropped"] = _account((), (), dropped)["dropped"]
+        _put(
+            out,
+            None,
+            facts=lambda: {**facts, "rows": _rows(planned.frame)},
+            frame=lambda: planned.frame,
+            shown=lambda: [plan_table(planned)],
+            remarks=left_out(dropped),
+        )
+    if not planned.fits:
+        raise typer.Exit(NOBODY)
+
+
+@app.command()
 def venues(*, as_json: AsJson = False, as_csv: AsCsv = False, parquet: Parquet = None) -> None:
     """Show which venues are installed.
 

@@ -282,7 +282,7 @@ class Doctor(ExchangeManager):
             failures[entry.id] = Drop(Dropped.NOT_LISTED, "the connector knows single tickers only")
             return None
         try:
-            await self._guarded(entry, self._connected(entry))
+            await self._ready(entry)
             sections = [section for section in connector.sections if section != "spot"]
             table = await self._guarded(entry, connector.listings(sections))
             rows = [row for section in sections for row in table.of(section, active=True)]

@@ -186,7 +186,7 @@ class NoVenueAnswered(XexError):
 
 
 class ConnectorError(XexError):
-    """One venue failed; the others are not concerned."""
+    """One venue failed; the others are not concerned. `sent` is False where nothing was asked of it at all."""
 
     reason = Dropped.INTERNAL
 
@@ -194,6 +194,7 @@ class ConnectorError(XexError):
         super().__init__(message)
         self.venue = venue
         self.retry_after = retry_after
+        self.sent = True
 
     @property
     def drop(self) -> Drop:

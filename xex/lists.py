@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
+    from xex.planning import Plan
+
 
 def market_name(kind: str, expiry: str = "") -> str:
     """Return what people call a kind of market.
@@ -368,3 +370,53 @@ def installation_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     for row in rows:
         table.add_row(str(row["what"]), Text("" if row["good"] else "wrong:"), Text(str(row["found"]), overflow="fold"))
     return table
+
+
+def plan_table(plan: Plan) -> RenderableType:
+    """Return what a question would cost: the sum in a line, then a row per exchange and budget."""
+    from rich.text import Text
+
+    columns, spread = plan.columns, _budgets_together(plan.columns)
+    lines = []
+    for place, exchange in enumerate(columns["exchange"]):
+        if place not in spread:
+            continue
+        weight, limit = columns["weight"][place], columns["limit"][place]
+        own = f", {spread[place]} of them" if spread[place] > 1 else ""
+        rule = f"{limit:g} in {columns['window_s'][place]:g} s{own}" if math.isfinite(limit) else "none known"
+        cells = {
+            "host": columns["host"][place], "budget": columns["budget"][place], "limit": rule,
+            "requests": f"{columns['requests'][place]:,.0f}", "weight": f"{weight:,.0f}",
+            "used": f"{columns['used'][place]:,.0f}", "wait": _seconds_of(columns["wait_s"][place]),
+            "ends": _seconds_of(columns["duration_s"][place]),
+            "unfit": f"{columns['unfit'][place]:,.0f}" if columns["unfit"][place] else "",
+        }  # fmt: skip
+        lines.append(Row(exchange, cells, style="yellow" if columns["unfit"][place] else ""))
+    names = {
+        "requests": ("", "requests"), "weight": ("", "weight"), "used": ("used", "now"), "limit": ("", "limit"),
+        "wait": ("last", "waits"), "ends": ("all", "done"), "unfit": ("too", "late"),
+    }  # fmt: skip
+    figures = [Column((key,), head, left=key == "limit") for key, head in names.items()]
+    who, host, budget = (
+        Column((key,), ("", head), left=True)
+        for key, head in (("name", "exchange"), ("host", "host"), ("budget", "budget"))
+    )
+    tries = [([who, host, budget, *figures], 2), ([who, host, *figures], 2), ([who, *figures], 2), ([who, *figures], 1)]
+    notes = [f"{exchange} would not be asked, {drop.text}" for exchange, drop in plan.dropped.items()]
+    style = "" if plan.fits else "yellow"
+    return Page(lambda width: [Text(str(plan), style=style), *fitted(tries, lines, width), *map(Text, notes)])
+
+
+def _budgets_together(columns: Mapping[str, Sequence[Any]]) -> dict[int, int]:
+    """Return which rows are shown: of budgets that each value has for itself, the slowest stands for all."""
+    best: dict[tuple[str, str, str], int] = {}
+    count: dict[tuple[str, str, str], int] = {}
+    for place, key in enumerate(zip(columns["exchange"], columns["host"], columns["budget"], strict=True)):
+        count[key] = count.get(key, 0) + 1
+        if key not in best or columns["duration_s"][place] > columns["duration_s"][best[key]]:
+            best[key] = place
+    return {place: count[key] for key, place in best.items()}
+
+
+def _seconds_of(seconds: float) -> str:
+    return f"{seconds:,.1f} s" if seconds >= 0.05 else "0"

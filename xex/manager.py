@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xex.access.deadline import patient_for, remaining, until
-from xex.access.port import AnswersBooks, AnswersMarket, AnswersTrades, ConvertsCurrencies, ListsInstruments, able
+from xex.access.port import (
+    AnswersBooks,
+    AnswersMarket,
+    AnswersTrades,
+    ConvertsCurrencies,
+    ListsInstruments,
+    PlansRequests,
+    able,
+)
 from xex.access.transport import heard
 from xex.analytics import currency as currencies
 from xex.analytics.quality import MAX_AGE_S, verdicts
@@ -26,12 +34,14 @@ from xex.errors import (
     MissingRow,
     NotListed,
     NoVenueAnswered,
+    SymbolError,
     TimedOut,
 )
 from xex.model import clock, schema
-from xex.model.instruments import USD_LIKE, Instrument, Section
+from xex.model.instruments import USD_LIKE, Instrument, Section, kind_of, parse_symbol
 from xex.model.listings import Listings
 from xex.model.schema import Columns, concat, length, numbers, take, texts
+from xex.planning import Asked, Plan, planned
 from xex.recording import in_use
 from xex.roster import HEALTH, SKEW_FRESH_S, Entry, gathered
 from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble, leg_rows, top_of
@@ -60,6 +70,15 @@ HEDGE_S = 1.0
 
 NATIVE = "native"
 """The currency of who wants nothing converted."""
+
+WHOLE = frozenset({"tickers", "instruments"})
+PLANNED = {
+    "snapshot": ("ticker", "order_book"), "ticker": ("ticker",), "order_book": ("order_book",), "trades": ("trades",),
+    "tickers": ("tickers",), "instruments": ("instruments",),
+}  # fmt: skip
+"""What the plan of a question is made of."""
+CLOCKED = frozenset({"snapshot", "tickers"})
+"""The questions that compare the venues' clocks with ours."""
 
 QUESTIONS = {"ticker": "tickers", "order_book": "books", "trades": "trades"}
 """The schema of the rows that answer a feature about one instrument."""
@@ -247,7 +266,7 @@ class ExchangeManager(Catalogue):
             try:
                 if not able(entry.connector, AnswersMarket):
                     raise NotListed("the connector knows single tickers only")
-                await self._guarded(entry, self._connected(entry))
+                await self._ready(entry)
                 columns = await self._columns(entry, entry.connector.market([section]), "tickers")
                 await self._measure_skew_if_old(entry)
             except ConnectorError as exc:
@@ -381,7 +400,7 @@ class ExchangeManager(Catalogue):
                 failures.clear()
                 came = await self._first_of(k, groups, question, instrument, failures)
         if len(came) < k:
-            note_late(groups, came, failures)
+            note_late([group for group in groups if group[0].id not in failures], came, failures)
             raise NoVenueAnswered(f"{len(came)} of {k} venues answered for {symbol!r}:{lines(failures)}", failures)
         frame = schema.frame(concat(came.values(), QUESTIONS[question]), QUESTIONS[question])
         spared = {group[0].id for group in groups} - came.keys() - failures.keys()
@@ -420,6 +439,113 @@ class ExchangeManager(Catalogue):
                 task.cancel()
                 self._keep(task)
         return came
+
+    def plan(
+        self,
+        question: str,
+        symbols: str | Iterable[str] = (),
+        *,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        times: int = 1,
+        deadline: float | None = None,
+    ) -> Plan:
+        """Return what a question would cost, without asking anybody: requests, weight, time, and what would not fit.
+
+        `question` is "snapshot" (`get_cross_exchange_ticker`), "ticker", "order_book" or "trades" about each of the
+        `symbols`, or "tickers" and "instruments" about whole markets; `times` how often it would be asked. What budgets
+        have given out already counts, and so do instruments, clocks and rates where they would be asked for too; books
+        that the venue cuts may be asked for deeper, which does not. Raises `ConfigError`, `SymbolError` and
+        `UnknownVenue`.
+        """
+        seconds = self._seconds(deadline)
+        if question not in PLANNED:
+            raise ConfigError(f"plan() knows no {question!r}; it plans {', '.join(PLANNED)}")
+        if times not in range(1, 1_000_001):
+            raise ConfigError(f"times is how often a question would be asked, a whole number from 1, not {times!r}")
+        parts = PLANNED[question]
+        groups = self._chosen(parts[-1] if parts[-1] in QUESTIONS else "ticker", venues)
+        wanted = [] if parts[0] in WHOLE else self._planned_symbols(symbols, market, groups)
+        dropped: dict[str, Drop] = {}
+        asked: list[Asked] = []
+        for entry in (group[0] for group in groups):
+            if not able(entry.connector, PlansRequests):
+                dropped[entry.id] = Drop(Dropped.NOT_LISTED, "its connector does not say what it would ask")
+                continue
+            if parts[0] in WHOLE:
+                mine = [_any_of(one) for one in sections_of_market(market) if one in entry.connector.sections]
+            else:
+                mine = self._listed_there(entry, wanted, dropped)
+            once = entry.connector.requests("instruments", mine)
+            if question in CLOCKED and entry.state.skew_age_s > SKEW_FRESH_S:
+                once += entry.connector.requests("clock", [])
+            if parts[0] in WHOLE:
+                again = entry.connector.requests(parts[0], mine)
+            else:
+                legs = {one: self._legs_planned(groups, one) if question == "snapshot" else () for one in mine}
+                again = [
+                    url for one in mine for part in parts for url in entry.connector.requests(part, [one], legs[one])
+                ]
+            each = [url for url in again if url not in once] * times
+            asked += [Asked(self._route(entry), url) for url in (*once, *each)]
+        if question == "snapshot":
+            known = {(one.route.exchange, one.url) for one in asked}
+            asked += [one for one in self._rates_planned(groups, wanted) if (one.route.exchange, one.url) not in known]
+        return planned(question, asked, self._transport.budgets, seconds, dropped, self._requests_per_second)
+
+    def _planned_symbols(
+        self, symbols: str | Iterable[str], market: str | None, groups: Sequence[Sequence[Entry]]
+    ) -> list[Instrument]:
+        """Return what symbols mean, as far as that is known without asking."""
+        texts_ = [symbols] if isinstance(symbols, str) else list(symbols)
+        if not texts_:
+            raise ConfigError("a plan of a question about instruments needs their symbols")
+        venues = {entry.config.venue for group in groups for entry in group}
+        found = []
+        for text in texts_:
+            ask = parse_symbol(text, market, venues)
+            if ask.instrument is None:
+                raise SymbolError(f"{text!r} is a venue's own id; a plan needs a symbol such as BTCUSDT or BTC/USDT")
+            found.append(ask.instrument)
+        return found
+
+    def _listed_there(self, entry: Entry, wanted: Sequence[Instrument], dropped: dict[str, Drop]) -> list[Instrument]:
+        """Return what stands for each instrument on a venue; one whose list is not known is taken to be listed."""
+        mine = []
+        for one in wanted:
+            if one.section not in entry.connector.sections:
+                add_failure(
+                    dropped, entry.id, Dropped.NOT_LISTED, f"{words_of(one.section)} markets are not offered here"
+                )
+                continue
+            table: Listings | None = getattr(entry.connector, "known_listings", lambda _: None)(one.section)
+            rows = [] if table is None else table.candidates(one)
+            if table is not None and not rows:
+                add_failure(dropped, entry.id, Dropped.NOT_LISTED, f"{one.symbol} is not listed")
+                continue
+            mine.append(one if table is None else table.listed(rows[0]).instrument)
+        return mine
+
+    def _legs_planned(self, groups: Sequence[Sequence[Entry]], instrument: Instrument) -> Sequence[Instrument]:
+        """Return what comes with an instrument's tickers for the sake of rates."""
+        return (
+            self._legs(instrument, instrument.quote) if self._needs_rates(groups, instrument, instrument.quote) else ()
+        )
+
+    def _rates_planned(self, groups: Sequence[Sequence[Entry]], wanted: Sequence[Instrument]) -> list[Asked]:
+        """Return what rates would ask for: questions at the same time share it."""
+        found: dict[tuple[str, str], Asked] = {}
+        for one in wanted:
+            if not self._needs_rates(groups, one, one.quote):
+                continue
+            _, booked, sure = _wanted_rates(one, one.quote, self._quotes_coming(groups, one))
+            books = [Instrument(base, quote, "spot") for base, quote in booked]
+            for entry in self._entries.values():
+                offered = set(getattr(entry.connector, "currency_pairs", ()))
+                if offered & sure and able(entry.connector, PlansRequests) and self._offers(entry, "ticker"):
+                    urls = entry.connector.requests("rates", books)
+                    found |= {(entry.id, url): Asked(self._route(entry), url) for url in urls}
+        return list(found.values())
 
     # --- asking one question of all venues
 
@@ -475,7 +601,7 @@ class ExchangeManager(Catalogue):
     async def _rows(self, entry: Entry, question: str, instrument: Instrument) -> Columns:
         """Return one exchange's rows about an instrument, named and dated, in its native currency."""
         connector, kind = entry.connector, QUESTIONS[question]
-        await self._guarded(entry, self._connected(entry))
+        await self._ready(entry)
         mine = instrument
         if able(connector, ListsInstruments):
             answer = VenueAnswer(entry.id, entry.config.venue, instrument)
@@ -682,7 +808,7 @@ class ExchangeManager(Catalogue):
         books: bool,
     ) -> None:
         connector = entry.connector
-        await self._guarded(entry, self._connected(entry))
+        await self._ready(entry)
         mine, substitute = instrument, False
         if able(connector, ListsInstruments):
             mine = await self._guarded(entry, self._matched(entry, answer, instrument))
@@ -791,14 +917,7 @@ class ExchangeManager(Catalogue):
         Questions at the same time share one request. Where the budget is spent the last legs serve, as old as they
         are: stale ones do not vote.
         """
-        others = [quote for quote in coming if quote not in USD_LIKE[:3]]
-        quotes = [*USD_LIKE[:3], instrument.quote, *others]
-        # Where the target is neither the dollar nor its stand-in, either may be what the way to it goes over.
-        hops = [] if target in USD_LIKE[:2] else currencies.needed(["USDT"], "USD")
-        pairs = list(dict.fromkeys([*currencies.needed(quotes, target), *hops]))
-        booked = currencies.needed([*USD_LIKE[:2], instrument.quote], target, pivots=False)
-        # A pair that only may be needed is no reason to ask a venue of its own.
-        sure = {*currencies.needed([*USD_LIKE[:2], instrument.quote, *others], target), *hops}
+        pairs, booked, sure = _wanted_rates(instrument, target, coming)
         offered = getattr(entry.connector, "currency_pairs", None)
         if offered is not None and not sure & set(offered):
             return
@@ -822,12 +941,32 @@ class ExchangeManager(Catalogue):
         answer = VenueAnswer(entry.id, entry.config.venue)
         heard.set(answer.responses)
         with patient_for(RATE_PATIENCE_S):
-            await self._guarded(entry, self._connected(entry))
+            await self._ready(entry)
             legs, books = await self._guarded(entry, connector.currency_legs(pairs, currencies.RATIO_BASES, booked))
             answer.legs, answer.leg_books = schema.checked(legs, "tickers"), schema.checked(books, "books")
         return answer
 
     # --- symbols
+
+
+def _wanted_rates(
+    instrument: Instrument, target: str, coming: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]], set[tuple[str, str]]]:
+    """Return the pairs that rates may need, those whose books are read, and those that are needed for certain."""
+    others = [quote for quote in coming if quote not in USD_LIKE[:3]]
+    quotes = [*USD_LIKE[:3], instrument.quote, *others]
+    # Where the target is neither the dollar nor its stand-in, either may be what the way to it goes over.
+    hops = [] if target in USD_LIKE[:2] else currencies.needed(["USDT"], "USD")
+    pairs = list(dict.fromkeys([*currencies.needed(quotes, target), *hops]))
+    booked = currencies.needed([*USD_LIKE[:2], instrument.quote], target, pivots=False)
+    # A pair that only may be needed is no reason to ask a venue of its own.
+    sure = {*currencies.needed([*USD_LIKE[:2], instrument.quote, *others], target), *hops}
+    return pairs, booked, sure
+
+
+def _any_of(section: Section) -> Instrument:
+    """Return an instrument that stands for a whole section."""
+    return Instrument("", "", kind_of(section), "", "991231" if section.endswith("dated") else "")
 
 
 def _ratio_legs(market: Columns) -> Columns:

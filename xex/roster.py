@@ -61,6 +61,7 @@ class Entry:
     state: VenueState
     given: bool = False
     connected: bool = False
+    said: str = "ok"
     shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
     contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
@@ -254,7 +255,7 @@ class Roster:
 
         async def ready(entry: Entry) -> bool:
             try:
-                await self._guarded(entry, self._connected(entry))
+                await self._ready(entry)
                 if able(entry.connector, ListsInstruments):
                     tables, drop = await self._tables(entry)
                     if not tables and drop is not None:
@@ -300,7 +301,8 @@ class Roster:
 
         What ccxt answers is in ccxt's units, see ``docs/units.md``. It reads and nothing else: any method that orders,
         transfers or signs raises `ReadOnlyError`. `market` is "spot", "linear" or "inverse" where a venue has an
-        object for each. Raises `UnknownVenue`, and `ConfigError` for a connector that is not built on ccxt.
+        object for each. Its markets come from disk while they are fresh; ``load_markets(reload=True)`` asks the venue.
+        Raises `UnknownVenue`, and `ConfigError` for a connector that is not built on ccxt.
         """
         self._enter()
         entry = self._entries.get(exchange)
@@ -371,6 +373,11 @@ class Roster:
             self._keep(task)
         return await asyncio.shield(task)
 
+    async def _ready(self, entry: Entry) -> None:
+        """Connect an exchange where that has not been done; who is connected is asked nothing for it."""
+        if not entry.connected:
+            await self._guarded(entry, self._connected(entry))
+
     async def _connected(self, entry: Entry) -> None:
         if not entry.connected:
             connecting = entry.connector.connect()
@@ -392,7 +399,7 @@ class Roster:
                 return exc
 
         try:
-            await self._guarded(entry, self._connected(entry))
+            await self._ready(entry)
         except ConnectorError as exc:
             return [], exc.drop
         came = await gathered({section: one(section) for section in connector.sections}, self._keep)
@@ -417,7 +424,7 @@ class Roster:
             answer = await self._translated(entry, question)
         except ConnectorError as exc:
             exc.venue = exc.venue or entry.config.venue
-            if known == entry.state.success_count + entry.state.error_count:
+            if exc.sent and known == entry.state.success_count + entry.state.error_count:
                 entry.state.failed(exc)
             raise
         if known == entry.state.success_count + entry.state.error_count and not able(entry.connector, ListsInstruments):
@@ -453,7 +460,7 @@ class Roster:
 
     async def _skew_measured(self, entry: Entry) -> None:
         async def measured() -> None:
-            await self._guarded(entry, self._connected(entry))
+            await self._ready(entry)
             await self._measure_skew(entry)
 
         with suppress(ConnectorError):

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from xex.access.deadline import until
+from xex.access.deadline import patient_for, until
 from xex.access.events import Callback
 from xex.access.port import AnswersStatus, able
 from xex.access.transport import probing
-from xex.errors import ConfigError, ConnectorError
+from xex.errors import ConfigError, ConnectorError, RateLimited
 from xex.model import clock, schema
 from xex.roster import Entry, Roster, gathered
 
@@ -84,16 +84,22 @@ class Watch(Roster):
         return known
 
     async def _probe(self, entry: Entry) -> str:
-        """Ask one exchange for its clock and its status, also where breakers are open; return its word."""
+        """Ask one exchange for its clock and its status, also where breakers are open; return its word.
+
+        Some venues may be asked for their status every few seconds only: then the last word stands.
+        """
         with probing():
             try:
-                await self._guarded(entry, self._connected(entry))
+                await self._ready(entry)
                 await self._measure_skew(entry)
                 if able(entry.connector, AnswersStatus):
-                    return await self._guarded(entry, entry.connector.status())
+                    with patient_for(0.0):
+                        entry.said = await self._guarded(entry, entry.connector.status())
+            except RateLimited as exc:
+                return exc.drop.text if exc.retry_after else entry.said
             except ConnectorError as exc:
                 return exc.drop.text
-        return "ok"
+        return entry.said
 
     def start_monitor(self, every_s: float = EVERY_S) -> None:
         """Ask every enabled exchange for its status and clock every so many seconds, until the manager is closed.

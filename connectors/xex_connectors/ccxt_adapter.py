@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from xex.access.budgets import Limit, Pause
-from xex.access.cache import MetadataCache
+from xex.access.cache import Kept, MetadataCache, key_of
 from xex.access.fanout import settled
 from xex.access.port import ExchangeConnector, ServerTime
 from xex.access.transport import Response, Route, Transport, scrub
@@ -47,6 +47,7 @@ from xex.model.schema import Columns, Text, concat, flags, length, numbers, take
 from xex.model.units import counts_quote, interest_to_base, to_base, trades_to_base
 from xex_connectors.mapping import (
     AssetMap,
+    BookMap,
     ErrorBody,
     Market,
     TickerMap,
@@ -63,6 +64,7 @@ from xex_connectors.mapping import (
     trimmed,
 )
 from xex_connectors.read_only import ReadOnly
+from xex_connectors.warm_markets import Shelf
 
 log = logging.getLogger("xex.access")
 
@@ -93,6 +95,14 @@ _FIELDS = {"apiKey": "api_key", "secret": "secret_key", "password": "passphrase"
 _raw: ContextVar[Response | None] = ContextVar("xex_raw", default=None)
 
 
+# Whether only the address of a request is wanted.
+_addressing: ContextVar[bool] = ContextVar("xex_addressing", default=False)
+
+
+class _Address(Exception):
+    """The address that would have been asked."""
+
+
 def import_ccxt() -> Any:
     """Import ccxt with the garbage collector paused: its 300 modules are mostly dicts that live for ever."""
     running = gc.isenabled()
@@ -114,8 +124,11 @@ def _seamed(name: str) -> Any:
 
     class Seamed(base):  # type: ignore[misc, valid-type]
         xex_parsed = False
+        xex_shelf: Shelf | None = None
 
         async def fetch(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+            if _addressing.get():
+                raise _Address(url)
             response = await self.xex_transport.send(
                 self.xex_route, method, url, headers, body, signed=bool(self.apiKey), trim=_trim.get()
             )
@@ -126,6 +139,24 @@ def _seamed(name: str) -> Any:
 
         async def close(self) -> None:
             """Nothing to close: the session is the seam's."""
+
+        async def load_markets(self, reload: bool = False, params: Any = None) -> Any:
+            """Return the markets, from disk while they are fresh; every unified method comes here first."""
+            if self.xex_shelf is None:
+                return await super().load_markets(reload, params or {})
+            ask = partial(super().load_markets, True, params or {})
+            return await self.xex_shelf.markets(self, ask, reload=reload, usual=not params)
+
+        @staticmethod
+        def to_array(value: Any) -> Any:
+            """Return a dict's values: ccxt itself takes nothing but the very class `dict` for one."""
+            return list(value.values()) if isinstance(value, dict) else value
+
+        def filter_by(self, array: Any, key: Any, value: Any = None) -> Any:
+            return super().filter_by(self.to_array(array), key, value)
+
+        def group_by(self, array: Any, key: Any) -> Any:
+            return super().group_by(self.to_array(array), key)
 
     Seamed.__name__ = Seamed.__qualname__ = base.__name__
     return Seamed
@@ -224,7 +255,7 @@ class CcxtConnector(ExchangeConnector):
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         super().__init__(config)
         self.cache = MetadataCache(None)
-        self._clients: dict[tuple[str, bool], Any] = {}
+        self._clients: dict[tuple[str, int | None], Any] = {}
         self._urls: dict[tuple[Any, ...], str] = {}
         self._listings: dict[Section, Listings] = {}
         self._loads: dict[Section, asyncio.Task[Listings]] = {}
@@ -265,7 +296,9 @@ class CcxtConnector(ExchangeConnector):
 
     async def disconnect(self) -> None:
         """Stop metadata loads; the session is the manager's."""
-        loads = [task for task in self._loads.values() if not task.done()]
+        shelves = [client.xex_shelf for client in self._clients.values() if client.xex_shelf is not None]
+        mine = (*self._loads.values(), *(shelf.load for shelf in shelves))
+        loads = [task for task in mine if task is not None and not task.done()]
         for task in loads:
             task.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
@@ -296,14 +329,25 @@ class CcxtConnector(ExchangeConnector):
             self._forget()
         if refresh and clock.monotonic() - self._loaded_at.get(home, -inf) < REFRESH_S:
             refresh = False
-        if not refresh and home in self._listings:
-            if not self._outdated(home):
-                return self._listings[home]
-            with suppress(ConnectorError):  # an old list is better than none
-                await asyncio.shield(self._start_load(home, refresh=True))
-            return self._listings[home]
+        if not refresh and (home in self._listings or self._restored(home)):
+            known = self._listings[home]
+            if self._outdated(home):
+                with suppress(ConnectorError):  # an old list is better than none
+                    known = await asyncio.shield(self._start_load(home))
+            return known
         # Shielded and shared: one caller that gives up must not take the load from the others.
-        return await asyncio.shield(self._start_load(home, refresh=refresh))
+        return await asyncio.shield(self._start_load(home))
+
+    def _restored(self, home: Section) -> bool:
+        """Take a list from disk where it may be used at once; one that is not fresh is read again meanwhile."""
+        load = self._loads.get(home)
+        kept = self._kept(home) if load is None or load.done() else None
+        if kept is None or kept.age_ms > 1e3 * OLDEST_S or not kept.complete:
+            return False
+        self._take(home, kept.listings, kept.age_ms)
+        if not kept.fresh:
+            self._start_load(home)
+        return True
 
     def _outdated(self, home: Section) -> bool:
         """Say whether a list in memory must be read again: it is old, or a contract of it has ended since.
@@ -315,18 +359,19 @@ class CcxtConnector(ExchangeConnector):
             return False
         return clock.monotonic() - taken > OLDEST_S or clock.now_ms() >= ends
 
-    def _take(self, home: Section, found: Listings) -> Listings:
-        """Put a list into memory."""
+    def _take(self, home: Section, found: Listings, age_ms: float = 0.0) -> Listings:
+        """Put a list into memory that was read from the venue `age_ms` ago."""
         now_ms = clock.now_ms()
         ends = min((end for end in found.columns["expiry_time"] if end > now_ms), default=inf)
-        self._listings[home], self._taken[home] = found, (clock.monotonic(), ends)
+        self._listings[home], self._taken[home] = found, (clock.monotonic() - age_ms / 1e3, ends)
         return found
 
-    def _start_load(self, home: Section, *, refresh: bool) -> asyncio.Task[Listings]:
+    def _start_load(self, home: Section) -> asyncio.Task[Listings]:
+        """Return the task that asks the venue, one at a time for all who wait for it."""
         load = self._loads.get(home)
         if load is None or load.done():
             self._tried[home] = clock.monotonic()
-            load = self._loads[home] = asyncio.create_task(self._load(home, refresh=refresh))
+            load = self._loads[home] = asyncio.create_task(self._load(home))
             load.add_done_callback(_seen)
         return load
 
@@ -339,25 +384,32 @@ class CcxtConnector(ExchangeConnector):
         self._tried.clear()
         self._touched.clear()
 
-    async def _load(self, home: Section, *, refresh: bool) -> Listings:
+    def _kept(self, home: Section) -> Kept | None:
+        return self.cache.load(self._key(home), import_ccxt().__version__)
+
+    def _key(self, home: Section) -> str:
+        return key_of(f"{self._route.venue}-{home}", self._route.base_url)
+
+    async def _load(self, home: Section) -> Listings:
+        """Ask the venue; where that fails, what is in memory or on disk serves, however old."""
         from xex.access.deadline import until
 
-        key, written_with = f"{self._route.venue}-{home}", import_ccxt().__version__
-        kept = None if self._route.base_url else self.cache.load(key, written_with)
-        if kept is not None and kept[1] and not refresh:
-            return self._take(home, kept[0])
+        epoch = clock.epoch()
         try:
             with until(None):
                 found = await self._asked_listings(home)
         except ConnectorError as exc:
+            kept = self._kept(home)
             if kept is None:
                 raise
             log.warning("%s: metadata from disk, the venue's own failed: %s", self._route.exchange, exc)
-            found = kept[0]
-        else:
-            self._loaded_at[home] = clock.monotonic()
-            if not self._route.base_url:
-                self.cache.save(key, written_with, found)
+            if home in self._listings:
+                return self._listings[home]
+            return self._take(home, kept.listings, kept.age_ms)
+        if epoch != clock.epoch():
+            return found
+        self._loaded_at[home] = clock.monotonic()
+        self.cache.save(self._key(home), import_ccxt().__version__, found)
         return self._take(home, found)
 
     async def _asked_listings(self, home: Section) -> Listings:
@@ -418,7 +470,7 @@ class CcxtConnector(ExchangeConnector):
             if not extra:
                 raise
             # One leg that has ended must not cost the instrument that was asked for.
-            self._start_load(home, refresh=True)
+            self._start_load(home)
             return await self._merged(home, table, [(spec, listed) for spec, _ in wanted if listed])
 
     def _leg_rows(self, home: Section, table: Listings, legs: tuple[Instrument, ...]) -> list[Listed]:
@@ -460,19 +512,10 @@ class CcxtConnector(ExchangeConnector):
         return self._described(home, table, merged)
 
     async def _ticker_rows(self, home: Section, table: Listings, spec: TickerMap, group: Wanted) -> Columns:
-        params, call = dict(spec.params), spec.call
-        if isinstance(group, str):
-            if clock.is_recorded():
-                self._touched.update(table.known)
-            response = await self._call(home, call, params, (spec.rows, spec.id))
-        else:
-            if spec.one and len(group) == 1:
-                params[spec.one] = group[0].id
-                call = spec.one_call or call
-            elif spec.many:
-                ids = [found.id for found in group]
-                params[spec.many] = msgspec.json.encode(ids).decode() if spec.as_json else ",".join(ids)
-            response = await self._call(home, call, params, (spec.rows, spec.id))
+        if isinstance(group, str) and clock.is_recorded():
+            self._touched.update(table.known)
+        call, params = _ticker_question(spec, [] if isinstance(group, str) else [found.id for found in group])
+        response = await self._call(home, call, params, (spec.rows, spec.id))
         with self._reading(home, response):
             columns = ticker_columns(response.body, spec)
         return self._known(home, table, columns, response, spec, group)
@@ -535,7 +578,7 @@ class CcxtConnector(ExchangeConnector):
         strangers |= news
         shown = ", ".join(sorted(news)[:5])
         log.info("%s: %d not in the list of instruments yet, left out: %s", self._route.exchange, len(news), shown)
-        self._start_load(home, refresh=True)
+        self._start_load(home)
 
     def _described(self, home: Section, table: Listings, columns: Columns) -> Columns:
         """Bring rows to base units and say which instrument each is."""
@@ -571,8 +614,7 @@ class CcxtConnector(ExchangeConnector):
 
     async def _book_of(self, instrument: Instrument, call: str, depth: int | None) -> Columns:
         spec = self._market(instrument).book
-        more = {spec.limit: depth} if spec.limit else {}
-        table, found, response = await self._asked(instrument, call, {**spec.params, **more}, spec.id)
+        table, found, response = await self._asked(instrument, call, _book_params(spec, depth), spec.id)
         with self._reading(self.homes[instrument.section], response):
             columns = book_columns(response.body, spec, found.id, depth)
         return self._single(table, found, response, spec.source, columns, to_base)
@@ -583,8 +625,8 @@ class CcxtConnector(ExchangeConnector):
 
     async def _tape(self, instrument: Instrument) -> Columns:
         spec = self._market(instrument).trades
-        more = dict([spec.limit]) if spec.limit else {}
-        table, found, response = await self._asked(instrument, spec.call, {**spec.params, **more}, spec.id)
+        params = {**spec.params, **dict([spec.limit] if spec.limit else [])}
+        table, found, response = await self._asked(instrument, spec.call, params, spec.id)
         with self._reading(self.homes[instrument.section], response):
             columns = trade_columns(response.body, spec, found.id)
         done = self._single(table, found, response, "trade", columns, trades_to_base)
@@ -684,8 +726,7 @@ class CcxtConnector(ExchangeConnector):
         return scrub(_short(bad[0]), self._route.secrets) if bad else "ok"
 
     async def _value(self, spec: ValueMap) -> tuple[Response, Any]:
-        homes = tuple(self.markets)
-        home = next((home for home in reversed(homes) if hasattr(self._client(home), spec.call)), homes[0])
+        home = self._home_of(spec)
         response = await self._call(home, spec.call, {})
         with self._reading(home, response):
             data = decode(response.body)
@@ -714,6 +755,68 @@ class CcxtConnector(ExchangeConnector):
         source = f"{'signed' if spec.signed else 'public'}: {response.path}"
         return found | {"source": [source] * len(found["code"])}
 
+    # --- what would be asked
+
+    def requests(self, question: str, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> list[str]:
+        """Return the addresses that a question would ask now, in their order; nothing is asked."""
+        if question == "clock":
+            clock_of = self.time_map
+            return [] if clock_of is None else [self._address(self._home_of(clock_of), clock_of.call, {})]
+        homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
+        lists = [(home, self.markets[home].instruments) for home in homes if not self._at_hand(home)]
+        found = [self._address(home, spec.call, dict(spec.params)) for home, spec in lists]
+        if question == "tickers":
+            specs = [(home, spec) for home in homes for spec in self.markets[home].tickers]
+            found += [self._address(home, *_ticker_question(spec, ())) for home, spec in specs]
+        elif question != "instruments":
+            mine = [one for one in instruments if one.section in self.homes]
+            found += [url for one in mine for url in self._about(question, one, legs)]
+        return list(dict.fromkeys(found))
+
+    def _about(self, question: str, instrument: Instrument, legs: Sequence[Instrument] = ()) -> list[str]:
+        """Return what is asked about one instrument; one that is not known yet is named by its pair."""
+        home, market = self.homes[instrument.section], self._market(instrument)
+        table = self._listings.get(home)
+        listed = None if table is None else self._listed(table, instrument)
+        id_ = f"{instrument.base}{instrument.quote}" if listed is None else listed.id
+        if question == "ticker":
+            extra = [one.base for one in legs] if table is None else [
+                one.id for one in self._leg_rows(home, table, tuple(legs)) if one.id != id_
+            ]  # fmt: skip
+            asked = [(spec, [id_, *extra] if spec.quotes else [id_]) for spec in market.tickers]
+            return [self._address(home, *_ticker_question(spec, ids)) for spec, ids in asked]
+        if question == "order_book":
+            depth = market.book.depths[0] if market.book.depths else None
+            return [self._address(home, market.book.call, {**_book_params(market.book, depth), market.book.id: id_})]
+        tape = market.trades
+        params = {**tape.params, **dict([tape.limit] if tape.limit else []), tape.id: id_}
+        return [self._address(home, tape.call, params)]
+
+    def _at_hand(self, home: Section) -> bool:
+        """Say whether a list of instruments is in memory, or fresh on disk, from where it is taken."""
+        return home in self._listings
+
+    def _home_of(self, spec: ValueMap) -> Section:
+        """Return a market whose ccxt object has an endpoint, the last one that does."""
+        homes = tuple(self.markets)
+        return next((home for home in reversed(homes) if hasattr(self._client(home), spec.call)), homes[0])
+
+    def _address(self, home: Section, method: str, params: dict[str, Any]) -> str:
+        """Return the address of an implicit ccxt method's request, as ccxt writes it."""
+        client = self._client(home)
+        key = (client.id, method, *params.items())
+        if key not in self._urls:
+            token = _addressing.set(True)
+            try:
+                getattr(client, method)(params).send(None)  # nothing is awaited before the request
+            except _Address as found:
+                if len(self._urls) >= MOST_URLS:
+                    return str(found)
+                self._urls[key] = str(found)
+            finally:
+                _addressing.reset(token)
+        return self._urls[key]
+
     # --- plumbing
 
     def _market(self, instrument: Instrument) -> Market:
@@ -741,13 +844,22 @@ class CcxtConnector(ExchangeConnector):
         Our own requests need no answer that ccxt has read; `parsed` is for who calls its methods.
         """
         name = self.markets[home].client
-        client = self._clients.get((name, parsed))
+        # Markets that were read outside of a recording are nothing to one in it.
+        key = (name, clock.epoch() if parsed else None)
+        client = self._clients.get(key)
         if client is None:
             options = dict(self.config.options) if self.config is not None else {}
-            client = _seamed(name)({"enableRateLimit": False, "options": options})
+            client = self._clients[key] = _seamed(name)({"enableRateLimit": False, "options": options})
             client.xex_parsed = parsed
-            self._clients[name, parsed] = self._equipped(client, self._route)
+            if parsed:
+                client.xex_shelf = self._shelf(client.id, options)
+            self._equipped(client, self._route)
         return client
+
+    def _shelf(self, name: str, options: dict[str, Any]) -> Shelf:
+        """Return where the markets of a ccxt class are kept: they depend on the options and the address as well."""
+        route, key = self._route, key_of(f"ccxt-{name}", self._route.base_url, options)
+        return Shelf(self.cache, key, import_ccxt().__version__, route.exchange, route.secrets)
 
     def _keyed(self, home: Section) -> Any:
         """Return a ccxt object with the configured keys, for one question that needs them.
@@ -843,6 +955,18 @@ class SpotCurrencies(CcxtConnector):
     """A venue whose spot books trade currencies against one another."""
 
     currency_pairs: ClassVar[Sequence[tuple[str, str]]] = ()
+
+    def requests(self, question: str, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> list[str]:
+        """Return the addresses that a question would ask now; of "rates" all tickers are one, each book is another."""
+        if question != "rates":
+            return super().requests(question, instruments, legs)
+        mine = [one for one in instruments if (one.base, one.quote) in self.currency_pairs]
+        found = super().requests("instruments", mine)
+        if mine:
+            spec = self.markets["spot"].tickers[0]
+            found.append(self._address("spot", *_ticker_question(spec, [f"{one.base}{one.quote}" for one in mine])))
+        return [*found, *(url for one in mine for url in self._about("order_book", one))]
+
     _last_pairs: tuple[Listings, Any, Any, list[Instrument], list[Instrument]] | None = None
 
     async def currency_legs(
@@ -892,6 +1016,21 @@ def _sections(home: Section, market: Market) -> tuple[Section, ...]:
     if "expires" not in market.instruments.fields or market.instruments.perpetual is None:
         return (home,)
     return (home, section_of(kind_of(home), "dated"))
+
+
+def _ticker_question(spec: TickerMap, ids: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return method and parameters that ask for the tickers of some ids, or of the whole market where none is given."""
+    params = dict(spec.params)
+    if spec.one and len(ids) == 1:
+        params[spec.one] = ids[0]
+        return spec.one_call or spec.call, params
+    if spec.many and ids:
+        params[spec.many] = msgspec.json.encode(list(ids)).decode() if spec.as_json else ",".join(ids)
+    return spec.call, params
+
+
+def _book_params(spec: BookMap, depth: int | None) -> dict[str, Any]:
+    return {**spec.params, **({spec.limit: depth} if spec.limit else {})}
 
 
 def _names(table: Listings, found: Listed) -> list[str]:

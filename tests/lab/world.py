@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 
@@ -204,6 +204,7 @@ LISTINGS = (
 )
 CONTRACTS = {"okx": OKX_CONTRACTS, "htx": HTX_CONTRACTS}
 BIG = (*LISTINGS[:4], *(listing for listing in LISTINGS[4:] if listing.kind == "linear"))
+BIG_SPOT = tuple(listing for listing in LISTINGS if listing.kind == "spot" and listing.quote == "USDT")
 BIG_CONTRACTS = {"okx": "10", "htx": "0.1"}
 
 BITGET = (Listing("bitget", "linear", "USDT", BITGET_LINEAR), Listing("bitget", "spot", "USDT", BITGET_SPOT))
@@ -509,16 +510,16 @@ def bitget_markets(levels: int = 24) -> tuple[Market, ...]:
     return tuple(build(listing, row, levels) for listing, row in rows)
 
 
-def big_truth(n: int, levels: int = 5) -> Truth:
-    """Return the default world with `n` more markets per venue, for measuring speed."""
-    return default_truth().adding(_more(n, levels))
+def big_truth(n: int, levels: int = 5, *, spot: bool = False) -> Truth:
+    """Return the default world with `n` more markets per venue, for measuring speed; with `spot` as many there."""
+    return default_truth().adding(_more(n, levels, (*BIG, *BIG_SPOT) if spot else BIG))
 
 
-def _more(n: int, levels: int) -> Iterator[Market]:
+def _more(n: int, levels: int, listings: Sequence[Listing]) -> Iterator[Market]:
     """Yield `n` invented coins C0000, C0001 … on the main market of each venue."""
     for rank in range(n):
         price = Decimal(1) + Decimal(rank % 997) / 7
-        for place, listing in enumerate(BIG):
+        for place, listing in enumerate(listings):
             rate = USDT_USD if listing.quote == "USD" else ONE
             yield make_market(
                 listing,
@@ -530,6 +531,6 @@ def _more(n: int, levels: int) -> Iterator[Market]:
                 notional=Decimal(5) if listing.venue == "binance" else None,
                 volume=Decimal(100_000 + 37 * rank),
                 size=Decimal(50 + rank % 40),
-                contract=Decimal(BIG_CONTRACTS.get(listing.venue, 1)),
+                contract=ONE if listing.kind == "spot" else Decimal(BIG_CONTRACTS.get(listing.venue, 1)),
                 levels=levels,
             )

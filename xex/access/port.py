@@ -188,6 +188,20 @@ class AnswersMarket(Protocol):
 
 
 @runtime_checkable
+class PlansRequests(Protocol):
+    """Knows what it would ask. Makes no request."""
+
+    def requests(self, question: str, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> list[str]:
+        """Return the public addresses that a question would ask now, in their order.
+
+        `question` is "ticker" (with `legs`, as in `tickers`), "order_book" or "trades" about each of the instruments,
+        "rates" for all of them at once, "tickers" or "instruments" for the whole lists that they are in, or "clock".
+        Lists of instruments come first where they are not at hand.
+        """
+        ...
+
+
+@runtime_checkable
 class AnswersTime(Protocol):
     """Has a clock that can be asked."""
 

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from math import ceil, inf, nan
 from statistics import median
 from typing import Any
@@ -55,6 +55,7 @@ class Outcome:
     latency_ms: float = nan
     id: str = ""
     report: Any = None
+    bad_before: int = 0
 
 
 @dataclass(slots=True)
@@ -91,6 +92,7 @@ class VenueState:
     _breakers: dict[str, Breaker] = field(default_factory=dict, repr=False)
     _busy: dict[str, bool] = field(default_factory=dict, repr=False)
     _judged_at: float = -inf
+    _baseline: tuple[float, float] = (-inf, nan)
     _known_s: float = 0.0
     _up_s: float = 0.0
     _skews: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=9))
@@ -127,7 +129,9 @@ class VenueState:
         self.success_count -= 1
         if answer.report is not None:
             answer.report.revoke()
-        self._bad_in_row, self._good_in_row = self._bad_in_row + 1, 0
+        last = answer is self._outcomes[-1]
+        self._bad_in_row = (answer.bad_before if last else self._bad_in_row) + 1
+        self._good_in_row = 0
         self._decide()
 
     def _note(self, outcome: Outcome) -> None:
@@ -139,6 +143,7 @@ class VenueState:
         if before is not None and outcome.at - before.at > self.holds_s:
             self._bad_in_row = self._good_in_row = 0
             self._move("unknown", f"nothing was asked for {outcome.at - before.at:.0f} s")
+        outcome.bad_before = self._bad_in_row
         self._outcomes.append(outcome)
         if outcome.good:
             self._good_in_row, self._bad_in_row = self._good_in_row + 1, 0
@@ -152,24 +157,17 @@ class VenueState:
         if self._bad_in_row >= DOWN_AFTER or (self._bad_in_row and never):
             self._move("down", self.last_error or "it fails")
         elif self._bad_in_row:
-            if self._level != "down":
-                self._move("degraded", self.last_error or "it failed")
-        elif self._level == "down":
-            self._move("degraded", "it answers again")
-            for one in self._breakers.values():
+            self._move("down" if self._level == "down" else "degraded", self.last_error or "it failed")
+        elif self._level in {"down", "degraded"} and self._good_in_row < UP_AFTER:
+            # One answer may turn out to be none when it is read; but what is left alone may be tried.
+            for one in self._breakers.values() if self._level == "down" else ():
                 one.half_open()
-        elif self._undecided():
+        elif self._level == "up" and self.clock() - self._judged_at < JUDGED_S:
             return
         elif causes := self._worries():
             self._move("degraded", "; ".join(causes))
         else:
             self._move("up", "it answers")
-
-    def _undecided(self) -> bool:
-        """Say whether it has not answered often enough yet to be up, or was looked at a moment ago."""
-        if self._level == "degraded":
-            return self._good_in_row < UP_AFTER
-        return self._level == "up" and self.clock() - self._judged_at < JUDGED_S
 
     def _worries(self) -> list[str]:
         """Return why a venue that answers is not as it should be; what was a worry stays one a little longer."""
@@ -189,32 +187,39 @@ class VenueState:
             for name, (value, (enter, leave), words) in found.items()
             if value > (leave if name in self._causes else enter)
         }
-        closed = [path for path, one in self._breakers.items() if one.state != State.CLOSED]
-        if closed:
-            causes["breaker"] = f"left alone after failures: {', '.join(closed)}"
+        if self.left_alone:
+            causes["breaker"] = f"left alone after failures: {', '.join(self.left_alone)}"
         self._causes = causes
         return list(causes.values())
 
     def _slowness(self) -> float:
-        """Return the recent 95th percentile of latency over that of the hour before, NaN where too few are known."""
+        """Return the recent 95th percentile of latency over the usual one, NaN where too few are known.
+
+        Usual is what the hour before was like; while a venue is slow that stays what it was, for an hour at most.
+        """
         now = self.clock()
-        recent = [ms for at, ms in self._usual if now - at <= RECENT_S]
-        usual = [ms for at, ms in self._usual if RECENT_S < now - at <= BASELINE_S]
-        if len(recent) < LEAST or len(usual) < LEAST:
-            return nan
-        return _quantile(recent, 0.95) / max(_quantile(usual, 0.95), 1.0)
+        began, usually = self._baseline
+        if now - began > (BASELINE_S if "slow" in self._causes else RECENT_S):
+            usual = [ms for at, ms in self._usual if RECENT_S < now - at <= BASELINE_S]
+            usually = _quantile(usual, 0.95) if len(usual) >= LEAST else nan
+            self._baseline = (now, usually)
+        newest = takewhile(lambda one: now - one[0] <= RECENT_S, reversed(self._usual))
+        recent = [ms for _, ms in islice(newest, KEPT)]
+        return _quantile(recent, 0.95) / max(usually, 1.0) if len(recent) >= LEAST and usually == usually else nan
 
     def _episodes(self) -> int:
         """Return how often it began to fail lately."""
-        now, count, before = self.clock(), 0, True
-        for outcome in self._outcomes:
-            if now - outcome.at <= RECENT_S:
-                count += before and not outcome.good
-            before = outcome.good
+        now, count, after = self.clock(), 0, True
+        for outcome in reversed(self._outcomes):
+            if now - outcome.at > RECENT_S:
+                break
+            count += after and not outcome.good
+            after = outcome.good
         return count
 
     def _move(self, level: str, why: str) -> None:
         if level == self._level:
+            self._why = why
             return
         before, self._level, self._why = self._level, level, why
         self.since_ms = clocks.now_ms()
@@ -333,7 +338,7 @@ class VenueState:
     @property
     def left_alone(self) -> tuple[str, ...]:
         """The endpoints that are not asked after failures."""
-        return tuple(path for path, one in self._breakers.items() if one.state != State.CLOSED)
+        return tuple(path for path, one in self._breakers.items() if one.state == State.OPEN)
 
     @property
     def skew_age_s(self) -> float:

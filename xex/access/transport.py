@@ -234,11 +234,12 @@ class Transport:
         try:
             return await once(attempt=1)
         except ConnectorError as exc:
-            if method != "GET" or clock.is_recorded() or not may_pass(exc):
+            # A probe is there to see how a venue is: that it answers at the third try would be the wrong news.
+            if method != "GET" or clock.is_recorded() or _probing.get() or not may_pass(exc):
                 raise
             first = exc
         breaker = route.state.breaker(urlsplit(url).path)
-        async for attempt in retrying(route.state.allowance, lambda: breaker.wait() > 0 and not _probing.get()):
+        async for attempt in retrying(route.state.allowance, lambda: breaker.wait() > 0):
             with attempt:
                 number = attempt.retry_state.attempt_number
                 if number == 1:
@@ -261,8 +262,7 @@ class Transport:
         trim: Callable[[bytes], bytes] | None,
         attempt: int,
     ) -> Response:
-        target = _through(route.base_url, url)
-        origin = _origin(target, url)
+        target, origin = _through(route.base_url, url), origin_of(route, url)
         exchange = InFlight(url, target, signed, clock.monotonic(), route.secrets, trim)
         token = in_flight.set(exchange)
         route.state.in_flight += 1
@@ -290,10 +290,13 @@ class Transport:
 
     def _permitted(self, route: Route, url: str) -> Permit | None:
         """Return the leave of an endpoint's breaker to ask; None where none is needed. Raises `CircuitOpen`."""
-        if clock.is_recorded() or _probing.get():
+        if clock.is_recorded():
             return None
-        permit = route.state.breaker(urlsplit(url).path).enter()
-        if permit is None:
+        breaker = route.state.breaker(urlsplit(url).path)
+        if _probing.get():
+            breaker.half_open()
+        permit = breaker.enter()
+        if permit is None and not _probing.get():
             raise _left_alone(route, url)
         return permit
 
@@ -307,7 +310,8 @@ class Transport:
         self, route: Route, url: str, error: ConnectorError, attempt: int, exchange: InFlight, permit: Permit | None
     ) -> None:
         """Note a failure with its venue, and say so once."""
-        if exchange.sent:  # what was not sent says nothing about the venue
+        error.sent = exchange.sent
+        if error.sent:  # what was not sent says nothing about the venue
             if permit is not None and is_outage(error):
                 permit.failed()
             route.state.failed(error)
@@ -554,6 +558,11 @@ def _through(base_url: str | None, url: str) -> str:
         return url
     base, parts = urlsplit(base_url), urlsplit(url)
     return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + parts.path, parts.query, ""))
+
+
+def origin_of(route: Route, url: str) -> str:
+    """Return what budgets and pauses of a request are kept by."""
+    return _origin(_through(route.base_url, url), url)
 
 
 @lru_cache(maxsize=1024)
