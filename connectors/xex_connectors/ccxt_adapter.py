@@ -531,6 +531,7 @@ class CcxtConnector(ExchangeConnector):
         rows, listed = self._places(home, table, ids, spec, group)
         if not len(rows) and (not isinstance(group, str) or any(table.columns["active"])):
             wanted = "any listed instrument" if isinstance(group, str) else ", ".join(found.id for found in group[:3])
+            self._transport.forget(response)
             raise MissingRow(f"no {home} row for {wanted} in the answer", venue=self._route.venue)
         count = len(rows)
         # A single row that was asked for alone is there as it came.
@@ -944,6 +945,7 @@ class CcxtConnector(ExchangeConnector):
         except ConnectorError as exc:
             if counted or not isinstance(exc, AuthRejected):
                 self._route.state.failed(exc, response.id)
+            self._transport.forget(response)
             if isinstance(exc, RateLimited):
                 self._transport.hush(self._route, response)
             raise

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine
 from typing import Any, Literal
 
 from xex.errors import ConfigError
@@ -44,7 +44,7 @@ class Events:
     """Who listens to what. A callback may be a coroutine function; what it raises is logged and goes nowhere else."""
 
     def __init__(self) -> None:
-        self._callbacks: dict[str, list[Callback]] = {}
+        self._callbacks: dict[str, dict[object, Callback]] = {}
         self._running: set[asyncio.Task[Any]] = set()
 
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
@@ -53,12 +53,11 @@ class Events:
             raise ConfigError(f"no event {event!r}; events are: {', '.join(EVENTS)}")
         if not callable(callback):
             raise ConfigError(f"a callback for {event!r} is expected, not {type(callback).__name__}")
-        listeners = self._callbacks.setdefault(event, [])
-        listeners.append(callback)
+        listeners, mine = self._callbacks.setdefault(event, {}), object()
+        listeners[mine] = callback
 
         def off() -> None:
-            if callback in listeners:
-                listeners.remove(callback)
+            listeners.pop(mine, None)
 
         return off
 
@@ -68,7 +67,7 @@ class Events:
         if not listeners:
             return
         event = Event(name, exchange, venue, clock.now_ms() / 1e3, text, facts)
-        for callback in tuple(listeners):
+        for callback in tuple(listeners.values()):
             try:
                 told = callback(event)
                 if isawaitable(told):
@@ -83,13 +82,20 @@ class Events:
             except Exception:
                 log.exception("a listener failed")
 
-        task = asyncio.get_running_loop().create_task(heard())
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            if iscoroutine(told):
+                told.close()
+            log.warning("a listener is a coroutine and no event loop runs, so it was not called")
+            return
+        task = loop.create_task(heard())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def close(self) -> None:
-        """End the listeners that still run."""
-        tasks = list(self._running)
+        """End the listeners that still run, but for one that is closing them."""
+        tasks = [task for task in self._running if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

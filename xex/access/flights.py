@@ -13,7 +13,7 @@ from cachetools import TTLCache
 
 from xex.access import deadline
 from xex.access.deadline import LATE, Horizon
-from xex.errors import ConnectorError, RateLimited, TimedOut, Unreachable
+from xex.errors import ConfigError, ConnectorError, RateLimited, TimedOut, Unreachable
 from xex.model.clock import monotonic
 
 T = TypeVar("T")
@@ -38,11 +38,12 @@ class Flights(Generic[T]):
     """Requests that are under way, each shared by all who ask the same.
 
     A flight has as much time as the most patient of its passengers; who leaves takes it from nobody, and it ends when
-    the last one leaves. Failures are shared and never kept. With `reuse_s` an answer is given again for so long, as it
-    came: what it holds is as old as it is.
+    the last one leaves. Failures are shared and never kept. With `reuse_s` an answer that is `worth` it is given again
+    for so long, as it came: what it holds is as old as it is.
     """
 
-    def __init__(self, reuse_s: float = 0.0) -> None:
+    def __init__(self, reuse_s: float = 0.0, worth: Callable[[T], bool] = lambda _: True) -> None:
+        self._worth = worth
         self._flights: dict[Hashable, _Flight[T]] = {}
         self._leaving: set[asyncio.Task[T]] = set()
         self._kept: TTLCache[Hashable, T] | None = None
@@ -57,7 +58,7 @@ class Flights(Generic[T]):
                 return kept
             flight = self._flights.get(key)
             if flight is None:
-                flight = self._start(key, ask)
+                flight = self._start(key, ask, venue)
             else:
                 flight.horizon.ends = max(flight.horizon.ends, deadline.ends())
             await self._landed(key, flight)
@@ -71,18 +72,30 @@ class Flights(Generic[T]):
             if isinstance(error, RateLimited) and deadline.patience() > flight.patience + _BREATH_S:
                 continue  # it gave up waiting for its turn sooner than this caller would
             # Each passenger gets an error of its own, since raising one writes into it.
-            if isinstance(error, ConnectorError):
+            if isinstance(error, (ConnectorError, ConfigError)):
                 raise copy.copy(error) from error.__cause__
             raise error
 
-    def _start(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, T]]) -> _Flight[T]:
+    def forget(self, answer: T) -> None:
+        """Do not give an answer again."""
+        kept = {} if self._kept is None else self._kept
+        for key in list(kept):
+            if kept.get(key) is answer:
+                kept.pop(key, None)
+
+    def _start(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, T]], venue: str) -> _Flight[T]:
         flight: _Flight[T] = _Flight(Horizon(deadline.ends()), deadline.patience())
         self._flights[key] = flight
 
         async def fly() -> T:
-            with deadline.within(flight.horizon):
-                answer = await ask()
-            if self._kept is not None:
+            try:
+                with deadline.within(flight.horizon):
+                    answer = await ask()
+            except asyncio.CancelledError as exc:
+                if not deadline.was_late(exc):
+                    raise
+                raise TimedOut("no answer in time", venue=venue) from None
+            if self._kept is not None and self._worth(answer):
                 self._kept[key] = answer
             return answer
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isinf
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.stop import stop_any, stop_base
 from tenacity.wait import wait_base
 
 from xex.access.deadline import remaining
-from xex.errors import BadPayload, ConnectorError, HttpError, TooLarge, Unreachable
+from xex.errors import BadPayload, ConnectorError, HttpError, MissingRow, TooLarge, Unreachable
 from xex.model.clock import monotonic
 
 ATTEMPTS = 3
 FIRST_S, MOST_S = 0.05, 1.0
 """Before the n-th new try it waits between 0 and `FIRST_S` times 2 to the n-1, `MOST_S` at most, all equally likely."""
+UNASKED_S = 30.0
+"""The longest wait where nobody said how long there is: a venue that asks for more is not waited for."""
 RETRIED_STATUS = frozenset({408, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530})
 
 
@@ -22,7 +25,7 @@ def may_pass(error: BaseException) -> bool:
     """Say whether asking again may help: never where a venue refused, asked to wait, or took all the time there was."""
     if isinstance(error, HttpError):
         return error.status in RETRIED_STATUS
-    return isinstance(error, (Unreachable, BadPayload)) and not isinstance(error, TooLarge)
+    return isinstance(error, (Unreachable, BadPayload)) and not isinstance(error, (TooLarge, MissingRow))
 
 
 class Allowance:
@@ -69,11 +72,12 @@ class Wait(wait_base):
 
 
 class OutOfTime(stop_base):
-    """Stops where the next wait would end after the caller's deadline."""
+    """Stops where the next wait would end after the caller's deadline, or is long and there is none."""
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         """Say whether to stop."""
-        return retry_state.upcoming_sleep >= remaining()
+        left = remaining()
+        return retry_state.upcoming_sleep >= left or (isinf(left) and retry_state.upcoming_sleep > UNASKED_S)
 
 
 class When(stop_base):

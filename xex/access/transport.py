@@ -13,6 +13,7 @@ import os
 import re
 import time
 import weakref
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
@@ -127,37 +128,44 @@ class Bulkhead:
     """The requests to one host that are under way: a host that hangs keeps only its own callers waiting."""
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(MOST_AT_ONCE)
-        self._waiting = 0
+        self._free = MOST_AT_ONCE
+        self._queue: deque[asyncio.Future[None]] = deque()
 
     async def enter(self, venue: str) -> None:
         """Take a place; raises `Overloaded` at once where the queue is full, or when the caller's time is over."""
-        if not self._free.locked():
-            await self._free.acquire()
+        if self._free:
+            self._free -= 1
             return
-        if self._waiting >= MOST_WAITING:
-            raise Overloaded(f"{MOST_AT_ONCE} requests are under way and {self._waiting} wait", venue=venue)
-        self._waiting += 1
+        if len(self._queue) >= MOST_WAITING:
+            raise Overloaded(f"{MOST_AT_ONCE} requests are under way and {len(self._queue)} wait", venue=venue)
+        place = asyncio.get_running_loop().create_future()
+        self._queue.append(place)
         try:
-            left = remaining()
-            async with asyncio.timeout(None if math.isinf(left) else left):
-                await self._free.acquire()
-        except TimeoutError:
-            raise self._full(venue) from None
+            # Whoever joins meanwhile may have more time, so it is looked at again.
+            while not place.done() and (left := remaining()) > 0:
+                await asyncio.wait((place,), timeout=None if math.isinf(left) else left)
         except asyncio.CancelledError as exc:
-            if was_late(exc):
-                raise self._full(venue) from None
-            raise
-        finally:
-            self._waiting -= 1
+            self._give_up(place)
+            if not was_late(exc):
+                raise
+        else:
+            if place.done():
+                return
+            self._give_up(place)
+        raise Overloaded(f"{MOST_AT_ONCE} requests before it did not end in time", venue=venue)
 
-    @staticmethod
-    def _full(venue: str) -> Overloaded:
-        return Overloaded(f"{MOST_AT_ONCE} requests before it did not end in time", venue=venue)
+    def _give_up(self, place: asyncio.Future[None]) -> None:
+        if place.done():
+            self.leave()
+        else:
+            self._queue.remove(place)
 
     def leave(self) -> None:
         """Give the place to the next."""
-        self._free.release()
+        if self._queue:
+            self._queue.popleft().set_result(None)
+        else:
+            self._free += 1
 
 
 _probing: ContextVar[bool] = ContextVar("xex_probing", default=False)
@@ -199,7 +207,7 @@ class Transport:
         self._farewell: weakref.finalize[..., Transport] | None = None
         self._paces: dict[str, AsyncLimiter] = {}
         self._bulkheads: dict[str, Bulkhead] = {}
-        self._flights: Flights[Response] = Flights(reuse_s)
+        self._flights: Flights[Response] = Flights(reuse_s, lambda response: response.status == 200)
 
     @until_closed
     async def send(
@@ -283,11 +291,15 @@ class Transport:
         route.state.in_flight += 1
         permit = None
         try:
-            permit = self._permitted(route, url)
-            async with self._admitted(route, url, origin) as settle:
+            self._check_breaker(route, url)
+            async with self._admitted(route, url, origin, exchange) as settle:
+                # Who failed while we waited may have opened it.
+                permit = self._permitted(route, url)
                 response = await self._exchange(route, method, target, headers, body, exchange)
                 settle(response.headers)
             self._judge(route, response)
+            if permit is not None:
+                permit.succeeded(response.latency_ms / 1e3)
         except ConnectorError as error:
             self._failed(route, url, error, attempt, exchange, permit)
             raise
@@ -296,8 +308,6 @@ class Transport:
                 permit.dropped()  # unless it has reported: who gives up has learned nothing
             route.state.in_flight -= 1
             in_flight.reset(token)
-        if permit is not None:
-            permit.succeeded(response.latency_ms / 1e3)
         route.state.succeeded(response.latency_ms, response.id, permit)
         return response
 
@@ -305,30 +315,28 @@ class Transport:
         """Return the leave of an endpoint's breaker to ask; None where none is needed. Raises `CircuitOpen`."""
         if clock.is_recorded():
             return None
-        endpoint = urlsplit(url).path
-        breaker = route.state.breaker(endpoint)
+        breaker = route.state.breaker(urlsplit(url).path)
         if _probing.get():
             breaker.half_open()
         permit = breaker.enter()
         if permit is None and not _probing.get():
-            wait = breaker.wait()
-            left = f"; the next try is due in {wait:.0f} s" if math.isfinite(wait) else ""
-            last = f" (last: {route.state.last_error})" if route.state.last_error else ""
-            raise CircuitOpen(
-                f"{endpoint} kept failing and is left alone{left}{last}", venue=route.venue,
-                retry_after=wait if math.isfinite(wait) else None,
-            )  # fmt: skip
+            raise _left_alone(route, url)
         return permit
+
+    @staticmethod
+    def _check_breaker(route: Route, url: str) -> None:
+        """Raise `CircuitOpen` at once where there is nothing to wait for."""
+        if not (clock.is_recorded() or _probing.get()) and route.state.breaker(urlsplit(url).path).wait() > 0:
+            raise _left_alone(route, url)
 
     def _failed(
         self, route: Route, url: str, error: ConnectorError, attempt: int, exchange: InFlight, permit: Permit | None
     ) -> None:
         """Note a failure with its venue, and say so once."""
         error.sent = exchange.sent
-        if permit is not None and is_outage(error):
-            permit.failed()
-        # What was not sent says nothing about the venue.
-        if error.sent:
+        if error.sent:  # what was not sent says nothing about the venue
+            if permit is not None and is_outage(error):
+                permit.failed()
             route.state.failed(error)
         level = logging.DEBUG if isinstance(error, CircuitOpen) else logging.WARNING
         log.log(
@@ -339,7 +347,7 @@ class Transport:
 
     @asynccontextmanager
     async def _admitted(
-        self, route: Route, url: str, origin: str
+        self, route: Route, url: str, origin: str, exchange: InFlight
     ) -> AsyncIterator[Callable[[Mapping[str, str]], None]]:
         """Wait for the caller's pace, the venue's budgets and a place among the requests under way."""
         if clock.is_recorded():
@@ -358,10 +366,15 @@ class Transport:
             raise
         answered: list[Mapping[str, str]] = []
         try:
+            # The door may have been closed while we waited for a place.
+            self.budgets.check_pause(origin, route.venue)
             yield answered.append
         finally:
             bulkhead.leave()
-            self.budgets.settle(taken, answered[0] if answered else None)
+            if exchange.sent:
+                self.budgets.settle(taken, answered[0] if answered else None)
+            else:
+                self.budgets.undo(taken)
 
     async def _exchange(
         self,
@@ -499,6 +512,10 @@ class Transport:
             self._farewell = weakref.finalize(self, _forsaken, self._session, self._keeper, loop, os.getpid())
         return self._session
 
+    def forget(self, response: Response) -> None:
+        """Give an answer to nobody any more: read, it turned out to be none."""
+        self._flights.forget(response)
+
     async def close(self) -> None:
         """End what is being sent, close the session and let its sockets go; nothing is sent afterwards."""
         self.life.end(CLOSED)
@@ -609,6 +626,17 @@ def is_outage(error: ConnectorError) -> bool:
     if isinstance(error, HttpError):
         return error.status in RETRIED_STATUS or error.status >= 500
     return isinstance(error, (Unreachable, TimedOut, BadPayload, Maintenance)) and not isinstance(error, MissingRow)
+
+
+def _left_alone(route: Route, url: str) -> CircuitOpen:
+    """Return the error that says that an endpoint is not asked, and until when."""
+    endpoint = urlsplit(url).path
+    wait = route.state.breaker(endpoint).wait()
+    due = math.isfinite(wait)
+    left = f"; the next try is due in {wait:.0f} s" if due else ""
+    last = f" (last: {route.state.last_error})" if route.state.last_error else ""
+    words = f"{endpoint} kept failing and is left alone{left}{last}"
+    return CircuitOpen(words, venue=route.venue, retry_after=wait if due else None)
 
 
 def _text(response: Response) -> str:
