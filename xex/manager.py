@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -68,6 +69,9 @@ Budgets by the second or two come back within it, budgets of ten seconds and mor
 HEDGE_S = 1.0
 """How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
 
+ASSEMBLY_S, MOST_ASSEMBLY = 0.004, 0.3
+"""How long a snapshot is taken to be put together before one was, and the share of a deadline kept for that at most."""
+
 NATIVE = "native"
 """The currency of who wants nothing converted."""
 
@@ -93,6 +97,8 @@ class ExchangeManager(Catalogue):
     instruments on disk between runs.
     """
 
+    _asking, _assembly_s = 0, ASSEMBLY_S
+
     # --- questions
 
     async def get_cross_exchange_ticker(
@@ -117,10 +123,9 @@ class ExchangeManager(Catalogue):
         meaning, `UnknownVenue`, `ConfigError`, and `NoVenueAnswered` when not one did.
         """
         self._enter()
-        seconds = self._seconds(deadline)
         pegged = currencies.check_peg(peg)
         groups = self._chosen("ticker", venues)
-        with until(seconds):
+        with self._time_to_ask(self._seconds(deadline)):
             ask, instrument = await self._meant(symbol, market, groups)
             target = _checked_currency(currency, instrument)
             answered = await self._asked_all(groups, instrument, target, books=books)
@@ -133,12 +138,27 @@ class ExchangeManager(Catalogue):
         if not any(length(answer.ticker) for answer in answered):
             failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
             raise self._nobody(ask, instrument, failures)
+        started = clock.monotonic()
         snap = assemble(
             symbol, instrument, instrument.quote if target == NATIVE else target, asked, answered,
             now_ms=_now(answered), with_books=books, recording=in_use(), native=target == NATIVE, peg=pegged,
         )  # fmt: skip
+        self._assembly_s += 0.2 * (clock.monotonic() - started - self._assembly_s)
         self._note(snap)
         return snap
+
+    @contextmanager
+    def _time_to_ask(self, seconds: float) -> Iterator[None]:
+        """Bound the asking so that there is time left to put together what came.
+
+        Snapshots of one loop are put together one after the other: of many at once each must leave time for all.
+        """
+        self._asking += 1
+        try:
+            with until(seconds - min(MOST_ASSEMBLY * seconds, self._asking * self._assembly_s)):
+                yield
+        finally:
+            self._asking -= 1
 
     def _note(self, snap: CrossExchangeData) -> None:
         """Keep what a snapshot tells of the venues: how old their data are, and whose price is another asset's."""
