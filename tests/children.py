@@ -27,6 +27,13 @@ from xex.manager import ExchangeManager
 
 SYMBOL = "BTCUSDT"
 DEADLINE_S = 20.0
+# The kernel's own, when it starts and when it is shut down.
+KERNELS_OWN = ("ignore::DeprecationWarning:tornado.ioloop", "ignore::PendingDeprecationWarning:ipykernel.kernelbase")
+KERNEL_WARNINGS = ",".join(("error", *KERNELS_OWN))
+"""Every warning in a Jupyter kernel is an error, but for what Jupyter itself does.
+
+Development mode cannot be had there: the kernel stops its loop from another thread, which that mode forbids.
+"""
 
 
 def mine() -> ExchangeManager:

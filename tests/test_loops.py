@@ -28,7 +28,7 @@ import pytest
 from jupyter_client.manager import KernelManager
 
 import xex
-from tests.children import DEADLINE_S, SYMBOL
+from tests.children import DEADLINE_S, KERNEL_WARNINGS, SYMBOL
 from tests.conftest import VENUES, Tidy, configured
 from tests.lab import Lab, default_truth, running_lab
 from xex import ExchangeManager, LoopError, NoVenueAnswered, roster
@@ -773,10 +773,6 @@ async def test_a_forked_child_waits_for_nobody_of_its_parent() -> None:
 
 # --- Jupyter ------------------------------------------------------------------------------------------------------
 
-KERNEL = {
-    # The kernel's own shutdown warns of itself; everything else is an error.
-    "PYTHONWARNINGS": "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase",
-}
 MADE = "from tests.children import mine\nimport xex"
 ASK = "xm.get_cross_exchange_ticker('BTCUSDT')"
 REFUSED = "try:\n    {}\nexcept xex.LoopError as exc:\n    print(exc)"
@@ -788,7 +784,8 @@ class Kernel:
     def __init__(self, lab: Lab, home: Path) -> None:
         self.manager = KernelManager(kernel_name="python3", transport="ipc", ip=str(home / "ipc"))
         self.log = (home / "kernel.log").open("w+")  # open for as long as it may be started again
-        environment = {**os.environ, **KERNEL, "IPYTHONDIR": str(home), "XEX_TEST_LAB": json.dumps(lab.urls)}
+        environment = {**os.environ, "IPYTHONDIR": str(home), "PYTHONWARNINGS": KERNEL_WARNINGS}
+        environment["XEX_TEST_LAB"] = json.dumps(lab.urls)
         self.manager.start_kernel(cwd=str(ROOT), env=environment, stdout=self.log, stderr=self.log)
         self._connect()
 

@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.children import KERNEL_WARNINGS
+
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # The kernel talks to the test on this machine and to nothing else.
@@ -38,10 +40,9 @@ def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (home / "sitecustomize.py").write_text(OFFLINE)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EXCHANGE_")}
     folders = {name: str(home) for name in ("PYTHONPATH", "IPYTHONDIR", "MPLCONFIGDIR")}
+    strict = {"PYTHONWARNINGS": KERNEL_WARNINGS}
     folders["XDG_CACHE_HOME"] = str(home / "cache")
     notebook = read(request.param)
-    # Not in development mode: there the kernel's own shutdown fails, of a loop that it stops from another thread.
-    strict = {"PYTHONWARNINGS": "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"}
     client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(home)}})
     manager = client.create_kernel_manager()
     manager.transport, manager.ip = "ipc", str(home / "k")  # of TCP it says on stderr that others may listen

@@ -340,7 +340,7 @@ def _series(columns: Columns, name: str, dtype: str, rows: int) -> Any:
     if dtype == TIME:
         stamps = np.full(rows, np.nan) if values is None else np.asarray(values, dtype=np.float64)
         known = np.isfinite(stamps)
-        times = np.full(rows, np.datetime64("NaT"), dtype="datetime64[ms]")
+        times = np.full(rows, np.datetime64("NaT", "ms"), dtype="datetime64[ms]")
         times[known] = np.round(stamps[known]).astype("int64").astype("datetime64[ms]")
         return pd.Series(times).dt.tz_localize("UTC")
     if values is None:
