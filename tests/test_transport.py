@@ -457,7 +457,7 @@ def test_a_state_goes_up_and_down() -> None:
     state.failed(HttpError("HTTP 500"))
     assert (state.status, state.uptime_percentage) == ("down", 0)
     state.succeeded(10)
-    assert (state.status, state.uptime_percentage) == ("degraded", 50)
+    assert (state.status, state.uptime_percentage) == ("down", 50)
     state.succeeded(20)
     assert state.status == "up"
     seen = []
