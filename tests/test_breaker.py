@@ -485,14 +485,13 @@ def test_the_share_of_failures_decides(outcomes: str, states: str, clock: Clock)
     assert play(Breaker(clock), outcomes) == states
 
 
-def test_a_share_that_no_float_holds_is_reached_exactly(clock: Clock) -> None:
-    """Seven tenths of 10 is 7, also where 0.7 times a number is a little more than the product."""
-    for tens in range(1, 30):
-        total, failures = 10 * tens, 7 * tens
-        breaker = Breaker(clock, least=total, rate=0.7)
-        assert play(breaker, "s" * (total - failures) + "f" * failures)[-1] == "o"
-        breaker = Breaker(clock, least=total, rate=0.7)
-        assert play(breaker, "s" * (total - failures + 1) + "f" * (failures - 1))[-1] == "c"
+@pytest.mark.parametrize("percent", range(1, 101))
+def test_a_share_that_no_float_holds_is_reached_exactly(percent: int, clock: Clock) -> None:
+    """Seven of a hundred are 7 %, though 0.07 times 100 is a little more than 7."""
+    breaker = Breaker(clock, least=100, rate=percent / 100)
+    assert play(breaker, "s" * (100 - percent) + "f" * percent)[-2:] == "co"
+    breaker = Breaker(clock, least=100, rate=percent / 100)
+    assert play(breaker, "s" * (101 - percent) + "f" * (percent - 1))[-1] == "c"
 
 
 def test_slow_successes_open_it_too(clock: Clock) -> None:
