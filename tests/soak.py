@@ -36,7 +36,7 @@ PER = 100_000
 WARM_UP = 0.1
 """The share of the run in which caches fill."""
 EVERY_S = 5.0
-AT_ONCE = 8
+AT_ONCE = 16
 
 Asked = Callable[[xex.ExchangeManager, str], Awaitable[object]]
 
@@ -48,7 +48,7 @@ QUESTIONS: dict[str, tuple[int, Asked]] = {
     "first": (5, lambda xm, coin: xm.first("ticker", f"{coin}USDT")),
     "quorum": (5, lambda xm, coin: xm.quorum(3, "order_book", f"{coin}USDT")),
     "market": (1, lambda xm, _: xm.tickers(market="perp")),
-    "health": (5, lambda xm, _: xm.health_check()),
+    "health": (60, lambda xm, _: xm.health_check()),
 }
 """How often each is asked, and how."""
 MILD: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -248,9 +248,7 @@ def main() -> int:
     for name in ("xex", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what venues did is meant to be logged
     with serving(asked.seed) as urls:
-        result = asyncio.run(
-            soaked(urls, asked.requests, 60 * asked.minutes, seed=asked.seed, every_s=asked.every)
-        )
+        result = asyncio.run(soaked(urls, asked.requests, 60 * asked.minutes, seed=asked.seed, every_s=asked.every))
     print("\n".join(result.table()))
     return 1 if result.faults else 0
 
