@@ -232,12 +232,12 @@ class Spell:
         self.rng = random.Random(f"chaos {self.seed}")
 
     def managers(self) -> list[ExchangeManager]:
-        """Return one to three managers; some keep instruments on disk, some have a backup, one is a doctor."""
+        """Return one to three managers; some have a backup or a connector of their own, the first is a doctor."""
         rng, made = self.rng, []
         for number in range(rng.choice((1, 2, 2, 3))):
-            cache, doctor = rng.random() < 0.7, number == 0 or rng.random() < 0.3
+            doctor = number == 0 or rng.random() < 0.3
             kind = Doctor if doctor else ExchangeManager
-            xm = kind(cache=cache, deadline=1.0, reuse_s=rng.choice((0.0, 0.0, 0.05)))
+            xm = kind(cache=False, deadline=1.0, reuse_s=rng.choice((0.0, 0.0, 0.05)))
             for venue in VENUES:
                 if rng.random() < 0.9 or venue in VENUES[:2]:
                     assert xm.add_exchange(configured(self.lab, venue, timeout_s=rng.choice((0.2, 1.0))))
@@ -519,11 +519,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def slowness(lab: Lab) -> float:
-    """Return how much slower than usual this machine is now, and leave the instruments on disk."""
-    async with ExchangeManager() as xm:
+    """Return how much slower than usual this machine is now."""
+    async with ExchangeManager(cache=False) as xm:
         for venue in VENUES:
             assert xm.add_exchange(configured(lab, venue))
-        await xm.tickers()
         await xm.get_cross_exchange_ticker("BTCUSDT")
         started = time.perf_counter()
         await xm.get_cross_exchange_ticker("BTCUSDT")
@@ -531,8 +530,7 @@ async def slowness(lab: Lab) -> float:
 
 
 @pytest.mark.usefixtures("loaded", "quick")
-async def test_no_weather_leaves_a_trace(tidy: Tidy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+async def test_no_weather_leaves_a_trace(tidy: Tidy) -> None:
     struck, sources, outcomes = Counter[str](), Counter[str](), Counter[str]()
     most, latest_s, started, bad, spells = 0, 0.0, time.monotonic(), [], 0
     with listening() as log, hearing() as heard:
