@@ -489,6 +489,7 @@ async def weather(one: Spell, tidy: Tidy, log: Complaints) -> None:
         for number in range(ROUNDS):
             budgets.PROCESS._ledgers.clear()
             budgets.PROCESS._pauses.clear()
+            lab._weights.clear()  # which the venue tells, and a budget believes
             await asyncio.gather(one.storm(), one.ask(managers))
             lab.heal()
             if number == ROUNDS - 1:
@@ -556,6 +557,17 @@ async def test_no_weather_leaves_a_trace(tidy: Tidy) -> None:
         assert set(sources) == set(SOURCES)
         assert most >= 4
         assert sum(count for name, count in outcomes.items() if name.endswith("answered")) > ROUNDS * spells
+
+
+async def test_a_reference_that_hangs_is_waited_for_no_longer_than_the_caller_does(lab: Lab) -> None:
+    """Nobody shares a signed request: its own time is all that bounds it."""
+    lab.fault("coinglass", "hang")
+    async with Doctor(cache=False) as xm:
+        assert xm.add_exchange(configured(lab, "okx"))
+        started = time.monotonic()
+        with pytest.raises(ConnectorError, match=r"^coinglass: no answer within 0\.\d+ s"):
+            await xm.examine(reference(lab), deadline=0.2)
+    assert time.monotonic() - started < 0.2 + GRACE_S
 
 
 async def test_a_part_that_failed_before_its_question_was_given_up_is_nobody_s_complaint(tidy: Tidy) -> None:
