@@ -211,7 +211,7 @@ async def soaked(urls: dict[str, str], requests: int, seconds: float, *, seed: i
         ended = time.monotonic() - started
     await asyncio.sleep(0.05)
     gc.collect()
-    failures.update(f"unhandled: {context.get('message')}" for context in complaints)
+    failures.update(f"unhandled: {context.get('message')}: {context.get('exception')!r:.200}" for context in complaints)
     return Soak(samples, baseline, sample(samples[-1].requests), ended, failures)
 
 
