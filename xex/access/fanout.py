@@ -39,6 +39,9 @@ async def settled(questions: Sequence[Coroutine[Any, Any, T]]) -> list[T | Conne
         late = [task for task in tasks if not task.done()]
         for task in late:
             task.cancel()
+        for task in tasks:
+            if task not in late and not task.cancelled():
+                task.exception()  # seen, also where another one's is raised first or the caller has given up
         await asyncio.gather(*late, return_exceptions=True)
     results: list[T | ConnectorError] = []
     for task in tasks:

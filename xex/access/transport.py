@@ -391,7 +391,8 @@ class Transport:
         if remaining() <= 0:
             raise TimedOut("no time was left to ask", venue=route.venue)
         # Who joins this request may have more time than who began it: their own waits are bounded where they join.
-        seconds = route.timeout_s
+        joined = method == "GET" and not exchange.signed and body is None
+        seconds = route.timeout_s if joined else min(route.timeout_s, remaining())
         sent_at, started = clock.now_ms(), clock.monotonic()
         exchange.started, exchange.sent = started, True
         try:
@@ -400,7 +401,7 @@ class Transport:
                 yarl.URL(target, encoded=True),
                 headers=dict(headers or {}),
                 data=body.encode() if isinstance(body, str) else body,
-                timeout=aiohttp.ClientTimeout(total=seconds),
+                timeout=aiohttp.ClientTimeout(total=seconds, ceil_threshold=math.inf),
                 proxy=route.proxy,
                 allow_redirects=False,
             ) as answer:
