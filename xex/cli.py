@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import RenderableType
+    import asyncio
 
+    import pandas as pd
+    from rich.console import Console, RenderableType
+
+    from xex.access.events import Event
     from xex.answer import CrossExchangeData
     from xex.manager import ExchangeManager
     from xex.recording import Recording
@@ -28,6 +31,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 ANSWERED, NOBODY, USAGE = 0, 1, 2
 INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN = 40, 40, 20
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
+WATCHED_S, REDRAWN_S, CHANGES_SHOWN = 10.0, 1.0, 5
+"""How often venues are asked and the table is redrawn while somebody watches, and how many changes stand below it."""
 
 Symbol = Annotated[str, typer.Argument(help="BTCUSDT (perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID.")]
 Spot = Annotated[bool, typer.Option("--spot", help="The spot market.")]
@@ -66,7 +71,7 @@ def main() -> None:
 
 _WITH_VALUE = (
     "--venues", "--market", "--currency", "--peg", "--parquet", "--timeout", "--levels", "--last", "--out", "--kind",
-    "--min-venues", "--min-volume", "--top",
+    "--min-venues", "--min-volume", "--top", "--every",
 )  # fmt: skip
 
 
@@ -413,6 +418,133 @@ def venues(*, as_json: AsJson = False, as_csv: AsCsv = False, parquet: Parquet =
             shown=lambda: [venues_table(rows), *broken.values()],
             remarks=broken.values(),
         )
+
+
+@app.command()
+def health(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show what changes; Ctrl-C ends it.")] = False,
+    every: Annotated[
+        float | None, typer.Option(help="With --watch, ask every S seconds: 10 unless named.", metavar="S", min=5)
+    ] = None,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show how the venues are.
+
+    Latency, uptime over the time looked at, failures, clocks, and what the venues say of themselves. Leaves with 1
+    where one is down or does not answer.
+    """
+    out = _output(as_json, as_csv, parquet)
+    if watch:
+        if out != _Output() or replay is not None:
+            _leave("--watch goes without --json, --csv, --parquet and --replay", USAGE)
+        _watched(_names(venues), WATCHED_S if every is None else every, timeout)
+        return
+    if every is not None:
+        _leave("--every goes with --watch", USAGE)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        _leave_out_others(xm, _names(venues))
+        await xm.health_check()
+        return xm.health()
+
+    with _answering(replay) as recording:
+        from xex.lists import health_table
+
+        found = _asked(question, "their health", out, timeout)
+        _put(
+            out,
+            recording,
+            facts=lambda: {"asked": found["exchange"].tolist(), "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [health_table(found)],
+        )
+    if not (found["status"].isin(("up", "degraded")) & (found["venue_status"] != "no answer in time")).all():
+        raise typer.Exit(NOBODY)
+
+
+def _leave_out_others(xm: ExchangeManager, names: list[str] | None) -> None:
+    """Forget the exchanges that nobody asked about."""
+    from xex.errors import ConfigError, UnknownVenue
+
+    if names is None:
+        return
+    known = {name: {name, config.venue} for name, config in xm.exchange_configs.items()}
+    for name in names:
+        if not any(name.lower() in spellings for spellings in known.values()):
+            raise UnknownVenue(name, sorted(known))
+    if not names:
+        raise ConfigError(f"--venues names none; leave it out, or name some of: {', '.join(known)}")
+    for exchange, spellings in known.items():
+        if not spellings & {name.lower() for name in names}:
+            xm.remove_exchange(exchange)
+
+
+def _watched(names: list[str] | None, every_s: float, timeout: float | None) -> None:
+    """Watch until Ctrl-C: a table where it can be redrawn, else a line for each change."""
+    import asyncio
+
+    from rich.console import Console
+
+    from xex.manager import ExchangeManager
+
+    console = Console()
+    show = _redrawn if console.is_terminal and not console.is_dumb_terminal else _told_line_by_line
+
+    async def watching() -> None:
+        async with ExchangeManager.from_env(deadline=timeout) as xm:
+            _leave_out_others(xm, names)
+            changes: asyncio.Queue[Event] = asyncio.Queue()
+            for event in ("state", "ban"):
+                xm.on(event, changes.put_nowait)
+            xm.start_monitor(every_s)
+            await show(xm, changes, console, f"asked every {every_s:g} s; Ctrl-C ends it")
+
+    gc.enable()  # this is no short run
+    with _answering(None, hint=""), suppress(KeyboardInterrupt):
+        asyncio.run(watching())
+
+
+async def _redrawn(xm: ExchangeManager, changes: asyncio.Queue[Event], console: Console, hint: str) -> None:
+    """Redraw the table in place every second and at every change, the last changes below it."""
+    import asyncio
+    from collections import deque
+
+    from rich.console import Group
+    from rich.live import Live
+
+    from xex.lists import health_table
+    from xex.page import grey
+
+    last: deque[str] = deque(maxlen=CHANGES_SHOWN)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(Group(health_table(xm.health()), *map(grey, [*last, hint])), refresh=True)
+            with suppress(TimeoutError):
+                last.append(_line_of(await asyncio.wait_for(changes.get(), REDRAWN_S)))
+            while not changes.empty():
+                last.append(_line_of(changes.get_nowait()))
+
+
+async def _told_line_by_line(xm: ExchangeManager, changes: asyncio.Queue[Event], console: Console, hint: str) -> None:
+    """Write a line for each change."""
+    del console
+    typer.echo(f"{', '.join(xm.exchange_configs)}: {hint}", err=True)
+    while True:
+        event = await changes.get()
+        with _writing():
+            typer.echo(_line_of(event))
+
+
+def _line_of(event: Event) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(event.time, UTC):%Y-%m-%dT%H:%M:%SZ} {event.text}"
 
 
 @app.command()

@@ -53,7 +53,8 @@ class Watch(Roster):
         Nobody is asked: `health_check` and the monitor do that. Latencies are milliseconds over the last five minutes,
         `uptime_percentage` is over `probed_s`, the seconds that were looked at, `error_rate` the share of requests of
         the last minute that failed, `skew_ms` how far the venue's clock is ahead, `left_alone` the endpoints that are
-        not asked after failures. The history holds at most the last thousand changes of each exchange.
+        not asked after failures, `venue_status` what the venue said of itself last: "ok", its own word, or why nobody
+        knows. The history holds at most the last thousand changes of each exchange.
         """
         if not history:
             rows = [state.row() for state in self.exchange_info.values()]
@@ -78,10 +79,12 @@ class Watch(Roster):
         entries = [entry for entry in self._entries.values() if entry.config.enabled]
         with until(self._seconds(deadline)):
             said = await gathered({entry.id: self._probe(entry) for entry in entries}, self._keep)
+        for entry in entries:
+            entry.state.word = said.get(entry.id, NO_ANSWER)
         known = self.get_exchange_status()
         for entry in entries:
             if entry.id in known:  # it may have been removed meanwhile
-                known[entry.id]["venue_status"] = said.get(entry.id, NO_ANSWER)
+                known[entry.id]["venue_status"] = entry.state.word
         return known
 
     async def _probe(self, entry: Entry) -> str:

@@ -64,7 +64,8 @@ class VenueState:
     `status` is "unknown" before the first request and when none was made for a while. A failure makes a venue
     "degraded", three in a row, or the first request of all, "down"; two answers in a row make it "up" again. Answers
     that are three times as slow as usual, data older than 10 s, a clock that is off by more than a second, an endpoint
-    that is left alone and failures now and again keep it "degraded". `in_flight` counts the requests under way.
+    that is left alone and failures now and again keep it "degraded". `in_flight` counts the requests under way, and
+    `word` is what the venue says of itself.
     """
 
     exchange: str
@@ -75,6 +76,7 @@ class VenueState:
     error_count: int = 0
     last_error: str | None = None
     in_flight: int = 0
+    word: str = ""
     holds_s: float = HOLDS_S
     data_age_ms: float = nan
     since_ms: int = field(default_factory=clocks.now_ms)
@@ -258,6 +260,8 @@ class VenueState:
         uncertainty = (received_ms - sent_ms + resolution_ms) / 2
         self._skews.append((middle - (sent_ms + received_ms) / 2, uncertainty))
         self._skew_at = monotonic()
+        if abs(self.skew_ms) > SKEWED_MS[0]:
+            self._judged_at = -inf  # the next answer is looked at closely, however soon it comes
 
     def breaker(self, endpoint: str) -> Breaker:
         """Return the breaker of an endpoint: one path of the venue, whatever is asked there."""
@@ -374,7 +378,7 @@ class VenueState:
             "errors": ", ".join(f"{name} {count}" for name, count in self.errors.most_common()),
             "last_error": self.last_error or "", "skew_ms": self.skew_ms if self.skew_age_s < inf else nan,
             "data_age_ms": self.data_age_ms, "left_alone": ", ".join(self.left_alone),
-            "in_flight": float(self.in_flight),
+            "in_flight": float(self.in_flight), "venue_status": self.word,
         }  # fmt: skip
 
 
