@@ -614,8 +614,9 @@ def doctor(
     live: Annotated[
         bool, typer.Option("--live", help="Compare volume and open interest with another source; needs its key.")
     ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Look at this machine only, and ask nobody.")] = False,
     base: Annotated[
-        str | None, typer.Option(help="The coin whose contracts are compared: BTC.", metavar="COIN")
+        str | None, typer.Option(help="With --live, the coin whose contracts are compared: BTC.", metavar="COIN")
     ] = None,
     venues: Venues = None,
     as_json: AsJson = False,
@@ -623,33 +624,61 @@ def doctor(
     parquet: Parquet = None,
     timeout: Timeout = None,
 ) -> None:
-    """Look for what is wrong: with the installation, or with --live in the units of what venues say.
+    """Look for what is wrong, and say what to do about it.
 
-    Leaves with 1 where something is.
+    With the installation, the settings, the way to each venue, clocks and keys; with --live in the units of what venues
+    say. Leaves with 1 where something is.
     """
     out = _output(as_json, as_csv, parquet)
-    if not live and (base is not None or venues is not None or timeout is not None):
-        _leave("--base, --venues and --timeout go with --live", USAGE)
+    if live and offline:
+        _leave("--live asks, and --offline asks nobody", USAGE)
+    if base is not None and not live:
+        _leave("--base goes with --live", USAGE)
+    if offline and (venues is not None or timeout is not None):
+        _leave("--venues and --timeout go without --offline", USAGE)
     with _answering(None, hint=""):
-        good = _examined(out, base or "BTC", _names(venues), timeout) if live else _looked_over(out)
+        if live:
+            good = _examined(out, base or "BTC", _names(venues), timeout)
+        else:
+            good = _looked_over(out, None if offline else _ways(out, _names(venues), timeout))
     if not good:
         raise typer.Exit(NOBODY)
 
 
-def _looked_over(out: _Output) -> bool:
-    """Show what is installed and set here."""
-    from xex.doctor import installation
-    from xex.lists import installation_table
+def _ways(out: _Output, venues: list[str] | None, timeout: float | None) -> list[dict[str, Any]]:
+    """Return what is found on the way to the venues; settings that cannot be used are told by `installation`."""
+    import asyncio
 
-    rows = installation()
+    from xex.doctor import Doctor
+    from xex.errors import ConfigError
+
+    async def ask() -> list[dict[str, Any]]:
+        async with xm:
+            return await xm.check_ways(venues=venues)
+
+    try:
+        xm = Doctor.from_env(deadline=timeout)
+    except ConfigError:
+        return []
+    with _spinner("a sign of life", shown=not (out.as_json or out.as_csv)):
+        return asyncio.run(ask())
+
+
+def _looked_over(out: _Output, ways: list[dict[str, Any]] | None) -> bool:
+    """Show what is installed and set here, and what was found on the way to the venues."""
+    from xex.checkup import installation
+    from xex.lists import checkup_table
+
+    rows = [*installation(), *(ways or [])]
+    good = all(row["good"] for row in rows)
 
     def frame() -> pd.DataFrame:
         import pandas as pd
 
         return pd.DataFrame(rows)
 
-    _put(out, None, facts=lambda: {"rows": rows}, frame=frame, shown=lambda: [installation_table(rows)])
-    return all(row["good"] for row in rows)
+    _put(out, None, facts=lambda: {"good": good, "rows": rows}, frame=frame, shown=lambda: [checkup_table(rows)])
+    return good
 
 
 def _examined(out: _Output, base: str, venues: list[str] | None, timeout: float | None) -> bool:

@@ -177,6 +177,15 @@ def recognised(venues: Iterable[str], environ: Mapping[str, str] | None = None) 
     return [name for name in (*known, "EXCHANGE_TIMEOUT", "EXCHANGE_RATE_LIMIT") if env.get(name, "").strip()]
 
 
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def ignored_proxies(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names, and no values, of the environment's proxies: others read them, and xex does not."""
+    env = os.environ if environ is None else environ
+    return [name for upper in _PROXIES for name in (upper, upper.lower()) if env.get(name, "").strip()]
+
+
 def _from_environment(venue: str, env: Mapping[str, str]) -> ExchangeConfig:
     settings: dict[str, Any] = {}
     for suffix, field in (*_KEYS.items(), *_FUTURES.items()):

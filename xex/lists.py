@@ -425,12 +425,22 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2f}" if 0.095 < ratio < 99.5 else f"{ratio:.2g}"
 
 
-def installation_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
-    """Return a line per fact about the installation, what is not good marked."""
+def checkup_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
+    """Return a line per check, what is not good marked, and below them what to do, each thing once."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    fixes: dict[str, list[str]] = {}
     for row in rows:
-        table.add_row(str(row["what"]), Text("" if row["good"] else "wrong:"), Text(str(row["found"]), overflow="fold"))
-    return table
+        what, good, found = str(row["what"]), bool(row["good"]), Text(str(row["found"]), overflow="fold")
+        table.add_row(Text(what, style="" if good else "bold"), Text("" if good else "wrong:", style="red"), found)
+        if row["fix"]:
+            fixes.setdefault(str(row["fix"]), []).append(what)
+    count = sum(not row["good"] for row in rows)
+    told = [Text.assemble((f"{', '.join(names)}: ", "bold"), fix) for fix, names in fixes.items()]
+    head = [Text(f"{count} of {len(rows)} checks found something wrong. What to do:", style="bold")] if count else []
+    return Group(table, *([Text("")] if count else []), *head, *told)
