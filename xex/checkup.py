@@ -415,7 +415,7 @@ _KINDS: tuple[tuple[type[ConnectorError], str], ...] = (
     (AuthRejected, "what stands in front of the venue wants a key of its own"),
     (TimedOut, _SLOW),
     (BadPayload, _STRANGER),
-    (VenueRefused, "the venue has trouble of its own: try again later"),
+    (VenueRefused, "the venue refuses in its own words: try again later, or look them up in its documents"),
 )
 
 
