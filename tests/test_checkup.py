@@ -260,6 +260,7 @@ async def test_what_speaks_no_tls_is_told_from_a_bad_certificate(lab: Lab, check
         wrong = bad(await xm.check_ways())
     assert list(wrong) == ["okx www.okx.com"]
     assert "certificate" not in wrong["okx www.okx.com"]
+    assert wrong["okx www.okx.com"].startswith("no TLS as it should be (wrong version number) through base_url | ")
     assert "does not speak TLS as it should" in wrong["okx www.okx.com"]
 
 
@@ -277,7 +278,7 @@ async def test_a_name_that_does_not_resolve_is_one_venue_s_trouble(lab: Lab, che
     xm = checkup_for(lab, "okx", "kraken", okx={"base_url": "https://okx.invalid"})
     wrong = bad(await xm.check_ways())
     assert list(wrong) == ["okx www.okx.com"]
-    assert "dns" in wrong["okx www.okx.com"].lower()
+    assert "the name does not resolve" in wrong["okx www.okx.com"]
     assert "name server" in wrong["okx www.okx.com"]
     assert set(guard.refused) == {"okx.invalid"}
     guard.refused.clear()
@@ -328,6 +329,24 @@ async def test_a_proxy_that_does_not_answer_is_named_and_not_its_user(lab: Lab, 
     assert "through base_url and the proxy" in wrong["okx www.okx.com"]
     assert "start the configured proxy" in wrong["okx www.okx.com"]
     assert_clean(wrong)
+
+
+async def test_a_proxy_s_own_name_is_the_proxy_s_trouble(lab: Lab, checkup_for: Any, guard: Guard) -> None:
+    xm = checkup_for(lab, "okx", "kraken", okx={"proxy": "http://user:CANARY5b20@proxy.invalid:3128"})
+    wrong = bad(await xm.check_ways())
+    assert list(wrong) == ["okx www.okx.com"]
+    assert "correct its address" in wrong["okx www.okx.com"]
+    assert_clean(wrong)
+    assert set(guard.refused) == {"proxy.invalid"}
+    guard.refused.clear()
+
+
+async def test_an_endpoint_that_is_left_alone_is_asked_all_the_same(lab: Lab, checkup_for: Any) -> None:
+    xm = checkup_for(lab, "okx", "kraken")
+    breaker = xm.exchange_info["okx"].breaker("/api/v5/public/time")
+    while (permit := breaker.enter()) is not None:
+        permit.failed()
+    assert bad(await xm.check_ways()) == {}
 
 
 async def test_a_proxy_that_wants_another_user_is_named(lab: Lab, checkup_for: Any) -> None:

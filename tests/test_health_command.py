@@ -75,6 +75,7 @@ def test_who_is_down_or_silent_says_why_and_leaves_with_one(lab: Lab) -> None:
     assert lines[0] == "5 venues: 2 up, 1 degraded, 1 down, 1 unknown"
     table = {line.split()[0]: line for line in lines[4:9]}
     assert table["okx"].split()[1:6] == ["down", "–", "–", "–", "0.0%"]
+    assert table["okx"].endswith(" –"), "nobody knows its clock"
     assert table["kraken"].split()[1] == "unknown"
     assert table["bybit"].endswith("+40.0 s")
     notes = "\n".join(lines[9:])

@@ -159,6 +159,14 @@ async def test_what_a_key_may_do(
         assert (CANARIES["api_key"] in seen.headers.values()) == (urlsplit(seen.path_qs).path in TELLING.values())
 
 
+async def test_who_signs_goes_by_the_venue_s_clock(lab: Lab, manager_for: ManagerFor) -> None:
+    lab.fault("binance", "skew", seconds=40)
+    await manager_for(lab, venues=("binance",), **CANARIES).key_permissions()
+    (signed,) = [seen.path_qs for seen in lab.seen if seen.path_qs.startswith(TELLING["binance"])]
+    stamp = int(signed.split("timestamp=")[1].split("&")[0])
+    assert 38_000 < stamp - lab.now_ms() < 42_000
+
+
 async def test_a_venue_that_hangs_costs_its_own_answer(lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab, venues=tuple(TELLING), **CANARIES)
     lab.fault("okx", "hang", path=TELLING["okx"])

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, PackageNotFoundError, metadata, requires, version
-from math import inf, isfinite, nan
+from math import isfinite, nan
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -232,7 +232,7 @@ class Checkup(ExchangeManager):
         async def keys() -> None:
             with suppress(ConnectorError):
                 await self._measure_skew(entry)
-            if entry.state.skew_age_s < inf:
+            if entry.state.skew_known:
                 way.skew_ms = entry.state.skew_ms
             if way.keyed:
                 try:

@@ -340,6 +340,11 @@ class VenueState:
         return tuple(path for path, one in self._breakers.items() if one.state != State.CLOSED)
 
     @property
+    def skew_known(self) -> bool:
+        """Whether the clocks were ever compared."""
+        return bool(self._skews) and self._epoch == epoch()
+
+    @property
     def skew_age_s(self) -> float:
         """Seconds since the clock was last compared."""
         return monotonic() - self._skew_at if self._epoch == epoch() else inf
@@ -351,7 +356,7 @@ class VenueState:
         The midpoint of sending and receiving is known only to half the round trip, so a smaller difference
         is no evidence of skew. Of several samples the one with the shortest trip counts.
         """
-        if not self._skews or self._epoch != epoch():
+        if not self.skew_known:
             return 0.0
         skew, uncertainty = min(self._skews, key=lambda sample: sample[1])
         return skew if abs(skew) > uncertainty + 1.0 else 0.0
@@ -376,7 +381,7 @@ class VenueState:
             "uptime_percentage": self.uptime_percentage, "probed_s": self._known_s, "error_rate": self.error_rate,
             "error_count": float(self.error_count), "success_count": float(self.success_count),
             "errors": ", ".join(f"{name} {count}" for name, count in self.errors.most_common()),
-            "last_error": self.last_error or "", "skew_ms": self.skew_ms if self.skew_age_s < inf else nan,
+            "last_error": self.last_error or "", "skew_ms": self.skew_ms if self.skew_known else nan,
             "data_age_ms": self.data_age_ms, "left_alone": ", ".join(self.left_alone),
             "in_flight": float(self.in_flight), "venue_status": self.word,
         }  # fmt: skip

@@ -586,15 +586,24 @@ def _how(error: BaseException) -> str:
     return named or ("refused" if number == errno.ECONNREFUSED else "network" if number in _NO_WAY else "")
 
 
+_HOW = {"name": "the name does not resolve", "proxy": "no way to the proxy", "tls": "no TLS as it should be"}
+
+
 def _why(error: BaseException) -> str:
     """Say what broke in a few words, without the address: it may hold a key."""
-    if (refused := getattr(error, "certificate_error", None)) is not None:
-        said = re.sub(r" for '[^']*'", "", getattr(refused, "verify_message", "") or "no reason given")
-        return f"its certificate is not accepted ({said})"
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
-    inner = getattr(error, "os_error", None) or error
+    how, inner = _how(error), getattr(error, "os_error", None) or error
+    if how == "certificate":
+        said = getattr(getattr(error, "certificate_error", None), "verify_message", "") or "no reason given"
+        reason = re.sub(r" for '[^']*'", "", said)
+        return f"its certificate is not accepted ({reason})"
+    name = _HOW.get(how) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     number = getattr(inner, "errno", None)
-    text = os.strerror(number) if isinstance(number, int) and number > 0 else getattr(inner, "strerror", None) or ""
+    if how == "tls":
+        text = (getattr(inner, "reason", None) or "").replace("_", " ").lower()
+    elif isinstance(number, int) and number > 0:
+        text = os.strerror(number)
+    else:
+        text = getattr(inner, "strerror", None) or ""
     return f"{name} ({text})" if text else name
 
 
