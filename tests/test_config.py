@@ -82,6 +82,9 @@ GOOD: list[tuple[str, Any]] = [
     ("rate_share", 1),
     ("rate_share", 0.01),
     ("base_url", "http://127.0.0.1:8080"),
+    ("base_url", "http://localhost:8080/prefix"),
+    ("base_url", "http://127.8.9.1"),
+    ("base_url", "http://[::1]:8080"),
     ("base_url", "https://gateway.example/prefix/"),
     ("base_url", None),
     ("proxy", "http://proxy.example:3128"),
@@ -139,6 +142,12 @@ BAD: list[tuple[str, Any]] = [
     ("base_url", "https:// space"),
     ("base_url", "https://host:port"),
     ("base_url", 7),
+    ("base_url", "http://gateway.example"),
+    ("base_url", "http://127.0.0.1.gateway.example/"),
+    ("base_url", "http://localhost.gateway.example"),
+    ("base_url", "http://10.0.0.1:8080"),
+    ("base_url", "http://[::2]:8080"),
+    ("base_url", "http://0.0.0.0:8080"),
     ("proxy", "proxy.example:3128"),
     ("proxy", "socks5://proxy.example"),
     ("options", "defaultType=swap"),
@@ -167,6 +176,12 @@ def test_bad_assignments_name_their_field_and_change_nothing(field: str, value: 
         setattr(made, field, value)
     assert field.rstrip("s") in str(caught.value)
     assert repr(made) == before
+
+
+def test_a_gateway_that_others_could_read_along_with_is_refused_with_the_reason() -> None:
+    with pytest.raises(ConfigError) as caught:
+        config(base_url="http://gateway.example")
+    assert str(caught.value) == ("base_url: https:// is expected; plain http:// goes to this machine only, 127.0.0.1")
 
 
 def test_several_faults_are_all_named() -> None:

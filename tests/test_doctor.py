@@ -661,19 +661,19 @@ def test_no_key_is_a_line_that_helps(behind: Lab, monkeypatch: pytest.MonkeyPatc
     assert behind.seen == []
 
 
-def test_without_live_the_installation_is_looked_at(behind: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_the_installation_is_looked_at_and_nobody_asked(behind: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COINGLASS_API_KEY", CANARY)
-    code, out, _ = run()
+    code, out, _ = run("--offline")
     assert code == 0
     for what in ("python", "ccxt", "connector okx", "reference coinglass", "cache folder", "COINGLASS_API_KEY"):
         assert what in out
     assert_clean(out)
     assert behind.seen == []
-    assert json.loads(run("--json")[1])["rows"][0]["what"] == "python"
+    assert json.loads(run("--offline", "--json")[1])["rows"][0]["what"] == "python"
     monkeypatch.setenv("EXCHANGE_TIMEOUT", "soon")
-    code, out, _ = run()
+    code, out, _ = run("--offline")
     assert code == 1
     assert "wrong:" in out
     code, _, err = run("--base", "ETH")
     assert code == 2
-    assert "go with --live" in err
+    assert "goes with --live" in err

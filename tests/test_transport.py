@@ -316,8 +316,34 @@ async def test_nobody_listens(transport: Transport) -> None:
     started = time.perf_counter()
     with pytest.raises(Unreachable, match=r"(?i)refused") as caught:
         await transport.send(route(address), "GET", URL)
+    assert caught.value.how == "refused"
     assert "127.0.0.1" not in str(caught.value)
     assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        (None, "http://www.okx.com/api?apikey=CANARY"),
+        (None, "ws://127.0.0.1/api"),
+        (None, "www.okx.com/api"),
+        ("http://gateway.example", URL),
+    ],
+)
+async def test_what_others_could_read_along_is_not_asked(transport: Transport, base: str | None, url: str) -> None:
+    """The configuration refuses such a gateway already; a client's own options might name such a host."""
+    mine = route(base)
+    with pytest.raises(Unreachable, match=r"not asked: .*https") as caught:
+        await transport.send(mine, "GET", url)
+    assert caught.value.how == "plain"
+    assert "CANARY" not in str(caught.value)
+    assert mine.state.error_count == 0
+
+
+@pytest.mark.parametrize("named", ["localhost", "127.0.0.1"])
+async def test_this_machine_may_be_asked_plainly(lab: Lab, transport: Transport, named: str) -> None:
+    address = lab.url("okx").replace("127.0.0.1", named)
+    assert (await transport.send(route(address), "GET", URL)).status == 200
 
 
 async def test_tls_to_a_plain_port_is_unreachable(lab: Lab, transport: Transport) -> None:
@@ -329,6 +355,7 @@ async def test_tls_to_a_plain_port_is_unreachable(lab: Lab, transport: Transport
 async def test_a_name_that_does_not_resolve_is_unreachable(transport: Transport, guard: Guard) -> None:
     with until(1.0), pytest.raises(Unreachable) as caught:
         await transport.send(route(None), "GET", URL + "?apikey=CANARY")
+    assert caught.value.how == "name"
     assert "CANARY" not in str(caught.value)
     assert set(guard.refused) == {"www.okx.com"}
     guard.refused.clear()

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from rich.console import RenderableType
+    import asyncio
 
+    import pandas as pd
+    from rich.console import Console, RenderableType
+
+    from xex.access.events import Event
     from xex.answer import CrossExchangeData
     from xex.manager import ExchangeManager
     from xex.recording import Recording
@@ -31,6 +34,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 ANSWERED, NOBODY, USAGE, INTERRUPTED = 0, 1, 2, 130
 INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN = 40, 40, 20
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
+WATCHED_S, REDRAWN_S, CHANGES_SHOWN = 10.0, 1.0, 5
+"""How often venues are asked and the table is redrawn while somebody watches, and how many changes stand below it."""
 
 Symbol = Annotated[str, typer.Argument(help="BTCUSDT (perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID.")]
 Spot = Annotated[bool, typer.Option("--spot", help="The spot market.")]
@@ -73,7 +78,7 @@ def main() -> None:
 
 _WITH_VALUE = (
     "--venues", "--market", "--currency", "--peg", "--parquet", "--timeout", "--levels", "--last", "--out", "--kind",
-    "--min-venues", "--min-volume", "--top",
+    "--min-venues", "--min-volume", "--top", "--every",
 )  # fmt: skip
 
 
@@ -469,6 +474,133 @@ def venues(*, as_json: AsJson = False, as_csv: AsCsv = False, parquet: Parquet =
 
 
 @app.command()
+def health(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show what changes; Ctrl-C ends it.")] = False,
+    every: Annotated[
+        float | None, typer.Option(help="With --watch, ask every S seconds: 10 unless named.", metavar="S", min=5)
+    ] = None,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show how the venues are.
+
+    Latency, uptime over the time looked at, failures, clocks, and what the venues say of themselves. Leaves with 1
+    where one is down or does not answer.
+    """
+    out = _output(as_json, as_csv, parquet)
+    if watch:
+        if out != _Output() or replay is not None:
+            _leave("--watch goes without --json, --csv, --parquet and --replay", USAGE)
+        _watched(_names(venues), WATCHED_S if every is None else every, timeout)
+        return
+    if every is not None:
+        _leave("--every goes with --watch", USAGE)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        _leave_out_others(xm, _names(venues))
+        await xm.health_check()
+        return xm.health()
+
+    with _answering(replay) as recording:
+        from xex.lists import health_table
+
+        found = _asked(question, "their health", out, timeout)
+        _put(
+            out,
+            recording,
+            facts=lambda: {"asked": found["exchange"].tolist(), "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [health_table(found)],
+        )
+    if not (found["status"].isin(("up", "degraded")) & (found["venue_status"] != "no answer in time")).all():
+        raise typer.Exit(NOBODY)
+
+
+def _leave_out_others(xm: ExchangeManager, names: list[str] | None) -> None:
+    """Forget the exchanges that nobody asked about."""
+    from xex.errors import ConfigError, UnknownVenue
+
+    if names is None:
+        return
+    known = {name: {name, config.venue} for name, config in xm.exchange_configs.items()}
+    for name in names:
+        if not any(name.lower() in spellings for spellings in known.values()):
+            raise UnknownVenue(name, sorted(known))
+    if not names:
+        raise ConfigError(f"--venues names none; leave it out, or name some of: {', '.join(known)}")
+    for exchange, spellings in known.items():
+        if not spellings & {name.lower() for name in names}:
+            xm.remove_exchange(exchange)
+
+
+def _watched(names: list[str] | None, every_s: float, timeout: float | None) -> None:
+    """Watch until Ctrl-C: a table where it can be redrawn, else a line for each change."""
+    import asyncio
+
+    from rich.console import Console
+
+    from xex.manager import ExchangeManager
+
+    console = Console()
+    show = _redrawn if console.is_terminal and not console.is_dumb_terminal else _told_line_by_line
+
+    async def watching() -> None:
+        async with ExchangeManager.from_env(deadline=timeout) as xm:
+            _leave_out_others(xm, names)
+            changes: asyncio.Queue[Event] = asyncio.Queue()
+            for event in ("state", "ban"):
+                xm.on(event, changes.put_nowait)
+            xm.start_monitor(every_s)
+            await show(xm, changes, console, f"asked every {every_s:g} s; Ctrl-C ends it")
+
+    gc.enable()  # this is no short run
+    with _answering(None, hint=""), suppress(KeyboardInterrupt):
+        asyncio.run(watching())
+
+
+async def _redrawn(xm: ExchangeManager, changes: asyncio.Queue[Event], console: Console, hint: str) -> None:
+    """Redraw the table in place every second and at every change, the last changes below it."""
+    import asyncio
+    from collections import deque
+
+    from rich.console import Group
+    from rich.live import Live
+
+    from xex.lists import health_table
+    from xex.page import grey
+
+    last: deque[str] = deque(maxlen=CHANGES_SHOWN)
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            live.update(Group(health_table(xm.health()), *map(grey, [*last, hint])), refresh=True)
+            with suppress(TimeoutError):
+                last.append(_line_of(await asyncio.wait_for(changes.get(), REDRAWN_S)))
+            while not changes.empty():
+                last.append(_line_of(changes.get_nowait()))
+
+
+async def _told_line_by_line(xm: ExchangeManager, changes: asyncio.Queue[Event], console: Console, hint: str) -> None:
+    """Write a line for each change."""
+    del console
+    typer.echo(f"{', '.join(xm.exchange_configs)}: {hint}", err=True)
+    while True:
+        event = await changes.get()
+        with _writing():
+            typer.echo(_line_of(event))
+
+
+def _line_of(event: Event) -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(event.time, UTC):%Y-%m-%dT%H:%M:%SZ} {event.text}"
+
+
+@app.command()
 def record(
     symbols: Annotated[list[str], typer.Argument(help="BTCUSDT, BTC/USDT, …", metavar="SYMBOL")],
     *,
@@ -535,8 +667,9 @@ def doctor(
     live: Annotated[
         bool, typer.Option("--live", help="Compare volume and open interest with another source; needs its key.")
     ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Look at this machine only, and ask nobody.")] = False,
     base: Annotated[
-        str | None, typer.Option(help="The coin whose contracts are compared: BTC.", metavar="COIN")
+        str | None, typer.Option(help="With --live, the coin whose contracts are compared: BTC.", metavar="COIN")
     ] = None,
     venues: Venues = None,
     as_json: AsJson = False,
@@ -544,33 +677,61 @@ def doctor(
     parquet: Parquet = None,
     timeout: Timeout = None,
 ) -> None:
-    """Look for what is wrong: with the installation, or with --live in the units of what venues say.
+    """Look for what is wrong, and say what to do about it.
 
-    Leaves with 1 where something is.
+    With the installation, the settings, the way to each venue, clocks and keys; with --live in the units of what venues
+    say. Leaves with 1 where something is.
     """
     out = _output(as_json, as_csv, parquet)
-    if not live and (base is not None or venues is not None or timeout is not None):
-        _leave("--base, --venues and --timeout go with --live", USAGE)
+    if live and offline:
+        _leave("--live asks, and --offline asks nobody", USAGE)
+    if base is not None and not live:
+        _leave("--base goes with --live", USAGE)
+    if offline and (venues is not None or timeout is not None):
+        _leave("--venues and --timeout go without --offline", USAGE)
     with _answering(None, hint=""):
-        good = _examined(out, base or "BTC", _names(venues), timeout) if live else _looked_over(out)
+        if live:
+            good = _examined(out, base or "BTC", _names(venues), timeout)
+        else:
+            good = _looked_over(out, None if offline else _ways(out, _names(venues), timeout))
     if not good:
         raise typer.Exit(NOBODY)
 
 
-def _looked_over(out: _Output) -> bool:
-    """Show what is installed and set here."""
-    from xex.doctor import installation
-    from xex.lists import installation_table
+def _ways(out: _Output, venues: list[str] | None, timeout: float | None) -> list[dict[str, Any]]:
+    """Return what is found on the way to the venues; settings that cannot be used are told by `installation`."""
+    import asyncio
 
-    rows = installation()
+    from xex.doctor import Doctor
+    from xex.errors import ConfigError
+
+    async def ask() -> list[dict[str, Any]]:
+        async with xm:
+            return await xm.check_ways(venues=venues)
+
+    try:
+        xm = Doctor.from_env(deadline=timeout)
+    except ConfigError:
+        return []
+    with _spinner("a sign of life", shown=not (out.as_json or out.as_csv)):
+        return asyncio.run(ask())
+
+
+def _looked_over(out: _Output, ways: list[dict[str, Any]] | None) -> bool:
+    """Show what is installed and set here, and what was found on the way to the venues."""
+    from xex.checkup import installation
+    from xex.lists import checkup_table
+
+    rows = [*installation(), *(ways or [])]
+    good = all(row["good"] for row in rows)
 
     def frame() -> pd.DataFrame:
         import pandas as pd
 
         return pd.DataFrame(rows)
 
-    _put(out, None, facts=lambda: {"rows": rows}, frame=frame, shown=lambda: [installation_table(rows)])
-    return all(row["good"] for row in rows)
+    _put(out, None, facts=lambda: {"good": good, "rows": rows}, frame=frame, shown=lambda: [checkup_table(rows)])
+    return good
 
 
 def _examined(out: _Output, base: str, venues: list[str] | None, timeout: float | None) -> bool:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.dataclasses import dataclass as checked
+from pydantic_core import PydanticCustomError
 
 from xex.errors import ConfigError, UnknownFeature
+from xex.model.hosts import may_be_plain
 
 DEFAULT_DEADLINE_S = 10.0
 FEATURES = (
@@ -54,6 +56,12 @@ def _feature_names(value: object) -> object:
 _ADDRESS = r"^https?://(\[[0-9a-fA-F:.]+\]|[^/\s:@\[\]]+)(:\d{1,5})?(/\S*)?$"
 
 
+def _unread(address: str) -> str:
+    if not may_be_plain(address):
+        raise PydanticCustomError("plain", "https:// is expected; plain http:// goes to this machine only, 127.0.0.1")
+    return address
+
+
 @checked(config=ConfigDict(validate_assignment=True, hide_input_in_errors=True, extra="forbid"))
 class _Checked:
     exchange_id: Annotated[str, Field(min_length=1, pattern=r"^\S+$")]
@@ -66,7 +74,7 @@ class _Checked:
     passphrase: SecretStr | None = Field(default=None, repr=False)
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = DEFAULT_DEADLINE_S
     rate_share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    base_url: Annotated[str, Field(pattern=_ADDRESS)] | None = None
+    base_url: Annotated[str, Field(pattern=_ADDRESS), AfterValidator(_unread)] | None = None
     proxy: Annotated[str, Field(pattern=r"^https?://")] | None = Field(default=None, repr=False)
     options: dict[str, Any] = Field(default_factory=dict, repr=False)
     futures_api_key: SecretStr | None = Field(default=None, repr=False, kw_only=True)
@@ -79,9 +87,10 @@ class ExchangeConfig(_Checked):
     `exchange_type` is an `ExchangeType` or the name of an installed connector. `priority` 1 is the best.
     An empty `features` means all that the connector can do. `timeout_s` bounds one request, `rate_share`
     (0..1] is the part of the venue's published request budget that may be used, `base_url` is another host
-    in front of the venue, `options` go to the ccxt class, `futures_api_key` and `futures_secret_key` are for a venue
-    whose futures have keys of their own. Keys are never shown. The manager reads these
-    very objects: what is changed takes effect at the next question. Raises `ConfigError`.
+    in front of the venue, reached over https unless it is this machine, `options` go to the ccxt class,
+    `futures_api_key` and `futures_secret_key` are for a venue whose futures have keys of their own. Keys are never
+    shown. The manager reads these very objects: what is changed takes effect at the next question. Raises
+    `ConfigError`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -166,6 +175,15 @@ def recognised(venues: Iterable[str], environ: Mapping[str, str] | None = None) 
     known = [name + suffix for name in spellings for suffix in (*_KEYS, *_FUTURES)]
     known += [f"EXCHANGE_PRIORITY_{name}" for name in spellings]
     return [name for name in (*known, "EXCHANGE_TIMEOUT", "EXCHANGE_RATE_LIMIT") if env.get(name, "").strip()]
+
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def ignored_proxies(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names, and no values, of the environment's proxies: others read them, and xex does not."""
+    env = os.environ if environ is None else environ
+    return [name for upper in _PROXIES for name in (upper, upper.lower()) if env.get(name, "").strip()]
 
 
 def _from_environment(venue: str, env: Mapping[str, str]) -> ExchangeConfig:

@@ -1,4 +1,4 @@
-"""Whether our units are right: the venues' volumes and open interest against another source's, and what is installed.
+"""Whether our units are right: the venues' volumes and open interest against another source's.
 
 Whether a venue counts contracts or coins, and a trade once or for each side, is stated as rules of data. A rule that is
 wrong shows here as a factor: two, a contract's size, a price, a power of ten.
@@ -7,25 +7,21 @@ wrong shows here as a factor: two, a contract's size, a price, a power of ten.
 from __future__ import annotations
 
 import math
-import os
-import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.metadata import EntryPoint, PackageNotFoundError, version
+from collections.abc import Iterable, Mapping, Sequence
 from math import nan
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from xex.access import registry
-from xex.access.cache import MetadataCache
 from xex.access.deadline import until
 from xex.access.fanout import settled
 from xex.access.port import AnswersOpenInterest, ListsInstruments, Reference, able
 from xex.access.state import VenueState
 from xex.access.transport import Route
 from xex.catalogue import account, lines
-from xex.config import read_environment, recognised
+from xex.checkup import Checkup
+from xex.config import read_environment
 from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NotListed, NoVenueAnswered
-from xex.manager import ExchangeManager
 from xex.model import schema
 from xex.model.identity import asset
 from xex.model.instruments import USD_LIKE, Instrument
@@ -217,13 +213,13 @@ def reference_from_env(environ: Mapping[str, str] | None = None) -> Reference:
     if config.api_key is None:
         raise ConfigError(
             f"--live compares with {name}, which needs a key: set {name.upper()}_API_KEY; {kind.key_hint}. "
-            "Without --live xex doctor looks at this installation and asks nobody"
+            "Without --live xex doctor looks at this installation and the way to the venues"
         )
     return kind(config)
 
 
-class Doctor(ExchangeManager):
-    """A manager that holds what its venues say of contracts against another source's figures."""
+class Doctor(Checkup):
+    """A manager that looks for what is wrong, also in what its venues say of contracts: by another source's figures."""
 
     async def examine(
         self,
@@ -328,60 +324,3 @@ def _joined(
     held = schema.frame(interest, "open_interest")[["instrument", "oi_base", "oi_quote", "unit_rule"]]
     held = held.rename(columns={"unit_rule": "interest_rule"})
     return facts.merge(prices, how="left", on="instrument").merge(held, how="left", on="instrument")
-
-
-# --- what is installed -----------------------------------------------------------------------------------------
-
-PACKAGES = ("xex", "ccxt", "pandas", "numpy", "aiohttp", "pydantic", "msgspec", "vcrpy")
-
-
-def installation() -> list[dict[str, Any]]:
-    """Return what is installed and set here, a row per fact: `what`, `found`, `good`. Nobody is asked.
-
-    Of the environment names are returned and never values.
-    """
-    rows = [_fact("python", platform.python_version())]
-    rows += [_package(name) for name in PACKAGES]
-    points = registry.installed()
-    rows += [_loads(f"connector {name}", point, registry.load) for name, point in sorted(points.items())]
-    sources = registry.references()
-    rows += [_loads(f"reference {name}", point, registry.load_reference) for name, point in sorted(sources.items())]
-    rows.append(_cache_folder())
-    names = recognised([*sorted(points), *sorted(sources)])
-    rows.append(_fact("environment", ", ".join(names) or "nothing set that xex reads; nothing needs to be"))
-    try:
-        read_environment([*sorted(points), *sorted(sources)])
-    except ConfigError as exc:
-        rows.append(_fact("environment", str(exc), good=False))
-    return rows
-
-
-def _fact(what: str, found: str, *, good: bool = True) -> dict[str, Any]:
-    return {"what": what, "found": found, "good": good}
-
-
-def _package(name: str) -> dict[str, Any]:
-    try:
-        return _fact(name, version(name))
-    except PackageNotFoundError:
-        return _fact(name, "not installed", good=False)
-
-
-def _loads(what: str, point: EntryPoint, load: Callable[[EntryPoint], type]) -> dict[str, Any]:
-    try:
-        found = load(point)
-    except ConfigError as exc:
-        return _fact(what, str(exc), good=False)
-    return _fact(what, f"{found.__module__}.{found.__qualname__}")
-
-
-def _cache_folder() -> dict[str, Any]:
-    folder = MetadataCache.default().folder
-    assert folder is not None  # noqa: S101  the default is a folder
-    nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
-    good = nearest.is_dir() and os.access(nearest, os.W_OK)
-    return _fact(
-        "cache folder",
-        f"{folder}{'' if good else ' cannot be written: instruments are read anew each time'}",
-        good=good,
-    )

@@ -203,9 +203,17 @@ class ConnectorError(XexError):
 
 
 class Unreachable(ConnectorError):
-    """No connection, or it broke before the whole answer came."""
+    """No connection, or it broke before the whole answer came.
+
+    `how` says what stood in the way, where that is known: "name" (it does not resolve), "network" (there is no way),
+    "refused", "proxy" (the configured one), "certificate", "tls", "plain" (not asked: others could read along).
+    """
 
     reason = Dropped.UNREACHABLE
+
+    def __init__(self, message: str, *, venue: str = "", retry_after: float | None = None, how: str = "") -> None:
+        super().__init__(message, venue=venue, retry_after=retry_after)
+        self.how = how
 
 
 class TimedOut(ConnectorError):

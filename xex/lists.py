@@ -19,11 +19,13 @@ from xex.page import (
     bps,
     day,
     decimals,
+    duration,
     exact,
     fitted,
     fixed,
     grey,
     left_out_of,
+    percent,
     rate_source,
     single,
     stack,
@@ -305,6 +307,70 @@ def _told_once(shown: dict[str, Any], column: str, separator: str, words: str) -
         yield f"{words} {one}: {', '.join(bases)}"
 
 
+_LEVELS = {"up": "", "degraded": "yellow", "down": "red", "unknown": GREY}
+
+
+def health_table(frame: pd.DataFrame) -> RenderableType:
+    """Return a line per exchange of the schema `health`; what is not as it should be says why below."""
+    words = ("why", "errors", "last_error", "left_alone", "venue_status")
+    records = frame.fillna(dict.fromkeys(words, "")).to_dict("records")
+    rows = [Row(one["exchange"], _health_cells(one), style=_LEVELS[one["status"]]) for one in records]
+    aged = ["age"] * any(one["data_age_ms"] == one["data_age_ms"] for one in records)
+    alone = ["alone"] * any(one["left_alone"] for one in records)
+    counts = [f"{count} {level}" for level in _LEVELS if (count := sum(one["status"] == level for one in records))]
+
+    def parts(width: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        yield Text(f"{len(records)} venue{'s' * (len(records) != 1)}: {', '.join(counts)}", style="bold")
+        yield from fitted(_health_layouts(aged, alone), rows, width)
+        for one in records:
+            yield from (Text(note) for note in _health_notes(one))
+        if failed := [f"{one['exchange']} {one['errors']}" for one in records if one["errors"]]:
+            yield grey(f"failures so far: {'; '.join(failed)}")
+
+    return Page(parts)
+
+
+def _health_cells(one: Mapping[Any, Any]) -> dict[str, str]:
+    skew = one["skew_ms"]
+    return {
+        "status": one["status"], **{name: duration(one[f"latency_{name}"]) for name in ("p50", "p95", "p99")},
+        "uptime": percent(one["uptime_percentage"] / 100), "probed": duration(1e3 * one["probed_s"]),
+        "failing": percent(one["error_rate"]), "age": duration(one["data_age_ms"]),
+        "skew": f"{'+' if skew > 0 else '-' if skew < 0 else ''}{duration(abs(skew))}",
+        "alone": str(len(one["left_alone"].split(", "))) if one["left_alone"] else ABSENT,
+    }  # fmt: skip
+
+
+def _health_layouts(aged: list[str], alone: list[str]) -> list[tuple[list[Column], int]]:
+    heads = {
+        "name": ("", "venue"), "status": ("", "status"), "p50": ("latency", "p50"), "p95": ("", "p95"),
+        "p99": ("", "p99"), "uptime": ("", "uptime"), "probed": ("looked", "at for"), "failing": ("failed", "in 1 min"),
+        "skew": ("clock", "ahead"), "age": ("data", "age"), "alone": ("left", "alone"),
+    }  # fmt: skip
+    names = ("name", "status", "p50", "p95", "p99", "uptime", "probed", "failing", "skew", *aged, *alone)
+    wide = [Column((name,), heads[name], left=name == "status") for name in names]
+    narrow = [
+        Column(("name", "status"), ("venue", "status")), Column(("p50", "p95"), ("p50", "p95")),
+        Column(("p99", "failing"), ("p99", "failed")), Column(("uptime", "probed"), ("uptime", "over")),
+        Column(("skew", *aged), ("clock", *(["data age"] * bool(aged) or [""]))),
+        *[Column((name,), ("left", "alone")) for name in alone],
+    ]  # fmt: skip
+    return [(wide, 3), (wide, 2), (wide, 1), (narrow, 2), (narrow, 1)]
+
+
+def _health_notes(one: Mapping[Any, Any]) -> Iterator[str]:
+    """Say why an exchange is not up, what is left alone of it, and what it says itself."""
+    name, word = one["exchange"], one["venue_status"]
+    if one["status"] not in {"up", "unknown"}:
+        yield f"{name} is {one['status']} since {one['since']:%H:%M:%S} UTC: {one['why']}"
+    if one["left_alone"] and one["left_alone"] not in one["why"]:
+        yield f"{name}: left alone after failures: {one['left_alone']}"
+    if word not in {"", "ok", *(one[text] for text in ("why", "last_error"))}:
+        yield f"{name} says: {word}" if word != "no answer in time" else f"{name}: {word}"
+
+
 def doctor_table(frame: pd.DataFrame, base: str) -> RenderableType:
     """Return a line per contract: its figures, how many times those of the other source they are, the verdict.
 
@@ -361,15 +427,25 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2f}" if 0.095 < ratio < 99.5 else f"{ratio:.2g}"
 
 
-def installation_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
-    """Return a line per fact about the installation, what is not good marked."""
+def checkup_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
+    """Return a line per check, what is not good marked, and below them what to do, each thing once."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    fixes: dict[str, list[str]] = {}
     for row in rows:
-        table.add_row(str(row["what"]), Text("" if row["good"] else "wrong:"), Text(str(row["found"]), overflow="fold"))
-    return table
+        what, good, found = str(row["what"]), bool(row["good"]), Text(str(row["found"]), overflow="fold")
+        table.add_row(Text(what, style="" if good else "bold"), Text("" if good else "wrong:", style="red"), found)
+        if row["fix"]:
+            fixes.setdefault(str(row["fix"]), []).append(what)
+    count = sum(not row["good"] for row in rows)
+    told = [Text.assemble((f"{', '.join(names)}: ", "bold"), fix) for fix, names in fixes.items()]
+    head = [Text(f"{count} of {len(rows)} checks found something wrong. What to do:", style="bold")] if count else []
+    return Group(table, *([Text("")] if count else []), *head, *told)
 
 
 def plan_table(plan: Plan) -> RenderableType:

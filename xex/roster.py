@@ -98,6 +98,7 @@ class Entry:
     shared: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
     contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
+    warned_of: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import patient_for, until
 from xex.access.events import Callback
-from xex.access.port import AnswersStatus, able
+from xex.access.port import RIGHTS, AnswersPermissions, AnswersStatus, able
 from xex.access.transport import probing
-from xex.errors import ConfigError, ConnectorError, RateLimited
+from xex.errors import ConfigError, ConnectorError, NotListed, RateLimited
 from xex.model import clock, schema
-from xex.roster import Entry, Roster, gathered
+from xex.roster import Entry, Roster, access_log, gathered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,8 @@ class Watch(Roster):
         Nobody is asked: `health_check` and the monitor do that. Latencies are milliseconds over the last five minutes,
         `uptime_percentage` is over `probed_s`, the seconds that were looked at, `error_rate` the share of requests of
         the last minute that failed, `skew_ms` how far the venue's clock is ahead, `left_alone` the endpoints that are
-        not asked after failures. The history holds at most the last thousand changes of each exchange.
+        not asked after failures, `venue_status` what the venue said of itself last: "ok", its own word, or why nobody
+        knows. The history holds at most the last thousand changes of each exchange.
         """
         if not history:
             rows = [state.row() for state in self.exchange_info.values()]
@@ -77,10 +79,12 @@ class Watch(Roster):
         entries = [entry for entry in self._entries.values() if entry.config.enabled]
         with until(self._seconds(deadline)):
             said = await gathered({entry.id: self._probe(entry) for entry in entries}, self._keep)
+        for entry in entries:
+            entry.state.word = said.get(entry.id, NO_ANSWER)
         known = self.get_exchange_status()
         for entry in entries:
             if entry.id in known:  # it may have been removed meanwhile
-                known[entry.id]["venue_status"] = said.get(entry.id, NO_ANSWER)
+                known[entry.id]["venue_status"] = entry.state.word
         return known
 
     async def _probe(self, entry: Entry) -> str:
@@ -100,6 +104,69 @@ class Watch(Roster):
             except ConnectorError as exc:
                 return exc.drop.text
         return entry.said
+
+    async def connect_all(self) -> dict[str, bool]:
+        """Make every enabled exchange ready: instruments and clock. Returns who is; who is not may be later.
+
+        Keys are looked at in the background: one that may do more than read is warned of, once, on "xex.access".
+        """
+        ready = await super().connect_all()
+        keyed = [self._entries[name] for name, good in ready.items() if good and name in self._entries]
+        keyed = [entry for entry in keyed if entry.config.api_key is not None]
+        if keyed and not clock.is_recorded():
+            self._keep(asyncio.create_task(self._warn_of_keys(keyed)))
+        return ready
+
+    async def _warn_of_keys(self, entries: Sequence[Entry]) -> None:
+        """Warn of keys that may do more than xex ever will; what cannot be found out is no matter here."""
+        with until(self.deadline):
+            await gathered({entry.id: self._warn_of_key(entry) for entry in entries}, self._keep)
+
+    async def _warn_of_key(self, entry: Entry) -> None:
+        with suppress(ConnectorError):
+            rights = await self._rights(entry)
+            beyond = tuple(right for right in RIGHTS if rights[right] and right != "read")
+            if beyond and beyond != entry.warned_of:
+                access_log.warning(
+                    "%s: the configured key may %s, and xex only reads; replace it by a key that may only read, or by "
+                    "none: market data needs no key", entry.id, " and ".join(beyond),
+                )  # fmt: skip
+            entry.warned_of = beyond
+
+    async def key_permissions(self, *, deadline: float | None = None) -> dict[str, dict[str, bool] | str]:
+        """Ask every enabled exchange what its key may do: "read", "trade", "withdraw"; else say why nobody knows.
+
+        xex only reads, so a key that may do more is better replaced. A key that is missing or wrong costs this
+        answer alone, and no key is ever shown.
+        """
+        self._enter()
+
+        async def asked(entry: Entry) -> dict[str, bool] | str:
+            try:
+                return await self._rights(entry)
+            except ConnectorError as exc:
+                return exc.drop.text
+
+        entries = [entry for entry in self._entries.values() if entry.config.enabled]
+        with until(self._seconds(deadline)):
+            came = await gathered({entry.id: asked(entry) for entry in entries}, self._keep)
+        return {entry.id: came.get(entry.id, NO_ANSWER) for entry in entries}
+
+    async def _rights(self, entry: Entry) -> dict[str, bool]:
+        connector = entry.connector
+        if not able(connector, AnswersPermissions):
+            raise NotListed("the connector does not tell what a key may do", venue=entry.config.venue)
+        await self._guarded(entry, self._connected(entry))
+        if entry.config.api_key is not None:
+            # What is signed is dated, and a venue refuses a date from another clock than its own.
+            await self._measure_skew_if_old(entry)
+
+        async def checked() -> dict[str, bool]:
+            found = await connector.permissions()
+            return {right: bool(found[right]) for right in RIGHTS}
+
+        # Not guarded: what is wrong with a key is no failure of the venue. The seam notes what is one.
+        return await self._translated(entry, checked())
 
     def start_monitor(self, every_s: float = EVERY_S) -> None:
         """Ask every enabled exchange for its status and clock every so many seconds, until the manager is closed.

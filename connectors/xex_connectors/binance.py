@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, SpotCurrencies
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap, SpotCurrencies
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 
@@ -87,6 +87,11 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
     }  # fmt: skip
     time_map = ValueMap("fapiPublicGetTime", "serverTime")
     status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0", "1"), good=("normal",))
+    probes = {f"{api}.binance.com": (call, {}) for api, call in (
+        ("fapi", "fapiPublicGetTime"), ("dapi", "dapiPublicGetTime"), ("api", "publicGetTime"))}  # fmt: skip
+    key_map = KeyMap("sapiGetAccountApiRestrictions", ["enableReading"], withdraw=["enableWithdrawals"], trade=[
+        "enableSpotAndMarginTrading", "enableFutures", "enableMargin", "enableVanillaOptions", "enableFixApiTrade",
+        "enablePortfolioMarginTrading", "enableInternalTransfer", "permitsUniversalTransfer"])  # fmt: skip
     asset_map = AssetMap("sapiGetCapitalConfigGetall", "coin", "", "networkList", "network", signed=True)
     limits = (
         *(Limit("weight", host, 2400, 60, path="^(?!/futures/data/|.*/funding(Rate|Info)$)", costs={

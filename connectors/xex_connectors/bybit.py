@@ -6,7 +6,7 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 _OK = ("retCode", "0")
@@ -76,6 +76,9 @@ class BybitConnector(CcxtConnector):
     status_map = ValueMap("publicGetV5SystemStatus", "result.list", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
     asset_map = AssetMap("privateGetV5AssetCoinQueryInfo", "coin", "result.rows", ok=_OK, signed=True)
+    probes = {"api.bybit.com": ("publicGetV5MarketTime", {})}
+    key_map = KeyMap("privateGetV5UserQueryApi", ("result.readOnly=0", "result.readOnly=1"), ("result.readOnly=0",),
+        ("result.permissions.Wallet=Withdraw",), unless="result.readOnly=1", ok=_OK)  # fmt: skip
     limits = (Limit("public", "api.bybit.com", 600, 5, source="docs v5, rate limit rules: per IP"),)
     pauses = (
         Pause("access too frequent", 600, banned=True, source="docs v5, rate limit rules: at least ten minutes"),

@@ -49,6 +49,7 @@ from xex_connectors.mapping import (
     AssetMap,
     BookMap,
     ErrorBody,
+    KeyMap,
     Market,
     TickerMap,
     ValueMap,
@@ -57,6 +58,7 @@ from xex_connectors.mapping import (
     check_envelope,
     decode,
     dig,
+    key_rights,
     listings,
     number,
     ticker_columns,
@@ -248,6 +250,8 @@ class CcxtConnector(ExchangeConnector):
     time_map: ClassVar[ValueMap | None] = None
     status_map: ClassVar[ValueMap | None] = None
     asset_map: ClassVar[AssetMap | None] = None
+    key_map: ClassVar[KeyMap | None] = None
+    probes: ClassVar[Mapping[str, tuple[str, Mapping[str, str]]]] = {}
     limits: ClassVar[Sequence[Limit]] = ()
     pauses: ClassVar[Sequence[Pause]] = ()
     words: ClassVar[Mapping[str, type[ConnectorError]]] = {}
@@ -726,12 +730,24 @@ class CcxtConnector(ExchangeConnector):
         return scrub(_short(bad[0]), self._route.secrets) if bad else "ok"
 
     async def _value(self, spec: ValueMap) -> tuple[Response, Any]:
-        home = self._home_of(spec)
+        home = self._home_of(spec.call)
         response = await self._call(home, spec.call, {})
         with self._reading(home, response):
             data = decode(response.body)
             check_envelope(data, spec.ok)
         return response, dig(data, spec.value)
+
+    def hosts(self) -> Sequence[str]:
+        """Return the hosts that market data come from."""
+        return tuple(self.probes)
+
+    async def reach(self, host: str) -> None:
+        """Ask one host for something small; what it says does not matter unless it is a refusal."""
+        call, params = self.probes[host]
+        home = self._home_of(call)
+        response = await self._call(home, call, dict(params))
+        with self._reading(home, response):
+            recognise(self._client(home), response, words=self.words)
 
     async def addresses(self, asset: str) -> Columns:
         """Return the contracts behind an asset; the venue's list of all currencies is kept for an hour."""
@@ -748,12 +764,22 @@ class CcxtConnector(ExchangeConnector):
         return found
 
     async def _asked_addresses(self, spec: AssetMap) -> Columns:
-        home: Section = "spot" if "spot" in self.markets else next(iter(self.markets))
+        home = self._account_home()
         response = await self._call(home, spec.call, {}, (spec.rows, spec.code), signed=spec.signed)
         with self._reading(home, response, counted=not spec.signed):
             found = address_columns(response.body, spec, self._route.venue, self._client(home).commonCurrencies)
         source = f"{'signed' if spec.signed else 'public'}: {response.path}"
         return found | {"source": [source] * len(found["code"])}
+
+    async def permissions(self) -> Mapping[str, bool]:
+        """Return what the configured key may do; HTX and Kraken tell nobody by one request that only reads."""
+        spec = self.key_map
+        if spec is None:
+            raise NotListed("it does not tell what a key may do", venue=self._route.venue)
+        home = self._account_home()
+        response = await self._call(home, spec.call, {}, signed=True)
+        with self._reading(home, response, counted=False):
+            return key_rights(response.body, spec)
 
     # --- what would be asked
 
@@ -761,7 +787,7 @@ class CcxtConnector(ExchangeConnector):
         """Return the addresses that a question would ask now, in their order; nothing is asked."""
         if question == "clock":
             clock_of = self.time_map
-            return [] if clock_of is None else [self._address(self._home_of(clock_of), clock_of.call, {})]
+            return [] if clock_of is None else [self._address(self._home_of(clock_of.call), clock_of.call, {})]
         homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
         lists = [(home, self.markets[home].instruments) for home in homes if not self._at_hand(home)]
         found = [self._address(home, spec.call, dict(spec.params)) for home, spec in lists]
@@ -796,11 +822,6 @@ class CcxtConnector(ExchangeConnector):
         """Say whether a list of instruments is in memory, or fresh on disk, from where it is taken."""
         return home in self._listings or self._restored(home)
 
-    def _home_of(self, spec: ValueMap) -> Section:
-        """Return a market whose ccxt object has an endpoint, the last one that does."""
-        homes = tuple(self.markets)
-        return next((home for home in reversed(homes) if hasattr(self._client(home), spec.call)), homes[0])
-
     def _address(self, home: Section, method: str, params: dict[str, Any]) -> str:
         """Return the address of an implicit ccxt method's request, as ccxt writes it."""
         client = self._client(home)
@@ -818,6 +839,15 @@ class CcxtConnector(ExchangeConnector):
         return self._urls[key]
 
     # --- plumbing
+
+    def _home_of(self, call: str) -> Section:
+        """Return the market whose ccxt class has an implicit method."""
+        homes = tuple(self.markets)
+        return next((home for home in reversed(homes) if hasattr(self._client(home), call)), homes[0])
+
+    def _account_home(self) -> Section:
+        """Return the market whose ccxt class knows what belongs to no market."""
+        return "spot" if "spot" in self.markets else next(iter(self.markets))
 
     def _market(self, instrument: Instrument) -> Market:
         """Return where the answers about an instrument stand."""
@@ -1092,4 +1122,13 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-__all__ = ["AssetMap", "CcxtConnector", "SpotCurrencies", "import_ccxt", "join_rows", "recognise", "translated"]
+__all__ = [
+    "AssetMap",
+    "CcxtConnector",
+    "KeyMap",
+    "SpotCurrencies",
+    "import_ccxt",
+    "join_rows",
+    "recognise",
+    "translated",
+]

@@ -92,6 +92,8 @@ class HtxConnector(CcxtConnector):
     time_map = ValueMap("spotPublicGetV1CommonTimestamp", "data", ok=_OK)
     status_map = ValueMap("spotPublicGetV2MarketStatus", "data.marketStatus", ok=_V2, good=("1",))
     asset_map = AssetMap("spotPublicGetV2ReferenceCurrencies", "currency", network="displayName", ok=("code", "200"))
+    probes = {"api.huobi.pro": ("spotPublicGetV1CommonTimestamp", {}),
+        "api.hbdm.vn": ("contractPublicGetApiV1Timestamp", {})}  # fmt: skip
     words = {"1032": RateLimited}
     limits = (
         Limit("public", "api.huobi.pro", 10, 1, left_header="X-HB-RateLimit-Requests-Remain", source="docs, per IP"),

@@ -92,6 +92,8 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
     }  # fmt: skip
     time_map = ValueMap("publicGetTime", "result.unixtime", ok=_OK, scale=1000.0)
     status_map = ValueMap("publicGetSystemStatus", "result.status", ok=_OK, good=("online",))
+    probes = {"api.kraken.com": ("publicGetTime", {}),
+        "futures.kraken.com": ("publicGetTickersSymbol", {"symbol": "PF_XBTUSD"})}  # fmt: skip
     limits = (
         Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth$|Trades$|OHLC$)",
             source="support pages: about one a second per IP"),

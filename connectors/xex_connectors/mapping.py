@@ -197,6 +197,24 @@ class AssetMap:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyMap:
+    """One endpoint that tells the holder of a key what it may do.
+
+    `read`, `trade` and `withdraw` name places that grant it, any of them: `path`, whose cell must be true, or
+    `path=word`, whose cell must be that word, or have it in its list or among words with commas between. What changes
+    an account without taking money out of it counts as trade. Where the place `unless` has its word, the key reads and
+    no more, whatever else is listed.
+    """
+
+    call: str
+    read: Sequence[str]
+    trade: Sequence[str]
+    withdraw: Sequence[str]
+    unless: str = ""
+    ok: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
     """One market of a venue: its ccxt class, how it counts, what it charges, and where its answers stand.
 
@@ -282,6 +300,31 @@ def check_envelope(data: Any, ok: tuple[str, ...] | None) -> None:
 def _word(value: Any) -> str:
     """Return an envelope's field as text; an empty list (no errors) is empty."""
     return "" if value in (None, []) else str(value)
+
+
+def key_rights(body: bytes, spec: KeyMap) -> dict[str, bool]:
+    """Return whether a key may read, trade and withdraw; raises `BadPayload` where one of them is not told."""
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    rights = {}
+    for right, places in {"read": spec.read, "trade": spec.trade, "withdraw": spec.withdraw}.items():
+        told = [grant for place in places if (grant := _grants(data, place)) is not None]
+        if not told:
+            raise BadPayload(f"the answer does not say whether the key may {right}")
+        rights[right] = any(told)
+    if spec.unless and _grants(data, spec.unless):
+        rights |= {"trade": False, "withdraw": False}
+    return rights
+
+
+def _grants(data: Any, place: str) -> bool | None:
+    """Say whether a place has its word; None where there is no such place."""
+    path, _, word = place.partition("=")
+    cell = dig(data, path)
+    if cell is None:
+        return None
+    words = cell if isinstance(cell, list) else str(cell).split(",")
+    return (word or "true").lower() in {str(one).strip().lower() for one in words}
 
 
 def trimmed(body: bytes, path: str, id_path: str, keep: Collection[str]) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
@@ -95,6 +95,9 @@ class OkxConnector(CcxtConnector):
     status_map = ValueMap("publicGetSystemStatus", "data", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
     asset_map = AssetMap("privateGetAssetCurrencies", "ccy", chains="", address="ctAddr", sep="-", ok=_OK, signed=True)
+    probes = {"www.okx.com": ("publicGetPublicTime", {})}
+    key_map = KeyMap("privateGetAccountConfig", ("data.0.perm=read_only",), ("data.0.perm=trade",),
+        ("data.0.perm=withdraw",), ok=_OK)  # fmt: skip
     limits = per_path("www.okx.com", {"/market/tickers$": (20, 2), "/market/ticker$": (20, 2),
         "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
         "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),

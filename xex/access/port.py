@@ -246,6 +246,35 @@ class AnswersAddresses(Protocol):
 
 
 @runtime_checkable
+class AnswersHosts(Protocol):
+    """Stands on hosts of its own, each of which can be asked for something small. One request per host."""
+
+    def hosts(self) -> Sequence[str]:
+        """Return the hosts that market data come from."""
+        ...
+
+    async def reach(self, host: str) -> None:
+        """Return when the host has answered; raises `ConnectorError` where it does not, or refuses."""
+        ...
+
+
+RIGHTS = ("read", "trade", "withdraw")
+"""What a key may be allowed to do."""
+
+
+@runtime_checkable
+class AnswersPermissions(Protocol):
+    """Tells what the configured key may do. One signed request that reads."""
+
+    async def permissions(self) -> Mapping[str, bool]:
+        """Return whether the key may "read", "trade" and "withdraw".
+
+        Raises `AuthRejected` for a missing or a wrong key, `NotListed` where the venue does not tell.
+        """
+        ...
+
+
+@runtime_checkable
 class OffersClient(Protocol):
     """Is built on a client of its venue that people may know."""
 

@@ -65,7 +65,8 @@ class VenueState:
     `status` is "unknown" before the first request and when none was made for a while. A failure makes a venue
     "degraded", three in a row, or the first request of all, "down"; two answers in a row make it "up" again. Answers
     that are three times as slow as usual, data older than 10 s, a clock that is off by more than a second, an endpoint
-    that is left alone and failures now and again keep it "degraded". `in_flight` counts the requests under way.
+    that is left alone and failures now and again keep it "degraded". `in_flight` counts the requests under way, and
+    `word` is what the venue says of itself.
     """
 
     exchange: str
@@ -76,6 +77,7 @@ class VenueState:
     error_count: int = 0
     last_error: str | None = None
     in_flight: int = 0
+    word: str = ""
     holds_s: float = HOLDS_S
     data_age_ms: float = nan
     since_ms: int = field(default_factory=clocks.now_ms)
@@ -263,6 +265,8 @@ class VenueState:
         uncertainty = (received_ms - sent_ms + resolution_ms) / 2
         self._skews.append((middle - (sent_ms + received_ms) / 2, uncertainty))
         self._skew_at = monotonic()
+        if abs(self.skew_ms) > SKEWED_MS[0]:
+            self._judged_at = -inf  # the next answer is looked at closely, however soon it comes
 
     def breaker(self, endpoint: str) -> Breaker:
         """Return the breaker of an endpoint: one path of the venue, whatever is asked there."""
@@ -341,6 +345,11 @@ class VenueState:
         return tuple(path for path, one in self._breakers.items() if one.state == State.OPEN)
 
     @property
+    def skew_known(self) -> bool:
+        """Whether the clocks were ever compared."""
+        return bool(self._skews) and self._epoch == epoch()
+
+    @property
     def skew_age_s(self) -> float:
         """Seconds since the clock was last compared."""
         return monotonic() - self._skew_at if self._epoch == epoch() else inf
@@ -352,7 +361,7 @@ class VenueState:
         The midpoint of sending and receiving is known only to half the round trip, so a smaller difference
         is no evidence of skew. Of several samples the one with the shortest trip counts.
         """
-        if not self._skews or self._epoch != epoch():
+        if not self.skew_known:
             return 0.0
         skew, uncertainty = min(self._skews, key=lambda sample: sample[1])
         return skew if abs(skew) > uncertainty + 1.0 else 0.0
@@ -377,9 +386,9 @@ class VenueState:
             "uptime_percentage": self.uptime_percentage, "probed_s": self._known_s, "error_rate": self.error_rate,
             "error_count": float(self.error_count), "success_count": float(self.success_count),
             "errors": ", ".join(f"{name} {count}" for name, count in self.errors.most_common()),
-            "last_error": self.last_error or "", "skew_ms": self.skew_ms if self.skew_age_s < inf else nan,
+            "last_error": self.last_error or "", "skew_ms": self.skew_ms if self.skew_known else nan,
             "data_age_ms": self.data_age_ms, "left_alone": ", ".join(self.left_alone),
-            "in_flight": float(self.in_flight),
+            "in_flight": float(self.in_flight), "venue_status": self.word,
         }  # fmt: skip
 
 

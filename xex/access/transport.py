@@ -7,6 +7,7 @@ live here and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import math
 import os
@@ -49,6 +50,7 @@ from xex.errors import (
     Unreachable,
 )
 from xex.model import clock
+from xex.model.hosts import may_be_plain
 
 if TYPE_CHECKING:
     import aiohttp
@@ -229,6 +231,10 @@ class Transport:
         """
         if remaining() <= 0:
             raise TimedOut("no time was left to ask", venue=route.venue)
+        if not may_be_plain(route.base_url or _bare(url)):
+            raise Unreachable(
+                "not asked: the address is no https:// one, and others could read along", venue=route.venue, how="plain"
+            )
         ask = partial(self._patiently, route, method, url, headers, body, signed=signed, trim=trim)
         if method == "GET" and not signed and body is None:
             key = (clock.epoch(), route.exchange, route.base_url, url, _probing.get())
@@ -415,12 +421,17 @@ class Transport:
                 raise
             waited = clock.monotonic() - started
             raise TimedOut(f"no answer within {waited:.3g} s", venue=route.venue) from None
+        except aiohttp.ClientHttpProxyError as exc:
+            raise Unreachable(f"the proxy answers HTTP {exc.status}", venue=route.venue, how="proxy") from None
         except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as exc:
             # The exception's own text repeats the address.
             what = " ".join(str(getattr(exc, "message", "") or type(exc).__name__).split())[:160]
             raise BadPayload(_scrubbed(f"the answer broke off: {what}", route), venue=route.venue) from None
         except (aiohttp.ClientError, OSError) as exc:
-            raise Unreachable(_scrubbed(_why(exc), route), venue=route.venue) from None
+            how = _how(exc)
+            if how == "name" and route.proxy is not None:
+                how = "proxy"  # which looks up the venue's name itself
+            raise Unreachable(_scrubbed(_why(exc), route), venue=route.venue, how=how) from None
         except ValueError as exc:
             raise ConfigError(_scrubbed(f"{route.exchange}: {exc}", route)) from None
         except Exception as exc:
@@ -681,12 +692,47 @@ def _retry_after(text: str | None, default: float) -> float:
     return min(max(0.0, seconds), LONGEST_PAUSE_S) if math.isfinite(seconds) else default
 
 
+def _bare(url: str) -> str:
+    """Return an address without what may be a key: it is remembered."""
+    return url.partition("?")[0]
+
+
+_NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+
+
+def _how(error: BaseException) -> str:
+    """Say what stood in the way of a connection, as `Unreachable.how` has it."""
+    import ssl
+
+    import aiohttp
+
+    kinds: tuple[tuple[type[BaseException], str], ...] = (
+        (aiohttp.ClientConnectorCertificateError, "certificate"), (aiohttp.ClientConnectorDNSError, "name"),
+        (aiohttp.ClientProxyConnectionError, "proxy"), (aiohttp.ClientSSLError, "tls"), (ssl.SSLError, "tls"),
+    )  # fmt: skip
+    named = next((how for kind, how in kinds if isinstance(error, kind)), "")
+    number = getattr(getattr(error, "os_error", None) or error, "errno", None)
+    return named or ("refused" if number == errno.ECONNREFUSED else "network" if number in _NO_WAY else "")
+
+
+_HOW = {"name": "the name does not resolve", "proxy": "no way to the proxy", "tls": "no TLS as it should be"}
+
+
 def _why(error: BaseException) -> str:
     """Say what broke in a few words, without the address: it may hold a key."""
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
-    inner = getattr(error, "os_error", None) or error
+    how, inner = _how(error), getattr(error, "os_error", None) or error
+    if how == "certificate":
+        said = getattr(getattr(error, "certificate_error", None), "verify_message", "") or "no reason given"
+        reason = re.sub(r" for '[^']*'", "", said)
+        return f"its certificate is not accepted ({reason})"
+    name = _HOW.get(how) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
     number = getattr(inner, "errno", None)
-    text = os.strerror(number) if isinstance(number, int) and number > 0 else getattr(inner, "strerror", None) or ""
+    if how == "tls":
+        text = (getattr(inner, "reason", None) or "").replace("_", " ").lower()
+    elif isinstance(number, int) and number > 0:
+        text = os.strerror(number)
+    else:
+        text = getattr(inner, "strerror", None) or ""
     return f"{name} ({text})" if text else name
 
 

@@ -75,6 +75,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "latency_p50": NUMBER, "latency_p95": NUMBER, "latency_p99": NUMBER, "uptime_percentage": NUMBER,
         "probed_s": NUMBER, "error_rate": NUMBER, "error_count": NUMBER, "success_count": NUMBER, "errors": TEXT,
         "last_error": TEXT, "skew_ms": NUMBER, "data_age_ms": NUMBER, "left_alone": TEXT, "in_flight": NUMBER,
+        "venue_status": TEXT,
     },
     "health_history": {
         "time": TIME, "exchange": TEXT, "venue": TEXT, "before": TEXT, "status": TEXT, "why": TEXT,
