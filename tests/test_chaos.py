@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -468,8 +469,28 @@ def ours() -> list[asyncio.Task[Any]]:
     ]  # fmt: skip
 
 
+def waits_in(task: asyncio.Task[Any]) -> str:
+    """Say where a task waits, from the outermost call to the innermost."""
+    places: list[str] = []
+    inner: Any = task.get_coro()
+    while (frame := getattr(inner, "cr_frame", None)) is not None:
+        places.append(f"{frame.f_code.co_qualname}:{frame.f_lineno}")
+        inner = getattr(inner, "cr_await", None)
+    return " > ".join(places)
+
+
+def left_behind() -> list[str]:
+    """Return where tasks wait whose questions are over, but for a list of instruments that waits for its budget.
+
+    A list is everybody's, and who gives up takes it from nobody: closing the manager is what ends it.
+    """
+    lists = ("CcxtConnector._load:", "ExchangeManager._fetched_legs:")
+    budget = r"Flights.*fly:.*Transport\._once:\d+ > _AsyncGeneratorContextManager\.__aenter__:\d+"
+    return [place for place in map(waits_in, ours()) if not (place.startswith(lists) or re.fullmatch(budget, place))]
+
+
 async def left_over(look: Callable[[], Sequence[str]]) -> list[str]:
-    """Return what is still there after the longest that a list of instruments is waited for, which others may want."""
+    """Return what is still there three seconds after everything should have ended."""
     for _ in range(600):
         if not look():
             return []
@@ -500,12 +521,13 @@ async def weather(one: Spell, tidy: Tidy, log: Complaints) -> None:
                 with suppress(NoVenueAnswered, asyncio.CancelledError):
                     await late
                 del late
-            one.wrong += await left_over(lambda: [f"left: {task!r}" for task in ours()])
+            one.wrong += await left_over(left_behind)
             gc.collect()
             await asyncio.sleep(0)
             one.wrong += [f"round {number}: {text}" for text in (*tidy.complaints, *log.told)]
             tidy.complaints.clear()
             log.told.clear()
+    one.wrong += await left_over(lambda: [waits_in(task) for task in ours()])
     one.wrong += await left_over(lambda: [f"{lab.connections} connections"] * bool(lab.connections))
     one.wrong += await left_over(lambda: [f"{descriptors() - before} descriptors left"] * (descriptors() > before))
 
