@@ -150,7 +150,7 @@ def down_share(outages: Sequence[tuple[float, float]], seconds: float) -> float:
 outage_scripts = st.lists(st.tuples(st.floats(10, 3500), st.sampled_from([1.0, 5.0, 10.0, 60.0, 300.0])), max_size=6)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(script=outage_scripts)
 def test_uptime_is_that_of_the_script(script: list[tuple[float, float]]) -> None:
     """A look a second over an hour: within 0.1 points of the truth."""

@@ -140,7 +140,7 @@ def test_the_bundled_recording_answers_too(lab: Lab) -> None:
         (("--watch", "--json"), "--watch goes without"),
         (("--watch", "--replay"), "--watch goes without"),
         (("--every", "7"), "--every goes with --watch"),
-        (("--watch", "--every", "1"), "--every"),
+        (("--watch", "--every", "0.5"), "--every"),
         (("--watch", "--every", "soon"), "--every"),
         (("--watch", "--venues", "nyse"), "unknown venue"),
     ],
@@ -207,7 +207,7 @@ cli.main()
 def watched(lab: Lab, until: str, *, terminal: bool, also: Any = None) -> Result:
     """Run the watch until a text shows, then press Ctrl-C; `also` happens in between."""
     urls = json.dumps({venue: lab.url(venue) for venue in VENUES})
-    words = [sys.executable, "-c", PROGRAM, urls, "health", "--watch", "--every", "5"]
+    words = [sys.executable, "-c", PROGRAM, urls, "health", "--watch", "--every", "1"]
     ours, theirs = pty.openpty() if terminal else os.pipe()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
     process = subprocess.Popen(words, stdout=theirs, stderr=subprocess.PIPE, env=environment)
@@ -258,7 +258,7 @@ def test_elsewhere_each_change_is_a_line(lab: Lab) -> None:
     for venue in VENUES:
         assert re.search(rf"^{stamp} {venue} is up: it answers$", done.out, re.MULTILINE)
     assert re.search(rf"^{stamp} okx is down: bad_payload: HTML instead of JSON$", done.out, re.MULTILINE)
-    assert "asked every 5 s; Ctrl-C ends it" in done.err
+    assert "asked every 1 s; Ctrl-C ends it" in done.err
 
 
 async def test_a_change_is_written_with_its_time(capsys: pytest.CaptureFixture[str]) -> None:

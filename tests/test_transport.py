@@ -460,11 +460,15 @@ async def test_each_question_keeps_its_own_responses(lab: Lab, manager_for: Mana
         assert set(snap.columns["response_id"]) <= ids
 
 
-async def test_a_closed_transport_opens_again(lab: Lab, transport: Transport) -> None:
+async def test_a_closed_transport_stays_closed(lab: Lab, transport: Transport) -> None:
+    """Else what was under way would open a session that nobody closes; a manager takes a new one."""
+    assert (await transport.send(route(lab.url("okx")), "GET", URL)).status == 200
     for _ in range(2):
-        assert (await transport.send(route(lab.url("okx")), "GET", URL)).status == 200
         await transport.close()
-    await transport.close()
+        lab.seen.clear()
+        with pytest.raises(Unreachable, match="the manager was closed"):
+            await transport.send(route(lab.url("okx")), "GET", URL)
+        assert lab.seen == []
 
 
 # --- the state of a venue -------------------------------------------------------------------------------------

@@ -478,7 +478,7 @@ def health(
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and show what changes; Ctrl-C ends it.")] = False,
     every: Annotated[
-        float | None, typer.Option(help="With --watch, ask every S seconds: 10 unless named.", metavar="S", min=5)
+        float | None, typer.Option(help="With --watch, ask every S seconds: 10 unless named.", metavar="S", min=1)
     ] = None,
     venues: Venues = None,
     as_json: AsJson = False,

@@ -372,7 +372,7 @@ class Roster:
         finally:
             await transport.close()
             if self._transport is transport:
-                await self._events.close()
+                await self._events.close(spared)
                 self._home = None
 
     def _seconds(self, deadline: float | None) -> float:

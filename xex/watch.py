@@ -25,6 +25,8 @@ EVERY_S = 30.0
 """How often the monitor asks, unless told otherwise."""
 HOLDS = 3
 """For how many intervals of the monitor an answer says how a venue is."""
+PROBE_PATIENCE_S = 0.2
+"""How long a probe waits for a budget or for the end of a pause: that it is waited for is what there is to know."""
 NO_ANSWER = "no answer in time"
 
 
@@ -92,7 +94,7 @@ class Watch(Roster):
 
         Some venues may be asked for their status every few seconds only: then the last word stands.
         """
-        with probing():
+        with probing(), patient_for(PROBE_PATIENCE_S):
             try:
                 await self._ready(entry)
                 await self._measure_skew(entry)

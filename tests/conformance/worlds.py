@@ -204,6 +204,9 @@ class Handed:
         route.state.succeeded(1.0)
         return Response(f"r{len(self.asked)}", 200, {}, body, NOW_MS - 50, NOW_MS, 50.0, url, url)
 
+    def forget(self, response: Response) -> None:
+        """Keep nothing, hence nothing to forget."""
+
 
 async def handed(venue: Venue, answers: Mapping[str, Any]) -> Any:
     """Return a connector that hears these bodies and nothing else."""

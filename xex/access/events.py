@@ -93,9 +93,9 @@ class Events:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def close(self) -> None:
-        """End the listeners that still run, but for one that is closing them."""
-        tasks = [task for task in self._running if task is not asyncio.current_task()]
+    async def close(self, spared: asyncio.Task[Any] | None = None) -> None:
+        """End the listeners that still run, but for one that asked for it."""
+        tasks = [task for task in self._running if task not in {spared, asyncio.current_task()}]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
