@@ -400,8 +400,10 @@ class Spell:
         self, where: str, row: Mapping[Any, Any], coin: str, spoiled: Spoiled, *, quotes: bool, judged: bool
     ) -> None:
         prices = [row["bid"], row["ask"]] if quotes else [row["price"]]
+        if quotes and not any(map(math.isfinite, prices)) and "empty_book" in spoiled.kinds:
+            prices = [row["last"]]  # which makes the price where nobody at all has a quote
         middle = float(TRUTH.market("binance", coin).mid)
-        if not all(price > 0 and math.isfinite(price) for price in prices) or (quotes and prices[0] > prices[1]):
+        if not all(price > 0 and math.isfinite(price) for price in prices) or (quotes and prices[0] > prices[-1]):
             self.wrong.append(f"{where}: {prices}, {set(spoiled.kinds)}")
         # One exchange alone cannot tell another coin's book from its own where the body does not name the coin.
         elif (judged or "wrong_symbol" not in spoiled.kinds) and any(abs(one / middle - 1) > 0.05 for one in prices):

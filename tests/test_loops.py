@@ -256,7 +256,7 @@ async def test_a_request_of_the_caller_s_own_ends_too_and_opens_nothing_afterwar
     await xm.disconnect_all()
     with pytest.raises(Unreachable, match="the manager was closed"):
         await request
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     lab.heal()
     with pytest.raises(Unreachable, match="the manager was closed"):
         await client.fetch_time()
@@ -875,7 +875,7 @@ def test_the_examples_run_as_they_are_told_to(quiet: Path) -> None:
         subprocess.Popen(
             [sys.executable, *STRICT, *words],
             cwd=quiet,
-            env={**os.environ, "PYTHONPATH": str(quiet), "XDG_CACHE_HOME": str(quiet / "cache")},
+            env={**os.environ, "PYTEST_ADDOPTS": "", "PYTHONPATH": str(quiet), "XDG_CACHE_HOME": str(quiet / "cache")},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

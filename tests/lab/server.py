@@ -211,7 +211,11 @@ class Lab:
         """Let a fault of the connection spoil an answer."""
         body = response.body if isinstance(response.body, bytes) else b""
         case = wire_faults.Exchange(request, body, response.status, fault.args, self._closing, headers)
-        return await wire_faults.WIRE[fault.kind](case)
+        try:
+            return await wire_faults.WIRE[fault.kind](case)
+        except ConnectionError:  # the caller has left meanwhile
+            case.abort()
+            return web.Response()
 
     def _numbered(self, socket: str, path: str, made: _Made) -> str:
         """Give an answer its number, and forget the oldest that is known."""

@@ -230,11 +230,10 @@ class Transport:
         Raises `ConnectorError`.
         """
         if remaining() <= 0:
-            raise TimedOut("no time was left to ask", venue=route.venue)
+            raise _unsent(TimedOut("no time was left to ask", venue=route.venue))
         if not may_be_plain(route.base_url or _bare(url)):
-            raise Unreachable(
-                "not asked: the address is no https:// one, and others could read along", venue=route.venue, how="plain"
-            )
+            words = "not asked: the address is no https:// one, and others could read along"
+            raise _unsent(Unreachable(words, venue=route.venue, how="plain"))
         ask = partial(self._patiently, route, method, url, headers, body, signed=signed, trim=trim)
         if method == "GET" and not signed and body is None:
             key = (clock.epoch(), route.exchange, route.base_url, url, _probing.get())
@@ -631,6 +630,12 @@ async def _read(answer: aiohttp.ClientResponse, venue: str) -> bytes:
             raise TooLarge(f"an answer of more than {MAX_BODY >> 20} MiB", venue=venue)
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def _unsent(error: ConnectorError) -> ConnectorError:
+    """Mark an error as one of ours: nothing was asked, so it says nothing about the venue."""
+    error.sent = False
+    return error
 
 
 def is_outage(error: ConnectorError) -> bool:
