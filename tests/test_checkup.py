@@ -27,8 +27,7 @@ from tests.test_keys import TELLING
 from tests.test_secrets import CANARIES, assert_clean
 from tests.test_snapshot import CONNECTORS
 from xex import checkup, cli
-from xex.access import budgets
-from xex.access import registry
+from xex.access import budgets, registry
 from xex.checkup import Checkup, Row, advice, installation
 from xex.config import ExchangeConfig
 from xex.doctor import Doctor
