@@ -22,8 +22,9 @@ from xex.access.events import Event
 from xex.access.port import ExchangeConnector, ServerTime
 from xex.access.state import VenueState
 from xex.config import ExchangeConfig
-from xex.errors import ConfigError, HttpError, NotListed, NoVenueAnswered, RateLimited, TimedOut, Unreachable
+from xex.errors import ConfigError, HttpError, LoopError, NotListed, NoVenueAnswered, RateLimited, TimedOut, Unreachable
 from xex.manager import ExchangeManager
+from xex.recording import replay
 
 
 class Hands:
@@ -409,8 +410,21 @@ async def test_the_monitor_asks_until_the_manager_is_closed(lab: Lab, manager_fo
     assert len(lab.seen) == count
 
 
-@pytest.mark.parametrize("every", [0, -1, math.inf, math.nan])
-async def test_a_monitor_needs_an_interval(every: float) -> None:
+def test_a_monitor_needs_a_loop() -> None:
+    with pytest.raises(LoopError, match="inside a coroutine"):
+        ExchangeManager(cache=False).start_monitor(30)
+
+
+async def test_what_a_recording_lacks_is_no_failure_of_a_venue() -> None:
+    with replay():
+        async with ExchangeManager.from_env(cache=False) as xm:
+            with pytest.raises(NoVenueAnswered):
+                await xm.books("ETHUSDT")
+            assert {state.error_count for state in xm.exchange_info.values()} == {0}
+
+
+@pytest.mark.parametrize("every", [0, -1, math.inf, math.nan, "soon", None])
+async def test_a_monitor_needs_an_interval(every: Any) -> None:
     with pytest.raises(ConfigError, match="every"):
         ExchangeManager(cache=False).start_monitor(every)
 

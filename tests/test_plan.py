@@ -163,6 +163,25 @@ def test_a_plan_of_nothing_is_refused(call: tuple[Any, ...], error: type[Excepti
         xm.plan("tickers", venues="ftx")
 
 
+async def test_what_nobody_lists_does_not_fit(lab: Lab, manager_for: ManagerFor) -> None:
+    xm = manager_for(lab)
+    await xm.connect_all()
+    plan = xm.plan("order_book", "NOSUCHUSDT")
+    assert (plan.requests, plan.fits, set(plan.dropped)) == (0, False, set(VENUES))
+    assert "nobody would be asked" in str(plan)
+    assert "NOSUCH/USDT:USDT is not listed" in str(plan)
+
+
+def test_a_big_job_is_planned_like_a_small_one() -> None:
+    xm = ExchangeManager.from_env(cache=False)
+    one, many = (xm.plan("order_book", "BTCUSDT", times=times, deadline=1e9) for times in (1, 20_000))
+    assert many.requests - one.requests == 5 * 19_999
+    assert many.fits
+    # A book of 500 levels weighs 10 of Binance's 2400 a minute, which is the slowest of the five.
+    assert many.duration_s == pytest.approx(20_000 * 10 / 2400 * 60, rel=0.02)
+    assert "https" not in repr(many)
+
+
 def test_a_plan_needs_no_loop_and_can_be_read() -> None:
     plan = ExchangeManager.from_env(cache=False).plan("snapshot", "BTCUSDT")
     assert set(plan.frame["exchange"]) == set(VENUES)

@@ -461,7 +461,7 @@ def plan_table(plan: Plan) -> RenderableType:
         own = f", {spread[place]} of them" if spread[place] > 1 else ""
         rule = f"{limit:g} in {columns['window_s'][place]:g} s{own}" if math.isfinite(limit) else "none known"
         cells = {
-            "host": columns["host"][place], "budget": columns["budget"][place], "limit": rule,
+            "host": columns["host"][place], "budget": columns["budget"][place].rstrip("$"), "limit": rule,
             "requests": f"{columns['requests'][place]:,.0f}", "weight": f"{weight:,.0f}",
             "used": f"{columns['used'][place]:,.0f}", "wait": _seconds_of(columns["wait_s"][place]),
             "ends": _seconds_of(columns["duration_s"][place]),

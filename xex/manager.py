@@ -1011,6 +1011,14 @@ def _now(answered: Sequence[VenueAnswer]) -> int:
     return max((heard.received_at for answer in answered for heard in answer.responses), default=clock.now_ms())
 
 
+UNUSABLE = {
+    "last_only": "a last price came, and neither bid nor ask", "no_quote": "neither bid nor ask came",
+    "stale": "its quote is too old", "crossed": "its bid is not below its ask", "wide": "bid and ask are too far apart",
+    "halted": "the market is halted",
+}  # fmt: skip
+"""Why an answer that came is nobody's to act on."""
+
+
 def _unusable(question: str, columns: Columns) -> Drop | None:
     """Say why nobody should act on an exchange's quote or book: old, crossed, without a side, halted."""
     if question == "trades":
@@ -1018,7 +1026,7 @@ def _unusable(question: str, columns: Columns) -> Drop | None:
     top = columns if question == "ticker" else top_of(columns)
     top = {**top, "age_ms": numbers(columns, "age_ms")[:1]}
     reason = verdicts(top)[0]
-    return Drop(reason, "its answer came, and is not used") if reason else None
+    return Drop(reason, UNUSABLE.get(reason, "its answer came, and is not used")) if reason else None
 
 
 def _check_question(question: str, asker: str) -> None:

@@ -82,7 +82,7 @@ class Plan:
 
     question: str
     deadline_s: float
-    addresses: tuple[tuple[str, str], ...]
+    addresses: tuple[tuple[str, str], ...] = field(repr=False)
     columns: Columns = field(repr=False)
     dropped: Mapping[str, Drop] = field(default_factory=dict)
 
@@ -112,13 +112,18 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether all would be answered within the deadline."""
-        return not self.unfit
+        """Whether all would be answered within the deadline; nothing fits where nobody would be asked."""
+        return not self.unfit and bool(self.addresses)
 
     def __str__(self) -> str:
-        left = ", ".join(f"{count} of {name}" for name, count in self.unfit.items())
+        if not self.addresses:
+            return (
+                f"{self.question}: nobody would be asked{''.join(f'; {n}: {d.text}' for n, d in self.dropped.items())}"
+            )
+        left = ", ".join(f"{count:,} of {name}" for name, count in self.unfit.items())
         fits = f"fits into {self.deadline_s:g} s" if self.fits else f"{left} would not fit into {self.deadline_s:g} s"
-        return f"{self.question}: {self.requests} requests, about {self.duration_s:.1f} s; {fits}"
+        without = f"; not asked: {', '.join(self.dropped)}" if self.dropped else ""
+        return f"{self.question}: {self.requests:,} requests, about {self.duration_s:,.1f} s; {fits}{without}"
 
 
 def planned(
@@ -132,22 +137,34 @@ def planned(
     """Return the plan of some requests, in the order in which each exchange would be asked."""
     requests = list(asked)
     uses: dict[tuple[str, str, str, str], _Use] = {}
+    known: dict[tuple[str, str], list[tuple[_Use, float]]] = {}
     for one in requests:
-        origin, host = origin_of(one.route, one.url), urlsplit(one.url).hostname or ""
-        charges = list(budgets.charges(one.route.limits, one.url, origin, one.route.rate_share))
-        costs = list(budgets.costs(one.route.limits, one.url))
-        for charge, (limit, _, value) in zip(charges, costs, strict=True):
-            key = (one.route.exchange, origin, limit.name, value)
-            use = uses.setdefault(key, _Use(one, limit, value, charge.ledger, budgets.paused(origin)))
-            use.weights.append(min(charge.weight, limit.weight))
-        if not charges:
-            key = (one.route.exchange, origin, "", host)
-            uses.setdefault(key, _Use(one, None, "", None, budgets.paused(origin))).weights.append(0.0)
+        key = (one.route.exchange, one.url)
+        if key not in known:  # a job asks the same a thousand times
+            known[key] = _charged(one, budgets, uses)
+        for use, weight in known[key]:
+            use.weights.append(weight)
     paced = _paced(requests, requests_per_second)
     rows = [_row(use, deadline_s, paced.get(use.asked.route.venue, 0.0)) for use in uses.values()]
     columns: Columns = {name: [row[name] for row in rows] for name in schema.SCHEMAS["plan"]}
     addresses = tuple((one.route.exchange, one.url) for one in requests)
     return Plan(question, deadline_s, addresses, columns, dict(dropped))
+
+
+def _charged(one: Asked, budgets: Budgets, uses: dict[tuple[str, str, str, str], _Use]) -> list[tuple[_Use, float]]:
+    """Return what a request takes from each budget; of a host without one that is nothing."""
+    origin, host = origin_of(one.route, one.url), urlsplit(one.url).hostname or ""
+    charges = list(budgets.charges(one.route.limits, one.url, origin, one.route.rate_share))
+    costs = list(budgets.costs(one.route.limits, one.url))
+    paused_s, exchange = budgets.paused(origin), one.route.exchange
+    if not charges:
+        return [(uses.setdefault((exchange, origin, "", host), _Use(one, None, "", None, paused_s)), 0.0)]
+    found = []
+    for charge, (limit, _, value) in zip(charges, costs, strict=True):
+        made = _Use(one, limit, value, charge.ledger, paused_s)
+        use = uses.setdefault((exchange, origin, limit.name, value), made)
+        found.append((use, min(charge.weight, limit.weight)))
+    return found
 
 
 def _paced(requests: Sequence[Asked], requests_per_second: float | None) -> dict[str, float]:

@@ -12,7 +12,7 @@ from xex.access.deadline import patient_for, until
 from xex.access.events import Callback
 from xex.access.port import RIGHTS, AnswersPermissions, AnswersStatus, able
 from xex.access.transport import probing
-from xex.errors import ConfigError, ConnectorError, NotListed, RateLimited
+from xex.errors import ConfigError, ConnectorError, LoopError, NotListed, RateLimited
 from xex.model import clock, schema
 from xex.roster import Entry, Roster, access_log, gathered
 
@@ -176,11 +176,22 @@ class Watch(Roster):
         What is found stands in `health`, `get_exchange_status` and `exchange_info`, and is told to who listens with
         `on`. Starting it again changes the interval. It belongs to the running event loop. Raises `ConfigError`.
         """
-        if not 0 < every_s < float("inf"):
+        try:
+            seconds = float(every_s)
+        except (TypeError, ValueError):
+            seconds = float("nan")
+        if not 0 < seconds < float("inf"):
             raise ConfigError(f"a monitor asks every so many seconds, not every {every_s!r}")
-        self._enter()
+        try:
+            self._enter()
+        except RuntimeError as exc:
+            if isinstance(exc, LoopError):
+                raise
+            raise LoopError(
+                "a monitor runs in an event loop: start it inside a coroutine, after `await` or `xex.run`"
+            ) from None
         self.stop_monitor()
-        self._monitor = asyncio.get_running_loop().create_task(self._monitoring(float(every_s)))
+        self._monitor = asyncio.get_running_loop().create_task(self._monitoring(seconds))
         self._keep(self._monitor)
 
     def stop_monitor(self) -> None:

@@ -338,8 +338,9 @@ class Transport:
         self, route: Route, url: str, error: ConnectorError, attempt: int, exchange: InFlight, permit: Permit | None
     ) -> None:
         """Note a failure with its venue, and say so once."""
-        error.sent = exchange.sent
-        if error.sent:  # what was not sent says nothing about the venue
+        # What was not sent, or is not in a recording, says nothing about the venue.
+        error.sent = exchange.sent and not isinstance(error, NotRecorded)
+        if error.sent:
             if permit is not None and is_outage(error):
                 permit.failed()
             route.state.failed(error)
