@@ -6,10 +6,11 @@ import asyncio
 import gc
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import cache
 from importlib.metadata import EntryPoint
 from itertools import count
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -68,6 +69,22 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setattr(socket.socket, "connect_ex", _GUARD.connect(socket.socket.connect_ex))
     patch.setattr(socket, "getaddrinfo", _GUARD.getaddrinfo(socket.getaddrinfo))
     config.add_cleanup(patch.undo)
+
+
+CANARY = "CANARY"
+"""What the keys that tests configure have in common: in the whole suite it is in no output, log or file of a test."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that passed while a key showed in what it printed, logged or wrote."""
+    report = yield
+    folder = getattr(item, "funcargs", {}).get("tmp_path") if report.when == "call" else None
+    files = [path for path in folder.rglob("*") if path.is_file()] if isinstance(folder, Path) else []
+    shown = [text for _, text in report.sections] + [path.read_text(errors="replace") for path in files]
+    if report.passed and any(CANARY in text for text in shown):
+        report.outcome, report.longrepr = "failed", "a key that was configured shows in an output, a log or a file"
+    return report
 
 
 @pytest.fixture(autouse=True)
