@@ -36,7 +36,7 @@ from xex.errors import Drop, Dropped, NoVenueAnswered
 from xex.manager import ExchangeManager
 
 SYMBOL, SPOT = "BTCUSDT", "BTC/USDT"
-DEADLINE_S = 0.4
+DEADLINE_S = 0.5
 # Where everything was asked before, so that one request each is all it takes.
 WARM_S = 0.25
 GRACE_S = 0.15
