@@ -19,7 +19,7 @@ from xex.manager import ExchangeManager
 
 DEADLINE_S, CALLS, AT_ONCE = 0.3, 300, 20
 SOURCES = (("okx", None), ("bybit", None), ("htx", None), ("krakenfutures", None), ("kraken", "/0/"), ("binance", None))
-TICKERS = ("/ticker", "batch_merged")
+TICKERS = ("/ticker/bookTicker", "/market/ticker", "/tickers", "batch_merged")
 BASES = ("BTC", "ETH", "SOL", "XRP", "DOGE", "LTC", "ADA")
 
 
@@ -34,23 +34,24 @@ async def bare() -> float:
     return time.perf_counter() - started - DEADLINE_S
 
 
-async def call(xm: ExchangeManager, number: int) -> tuple[float, int]:
+async def call(xm: ExchangeManager, number: int, lost: list[str]) -> tuple[float, int]:
     """Return how much later than asked a snapshot came, and how many venues it kept."""
-    started = time.perf_counter()
+    started, began_ms = time.perf_counter(), time.time() * 1e3
     try:
         snap = await xm.get_cross_exchange_ticker(f"{BASES[number % len(BASES)]}USDT", deadline=DEADLINE_S)
     except NoVenueAnswered:
         return time.perf_counter() - started - DEADLINE_S, 0
     over = time.perf_counter() - started - DEADLINE_S
     for exchange, responses in snap.responses.items():
-        # What came is kept: whose ticker was heard has a row.
-        heard = any(word in response.path for response in responses for word in TICKERS)
-        assert not heard or exchange in snap.answered, (exchange, snap.dropped)
+        # What came in time is kept: whose ticker was there when half of the time was over has a row.
+        tickers = [one for one in responses if any(word in one.path for word in TICKERS)]
+        if exchange not in snap.answered and any(one.received_at - began_ms < 500 * DEADLINE_S for one in tickers):
+            lost.append(f"{exchange}: {snap.dropped[exchange].text}")
     return over, len(snap.answered)
 
 
 async def measured(lab: Lab) -> dict[str, Any]:
-    found: dict[str, Any] = {"xex": [], "bare": [], "kept": {}}
+    found: dict[str, Any] = {"xex": [], "bare": [], "kept": {}, "lost": []}
     async with ExchangeManager(cache=False, deadline=10) as xm:
         for venue in VENUES:
             assert xm.add_exchange(configured(lab, venue))
@@ -65,7 +66,7 @@ async def measured(lab: Lab) -> dict[str, Any]:
                 budgets.PROCESS._ledgers.clear()
                 for state in xm.exchange_info.values():
                     state._breakers.clear()  # who is left alone costs no time, which would flatter the figure
-                calls = [call(xm, batch + number) for number in range(AT_ONCE)]
+                calls = [call(xm, batch + number, found["lost"]) for number in range(AT_ONCE)]
                 timeouts = [bare() for _ in range(AT_ONCE)]
                 came, plain = await asyncio.gather(asyncio.gather(*calls), asyncio.gather(*timeouts))
                 found["xex"] += [over for over, _ in came]
@@ -82,5 +83,7 @@ def test_the_last_call_is_hardly_later_than_a_bare_timeout(benchmark: Any) -> No
     worst, plain = 1e3 * max(found["xex"]), 1e3 * max(found["bare"])
     benchmark.extra_info.update(worst_ms=worst, bare_ms=plain, calls=len(found["xex"]))
     asked = f"{len(found['xex'])} snapshots at {DEADLINE_S} s, {AT_ONCE} at a time, 1 to {len(SOURCES)} sources hung"
-    print(f"\n{asked}: at most {worst:.0f} ms late, a bare timeout in the same loop {plain:.0f} ms")
+    print(f"\n{asked}: at most {worst:.0f} ms late, a bare timeout in the same loop {plain:.0f} ms; "
+          f"{len(found['lost'])} tickers that came in time lost")  # fmt: skip
     assert worst <= plain + 50
+    assert found["lost"] == []
