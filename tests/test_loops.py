@@ -256,7 +256,7 @@ async def test_a_request_of_the_caller_s_own_ends_too_and_opens_nothing_afterwar
     await xm.disconnect_all()
     with pytest.raises(Unreachable, match="the manager was closed"):
         await request
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 1
     lab.heal()
     with pytest.raises(Unreachable, match="the manager was closed"):
         await client.fetch_time()
