@@ -2,7 +2,7 @@
 
 Faults begin and heal at random moments at seven sources while several managers are asked, a round of it after the
 other. Five rounds make a spell with managers and a seed of its own: ``XEX_SEED=17`` repeats one alone, and
-``XEX_FULL=1`` runs a hundred of them, or twenty minutes.
+``XEX_FULL=1`` runs two hundred of them, or twenty minutes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from xex.testing import StaticConnector
 
 FULL = bool(os.environ.get("XEX_FULL"))
 SEED = os.environ.get("XEX_SEED")
-SPELLS, LONGEST_S = (100, 1200.0) if FULL else (5, 40.0)
+SPELLS, LONGEST_S = (200, 1200.0) if FULL else (10, 40.0)
 ROUNDS = 5
 SOURCES = ("binance", "okx", "htx", "bybit", "kraken", "krakenfutures", "coinglass")
 COINS = ("BTC", "ETH", "SOL")
