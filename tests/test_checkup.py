@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import re
 import ssl
 import sys
 import time
@@ -168,7 +169,7 @@ async def test_who_hangs_costs_the_time_and_no_more(lab: Lab, checkup_for: Any) 
     assert time.perf_counter() - started < 1.5
     wrong = bad(rows)
     assert list(wrong) == ["okx www.okx.com"]
-    assert "no answer within 0.4 s" in wrong["okx www.okx.com"]
+    assert re.search(r"no answer within 0\.[34]\d* s", wrong["okx www.okx.com"])
     assert "--timeout 30" in wrong["okx www.okx.com"]
     assert "firewall" in wrong["okx www.okx.com"]
 
@@ -409,7 +410,7 @@ async def test_what_a_key_may_do_is_not_guessed(lab: Lab, checkup_for: Any) -> N
     lab.fault("bybit", "status", path=TELLING["bybit"], code=503)
     wrong = bad(await checkup_for(lab, "okx", "bybit", deadline=1.0, **CANARIES).check_ways())
     assert list(wrong) == ["okx key", "bybit key"]
-    assert "did not come: no answer within 1 s" in wrong["okx key"]
+    assert re.search(r"did not come: no answer within (1|0\.9\d*) s", wrong["okx key"])
     assert "did not come: HTTP 503" in wrong["bybit key"]
 
 

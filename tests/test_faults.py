@@ -1001,8 +1001,8 @@ async def _compact_matrix() -> None:
             *((SYMBOL, one, two) for one in VENUES for two in HANDFUL),
         ]:
             fault = lab.fault(venue, kind)
-            # Twice the time of others: a process that checks everything beside one that does not is slow.
-            snap = await xm.get_cross_exchange_ticker(symbol, deadline=2 * WARM_S)
+            # More time than others have: a process that checks everything is slow.
+            snap = await xm.get_cross_exchange_ticker(symbol, deadline=1.0)
             assert fault.hits, (venue, kind)
             assert "internal" not in map(str, snap.dropped.values()), snap.dropped
             with suppress(TimeoutError):

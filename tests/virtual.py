@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from xex.access import deadline
+from xex.access import deadline, fanout, flights
 
 T = TypeVar("T")
 
@@ -52,5 +52,6 @@ def run(everything: Coroutine[Any, Any, T], loop: VirtualLoop | None = None) -> 
     """Run a coroutine in virtual time; deadlines are on the same clock."""
     made = VirtualLoop() if loop is None else loop
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner(loop_factory=lambda: made) as runner:
-        patch.setattr(deadline, "monotonic", made.time)
+        for module in (deadline, fanout, flights):
+            patch.setattr(module, "monotonic", made.time)
         return runner.run(everything)

@@ -104,8 +104,9 @@ class Catalogue(Watch):
                 add_failure(failures, entry.id, Dropped.LATE, f"{words_of(section)}: no answer before the deadline")
         if not any(map(length, parts.values())):
             raise NoVenueAnswered(f"no venue answered:{lines(failures)}", failures)
-        frame = schema.frame(concat(parts.values(), "instruments"), "instruments")
-        frame.attrs = account(groups, frame, failures)
+        came = concat(parts.values(), "instruments")
+        frame = schema.frame(came, "instruments")
+        frame.attrs = account(groups, texts(came, "exchange"), failures)
         return frame
 
     async def lookup(
@@ -152,7 +153,7 @@ class Catalogue(Watch):
         if not parts:
             raise self._nobody(ask, instrument, failures)
         frame = schema.frame(concat(parts, "instruments"), "instruments")
-        frame.attrs = {**account(groups, frame, failures), "instrument": instrument.symbol}
+        frame.attrs = {**account(groups, frame["exchange"], failures), "instrument": instrument.symbol}
         return frame
 
     async def addresses(
@@ -192,7 +193,7 @@ class Catalogue(Watch):
         identity = {
             one: {other: same_address(told[one], told[other]) for other in told if other != one} for one in told
         }
-        frame.attrs = {**account(groups, frame, failures), "asset": name, "identity": identity}
+        frame.attrs = {**account(groups, frame["exchange"], failures), "asset": name, "identity": identity}
         return frame
 
     async def _addresses(self, entry: Entry, name: str) -> Columns:
@@ -369,12 +370,12 @@ def who(entry: Entry) -> dict[str, str]:
 
 
 def account(
-    groups: Sequence[Sequence[Entry]], frame: pd.DataFrame, failures: Mapping[str, Drop]
+    groups: Sequence[Sequence[Entry]], exchanges: Iterable[str], failures: Mapping[str, Drop]
 ) -> dict[Hashable, Any]:
-    """Return what was asked, who answered and who did not."""
+    """Return what was asked, who answered (the exchange of each row) and who did not."""
     return {
         "asked": [group[0].id for group in groups],
-        "answered": list(dict.fromkeys(frame["exchange"])),
+        "answered": list(dict.fromkeys(exchanges)),
         "dropped": {name: drop.text for name, drop in failures.items()},
     }
 

@@ -258,7 +258,7 @@ class Doctor(Checkup):
 
         ours = pd.concat(parts, ignore_index=True)
         frame = compare(ours, schema.frame(theirs, "reference"))
-        frame.attrs |= {**account(groups, ours, failures), "reference": reference.config.venue}
+        frame.attrs |= {**account(groups, ours["exchange"], failures), "reference": reference.config.venue}
         return frame
 
     def _introduce(self, reference: Reference) -> None:

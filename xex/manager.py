@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xex.access.deadline import patient_for, remaining, until
+from xex.access.deadline import cut_off, patient_for, remaining, until
+from xex.access.fanout import TURNS, last_words
 from xex.access.port import (
     AnswersBooks,
     AnswersMarket,
@@ -69,7 +70,7 @@ Budgets by the second or two come back within it, budgets of ten seconds and mor
 HEDGE_S = 1.0
 """How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
 
-ASSEMBLY_S, MOST_ASSEMBLY = 0.004, 0.3
+ASSEMBLY_S, MOST_ASSEMBLY = 0.004, 0.4
 """How long a snapshot is taken to be put together before one was, and the share of a deadline kept for that at most."""
 
 NATIVE = "native"
@@ -125,7 +126,7 @@ class ExchangeManager(Catalogue):
         self._enter()
         pegged = currencies.check_peg(peg)
         groups = self._chosen("ticker", venues)
-        with self._time_to_ask(self._seconds(deadline)):
+        async with self._time_to_ask(self._seconds(deadline)):
             ask, instrument = await self._meant(symbol, market, groups)
             target = _checked_currency(currency, instrument)
             answered = await self._asked_all(groups, instrument, target, books=books)
@@ -147,14 +148,17 @@ class ExchangeManager(Catalogue):
         self._note(snap)
         return snap
 
-    @contextmanager
-    def _time_to_ask(self, seconds: float) -> Iterator[None]:
+    @asynccontextmanager
+    async def _time_to_ask(self, seconds: float) -> AsyncIterator[None]:
         """Bound the asking so that there is time left to put together what came.
 
         Snapshots of one loop are put together one after the other: of many at once each must leave time for all.
         """
+        started = clock.monotonic()
         self._asking += 1
         try:
+            await asyncio.sleep(0)  # those that are asked together are all there when the time is shared out
+            seconds = max(seconds - (clock.monotonic() - started), 0.0)
             with until(seconds - min(MOST_ASSEMBLY * seconds, self._asking * self._assembly_s)):
                 yield
         finally:
@@ -197,7 +201,7 @@ class ExchangeManager(Catalogue):
         with until(self._seconds(deadline)):
             columns, failures, groups, rates = await self._market_in(target, market, venues, pegged)
         frame = schema.frame(columns, "tickers")
-        frame.attrs = account(groups, frame, failures)
+        frame.attrs = account(groups, texts(columns, "exchange"), failures)
         frame.attrs["fx"] = {quote: rate.sources or rate.why for quote, rate in rates.items()}
         return frame
 
@@ -385,7 +389,7 @@ class ExchangeManager(Catalogue):
         if came is None:
             raise self._nobody(ask, instrument, failures)
         frame = schema.frame(came, QUESTIONS[question])
-        frame.attrs = account(groups, frame, failures)
+        frame.attrs = account(groups, texts(came, "exchange"), failures)
         return frame
 
     async def quorum(
@@ -421,10 +425,11 @@ class ExchangeManager(Catalogue):
         if len(came) < k:
             note_late([group for group in groups if group[0].id not in failures], came, failures)
             raise NoVenueAnswered(f"{len(came)} of {k} venues answered for {symbol!r}:{lines(failures)}", failures)
-        frame = schema.frame(concat(came.values(), QUESTIONS[question]), QUESTIONS[question])
+        rows = concat(came.values(), QUESTIONS[question])
+        frame = schema.frame(rows, QUESTIONS[question])
         spared = {group[0].id for group in groups} - came.keys() - failures.keys()
         failures |= {name: Drop(Dropped.SPARED, f"{k} others had answered") for name in spared}
-        frame.attrs = account(groups, frame, failures)
+        frame.attrs = account(groups, texts(rows, "exchange"), failures)
         return frame
 
     async def _first_of(
@@ -599,7 +604,7 @@ class ExchangeManager(Catalogue):
         if not length(came):
             raise self._nobody(ask, instrument, failures)
         frame = schema.frame(came, QUESTIONS[question])
-        frame.attrs = account(groups, frame, failures)
+        frame.attrs = account(groups, texts(came, "exchange"), failures)
         return frame
 
     async def _in_turn(
@@ -609,7 +614,7 @@ class ExchangeManager(Catalogue):
         for place, entry in enumerate(group):
             with until(remaining() / (len(group) - place)):
                 try:
-                    async with asyncio.timeout(remaining()):
+                    with cut_off(remaining()):
                         return await self._rows(entry, question, instrument)
                 except ConnectorError as exc:
                     failures[entry.id] = exc.drop
@@ -719,6 +724,9 @@ class ExchangeManager(Catalogue):
         started = clock.monotonic()
         try:
             await self._all_or_stale(tasks, tries)
+            for answer in tries:
+                answer.over = True
+            await last_words([task for task in tasks if not task.done()], 2 * TURNS)
             if rates:
                 # The votes of a rate are worth as long again as the quotes took, but not that these grow old.
                 patience = min(max(RATE_GRACE_S, clock.monotonic() - started), RATE_PATIENCE_MOST_S, remaining())
@@ -802,12 +810,11 @@ class ExchangeManager(Catalogue):
             # A backup must have its share of the time, whatever the one before it does.
             seconds = remaining() / (len(group) - place)
             try:
-                with until(seconds), patient_for(patience_s):
-                    async with asyncio.timeout(seconds):
-                        await self._asked_one(entry, answer, instrument, legs, books=books)
+                with until(seconds), patient_for(patience_s), cut_off(seconds):
+                    await self._asked_one(entry, answer, instrument, legs, books=books)
             except ConnectorError as exc:
                 answer.failure = exc.drop
-                if isinstance(exc, NotListed):
+                if answer.over or isinstance(exc, NotListed):
                     return
             except TimeoutError:
                 if length(answer.ticker):
@@ -851,7 +858,7 @@ class ExchangeManager(Catalogue):
                 # Noted at once: the deadline may come while the book is still awaited, and the ticker counts then.
                 answer.book_failure = Drop(Dropped.LATE, "no book before the deadline")
             answer.ticker = ticker
-            if book is not None:
+            if book is not None and not answer.over:
                 await book
         finally:
             if book is not None and not book.done():

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from inspect import isawaitable
-from math import inf
+from math import inf, isinf
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,8 +20,9 @@ import numpy as np
 
 from xex.access import registry
 from xex.access.cache import MetadataCache
-from xex.access.deadline import remaining, until
+from xex.access.deadline import until
 from xex.access.events import Events
+from xex.access.fanout import TURNS, in_time, last_words
 from xex.access.lifetime import Lifetime, dismiss
 from xex.access.port import AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
 from xex.access.state import VenueState
@@ -594,14 +595,10 @@ async def gathered(
     if not questions:
         return {}
     tasks = {name: asyncio.create_task(question) for name, question in questions.items()}
-    pending, ends = set(tasks.values()), inf
+    patience = None if isinf(straggler_s) else lambda _: straggler_s
     try:
-        while pending and (left := min(remaining(), ends - clock.monotonic())) > 0:
-            done, pending = await asyncio.wait(
-                pending, timeout=None if left == inf else left, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ends == inf and straggler_s < inf and any(came(task.result()) for task in done):
-                ends = clock.monotonic() + straggler_s
+        await in_time(tasks.values(), lambda task: came(task.result()), patience)
+        await last_words([task for task in tasks.values() if not task.done()], 2 * TURNS)
     finally:
         for task in tasks.values():
             if not task.done():

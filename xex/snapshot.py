@@ -51,7 +51,7 @@ class Levels:
 
 @dataclass(slots=True)
 class VenueAnswer:
-    """What one exchange has sent so far; a question cut short keeps what had come."""
+    """What one exchange has sent so far; a question cut short, whose time is `over`, keeps what had come."""
 
     exchange: str
     venue: str
@@ -69,6 +69,7 @@ class VenueAnswer:
     latency_ms: float = nan
     responses: list[Response] = field(default_factory=list)
     contracts: identity.Addresses = field(default_factory=dict)
+    over: bool = False
 
     def rule(self, name: str) -> float:
         """Return a trading rule of the instrument, 0 where the venue has none."""

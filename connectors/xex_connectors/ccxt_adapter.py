@@ -22,6 +22,7 @@ import numpy as np
 
 from xex.access.budgets import Limit, Pause
 from xex.access.cache import Kept, MetadataCache, key_of
+from xex.access.deadline import remaining, until
 from xex.access.fanout import settled
 from xex.access.port import ExchangeConnector, ServerTime
 from xex.access.transport import Response, Route, Transport, scrub
@@ -87,6 +88,8 @@ ADDRESSES_FRESH_S = 3600.0
 OLDEST_S = 6 * 3600.0
 """How long a list in memory is believed: contract sizes change, and markets end."""
 
+LEG_BOOKS_S = 0.25
+"""How long after the tickers that rates are made of their books are worth waiting for at least."""
 REFRESH_S = 60.0
 """How old a list from the venue must be before a miss is a reason to ask for it again."""
 
@@ -396,8 +399,6 @@ class CcxtConnector(ExchangeConnector):
 
     async def _load(self, home: Section) -> Listings:
         """Ask the venue; where that fails, what is in memory or on disk serves, however old."""
-        from xex.access.deadline import until
-
         epoch = clock.epoch()
         try:
             with until(None):
@@ -1018,7 +1019,8 @@ class SpotCurrencies(CcxtConnector):
     ) -> tuple[Columns, Columns]:
         direct, ratios = self._spot_legs(table, tuple(pairs), tuple(bases))
         books_of = [instrument for instrument in direct if (instrument.base, instrument.quote) in booked]
-        tickers, books = await settled([self.tickers([*direct, *ratios]), self.books(books_of)])
+        asked = [self.tickers([*direct, *ratios]), self.books(books_of)]
+        tickers, books = await settled(asked, min(LEG_BOOKS_S, remaining() / 2))
         if isinstance(tickers, ConnectorError):
             raise tickers
         return tickers, {} if isinstance(books, ConnectorError) else books

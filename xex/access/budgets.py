@@ -24,8 +24,8 @@ from xex.access.deadline import patience, was_late
 from xex.errors import Banned, RateLimited
 from xex.model.clock import monotonic
 
-MARGIN_S = 0.01
-"""What is added to a window: clocks differ, and timers fire a breath early."""
+MARGIN_S, DRIFT = 0.002, 1e-4
+"""What is added to a window: venues stamp whole milliseconds, timers fire a breath early, and clocks drift apart."""
 GIVEN_UP_S = 1.0
 """How much later than it was given up a request may still reach the venue."""
 MOST_KNOWN = 4096
@@ -142,6 +142,7 @@ class Ledger:
 
     def __init__(self, weight: float, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self.weight, self.seconds, self.clock = weight, seconds, clock
+        self.back_s = seconds * (1 + DRIFT) + MARGIN_S
         self._lock = Lock()
         self._returns: list[tuple[float, float]] = []
         self._out = 0.0
@@ -191,7 +192,7 @@ class Ledger:
             needed -= returned
             if needed <= _ROUNDING:
                 return rounds * self.seconds + max(due - now, 0.0)
-        return (rounds + 1) * self.seconds + MARGIN_S
+        return rounds * self.seconds + self.back_s
 
     async def take(self, weight: float, venue: str) -> None:
         """Take `weight` in order of arrival; raises `RateLimited` when the caller's patience ends first."""
@@ -269,7 +270,7 @@ class Ledger:
     def give_back(self, weight: float, *, late_s: float = 0.0) -> None:
         """Note that the request that took `weight` is over: it comes back one window from now, or `late_s` later."""
         with self._lock:
-            self._return(min(weight, self.weight), self.seconds + MARGIN_S + late_s)
+            self._return(min(weight, self.weight), self.back_s + late_s)
             first = self._queue[0] if self._queue else None
         if first is not None:
             first.wake()
@@ -288,7 +289,7 @@ class Ledger:
             missing = min(used, self.weight) - self._used()
             if missing > 0:
                 self._out += missing
-                self._return(missing, self.seconds + MARGIN_S)
+                self._return(missing, self.back_s)
 
     def _return(self, weight: float, seconds: float) -> None:
         insort(self._returns, (self.clock() + seconds, weight))

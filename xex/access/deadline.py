@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from math import inf
+from math import inf, isinf
 
 from xex.model.clock import monotonic
 
@@ -78,6 +78,33 @@ def remaining() -> float:
 
 LATE = "late"
 """Why a request is cancelled whose last caller's time is over: that is no wish of theirs, and has a better name."""
+
+
+@contextmanager
+def cut_off(seconds: float) -> Iterator[None]:
+    """End what is awaited inside the block after so long; raises `TimeoutError` where that leaves nothing.
+
+    An `asyncio.timeout` that says why it cancels: who has a part of the answer may return that instead.
+    """
+    task, fired = asyncio.current_task(), False
+    assert task is not None  # noqa: S101  event loops run coroutines in tasks
+    before = task.cancelling()
+
+    def fire() -> None:
+        nonlocal fired
+        fired = True
+        task.cancel(LATE)
+
+    timer = None if isinf(seconds) else asyncio.get_running_loop().call_later(seconds, fire)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if fired and task.uncancel() <= before:
+            raise TimeoutError from None
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def was_late(cancelled: asyncio.CancelledError) -> bool:

@@ -52,6 +52,7 @@ class Flights(Generic[T]):
 
     async def share(self, key: Hashable, ask: Callable[[], Coroutine[Any, Any, T]], venue: str = "") -> T:
         """Return what `ask` answers, asked once for all who share `key` now. Raises `ConnectorError`."""
+        started = monotonic()
         while True:
             kept = None if self._kept is None else self._kept.get(key)
             if kept is not None:
@@ -63,7 +64,7 @@ class Flights(Generic[T]):
                 flight.horizon.ends = max(flight.horizon.ends, deadline.ends())
             await self._landed(key, flight)
             if not flight.task.done():
-                raise TimedOut("no answer in time", venue=venue)
+                raise _timed_out(started, venue)
             if flight.task.cancelled():
                 raise Unreachable("the connection was closed meanwhile", venue=venue)
             error = flight.task.exception()
@@ -88,13 +89,14 @@ class Flights(Generic[T]):
         self._flights[key] = flight
 
         async def fly() -> T:
+            started = monotonic()
             try:
                 with deadline.within(flight.horizon):
                     answer = await ask()
             except asyncio.CancelledError as exc:
                 if not deadline.was_late(exc):
                     raise
-                raise TimedOut("no answer in time", venue=venue) from None
+                raise _timed_out(started, venue) from None
             if self._kept is not None and self._worth(answer):
                 self._kept[key] = answer
             return answer
@@ -136,3 +138,7 @@ class Flights(Generic[T]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._flights.clear()
+
+
+def _timed_out(started: float, venue: str) -> TimedOut:
+    return TimedOut(f"no answer within {monotonic() - started:.3g} s", venue=venue)

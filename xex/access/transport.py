@@ -20,10 +20,10 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import lru_cache, partial, wraps
+from functools import partial, wraps
 from itertools import count
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from xex.access.breaker import Permit
 from xex.access.budgets import PROCESS, Budgets, Limit, Pause
@@ -290,7 +290,8 @@ class Transport:
         trim: Callable[[bytes], bytes] | None,
         attempt: int,
     ) -> Response:
-        target, origin = _through(route.base_url, url), origin_of(route, url)
+        target = _through(route.base_url, url)
+        origin = _origin(target, url)
         exchange = InFlight(url, target, signed, clock.monotonic(), route.secrets, trim)
         token = in_flight.set(exchange)
         route.state.in_flight += 1
@@ -662,12 +663,18 @@ def _text(response: Response) -> str:
     return response.body[:2048].decode(errors="replace")
 
 
+_HOST = re.compile(r"[^/?#]*//[^/?#]*")
+
+
+def _host(url: str) -> str:
+    """Return scheme and host of an address."""
+    found = _HOST.match(url)
+    return found[0] if found else ""
+
+
 def _through(base_url: str | None, url: str) -> str:
     """Return `url` on another host, with the path prefix that host wants."""
-    if base_url is None:
-        return url
-    base, parts = urlsplit(base_url), urlsplit(url)
-    return urlunsplit((base.scheme, base.netloc, base.path.rstrip("/") + parts.path, parts.query, ""))
+    return url if base_url is None else base_url.rstrip("/") + url[len(_host(url)) :]
 
 
 def origin_of(route: Route, url: str) -> str:
@@ -675,13 +682,11 @@ def origin_of(route: Route, url: str) -> str:
     return _origin(_through(route.base_url, url), url)
 
 
-@lru_cache(maxsize=1024)
 def _origin(target: str, public_url: str) -> str:
     """Return what budgets and pauses are kept by: where a request goes, and for which of the venue's hosts."""
     if target == public_url:
-        parts = urlsplit(target)
-        return f"{parts.scheme}://{parts.netloc}"
-    return f"{_origin(target, target)} for {urlsplit(public_url).netloc}"
+        return _host(target)
+    return f"{_host(target)} for {_host(public_url).partition('//')[2]}"
 
 
 def _retry_after(text: str | None, default: float) -> float:

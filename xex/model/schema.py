@@ -124,6 +124,10 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
+MOST_REPEATED = 4096
+"""Up to how many rows a column that says the same in every row is kept as a pandas array."""
+
+
 class Words:
     """Distinct texts that columns refer to; the pandas array of them is made once."""
 
@@ -162,6 +166,12 @@ def _zeros(rows: int) -> np.ndarray[Any, np.dtype[np.intp]]:
     codes = np.zeros(rows, dtype=np.intp)
     codes.flags.writeable = False
     return codes
+
+
+@lru_cache(maxsize=512)
+def _repeated(words: Words, rows: int) -> Any:
+    """Return the pandas array of a column that says the same in every row; the same few make up most of a frame."""
+    return words.array().take(_zeros(rows))
 
 
 class Text:
@@ -203,6 +213,8 @@ class Text:
 
     def array(self) -> Any:
         """Return the rows as a pandas array of text."""
+        if len(self.words.texts) == 1 and len(self.codes) <= MOST_REPEATED:
+            return _repeated(self.words, len(self.codes)).copy()
         return self.words.array().take(self.codes)
 
 
@@ -343,12 +355,19 @@ def _series(columns: Columns, name: str, dtype: str, rows: int) -> Any:
         known = np.isfinite(stamps)
         times = np.full(rows, np.datetime64("NaT", "ms"), dtype="datetime64[ms]")
         times[known] = np.round(stamps[known]).astype("int64").astype("datetime64[ms]")
-        return pd.Series(times).dt.tz_localize("UTC")
+        return pd.array(times, dtype=_utc())
     if values is None:
         return Text.same("", rows).array()
     if isinstance(values, Text):
         return values.array()
     return pd.array([value or None for value in values], dtype="str")
+
+
+@lru_cache(maxsize=1)
+def _utc() -> Any:
+    import pandas as pd
+
+    return pd.DatetimeTZDtype("ms", "UTC")
 
 
 def check(data: pd.DataFrame, required: Iterable[str], what: str) -> None:
