@@ -53,6 +53,9 @@ T = TypeVar("T")
 HEALTH = {"up": 0, "degraded": 1, "unknown": 1, "down": 2}
 """Who is asked first: what is not known comes after what is up and before what is down."""
 
+BACKUPS = {"up": 0, "unknown": 0, "degraded": 1, "down": 2}
+"""Which of a venue's configurations is asked first: one that is not known yet keeps its place."""
+
 _leaving: ContextVar[object] = ContextVar("xex_leaving", default=None)
 """The manager that is being closed, where something is done for its closing."""
 
@@ -443,9 +446,9 @@ class Roster:
             named = wanted is None or entry.id in wanted or entry.config.venue in wanted
             if named and self._offers(entry, feature):
                 groups.setdefault(entry.config.venue, []).append(entry)
-        order = {"up": 0, "unknown": 0, "degraded": 1, "down": 2}
         for group in groups.values():
-            group.sort(key=lambda entry: (order[entry.state.status], entry.config.priority))
+            if len(group) > 1:
+                group.sort(key=lambda entry: (BACKUPS[entry.state.status], entry.config.priority))
         if not groups:
             raise ConfigError(
                 f"no enabled exchange answers {feature!r}; configured: {', '.join(self._entries) or 'none'}; "
