@@ -186,11 +186,20 @@ class ManagerFor(Protocol):
     ) -> ExchangeManager: ...
 
 
+KEYS: dict[str, Any] = {
+    "api_key": f"{CANARY}-api-41d8",
+    "secret_key": f"{CANARY}-secret-9c2e",
+    "passphrase": f"{CANARY}-phrase-b073",
+}
+"""What every exchange of the lab is configured with, whether the test is about keys or not."""
+NO_KEYS: dict[str, Any] = dict.fromkeys(KEYS)
+
+
 def configured(lab: Lab, venue: str, **overrides: Any) -> ExchangeConfig:
     """Return the configuration of a venue behind the lab; an override named like the venue is its own dict."""
     own = overrides.pop(venue, {})
     common = {name: value for name, value in overrides.items() if name not in VENUES}
-    settings: dict[str, Any] = {"exchange_id": venue, "base_url": lab.url(venue), **common, **own}
+    settings: dict[str, Any] = {"exchange_id": venue, "base_url": lab.url(venue), **KEYS, **common, **own}
     return ExchangeConfig(exchange_type=venue, **settings)
 
 

@@ -15,7 +15,7 @@ import pytest
 import xex
 from tests.conformance.bodies import needs_recorded
 from tests.conformance.worlds import DATA
-from tests.conftest import VENUES, ManagerFor
+from tests.conftest import NO_KEYS, VENUES, ManagerFor
 from tests.lab import Lab, Token, encode_binance, encode_bybit, encode_htx, encode_okx
 from tests.test_ccxt_contract import _entry, ccxt
 from tests.test_secrets import CANARIES, ECHOES, assert_clean, assert_error_clean
@@ -187,7 +187,7 @@ def test_each_list_is_one_request_to_a_host_with_a_budget(venue: str) -> None:
 
 
 async def test_without_keys_one_venue_tells_and_the_others_are_named(lab: Lab, manager_for: ManagerFor) -> None:
-    xm = manager_for(lab)
+    xm = manager_for(lab, **NO_KEYS)
     frame = await xm.addresses("USDT")
     assert list(frame.columns) == ["exchange", "venue", "code", "asset", "network", "address", "source"]
     assert frame.to_dict("records") == [
@@ -246,7 +246,7 @@ async def test_with_keys_all_who_publish_tell(lab: Lab, manager_for: ManagerFor)
 
 
 async def test_one_exchange_of_several_of_a_venue_needs_the_key(lab: Lab, manager_for: ManagerFor) -> None:
-    xm = manager_for(lab, venues=("okx",))
+    xm = manager_for(lab, venues=("okx",), **NO_KEYS)
     assert xm.add_exchange(ExchangeConfig("mine", "okx", base_url=lab.url("okx"), priority=2, **CANARIES))
     frame = await xm.addresses("usdt")
     assert frame["exchange"].unique().tolist() == ["mine"]
@@ -254,7 +254,7 @@ async def test_one_exchange_of_several_of_a_venue_needs_the_key(lab: Lab, manage
 
 
 async def test_a_key_set_while_running_counts(lab: Lab, manager_for: ManagerFor) -> None:
-    xm = manager_for(lab, venues=("binance",))
+    xm = manager_for(lab, venues=("binance",), **NO_KEYS)
     with pytest.raises(NoVenueAnswered, match="needs a key"):
         await xm.addresses("USDT")
     config: Any = xm.exchange_configs["binance"]

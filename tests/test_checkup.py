@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import pytest
 from typer.testing import CliRunner
 
-from tests.conftest import VENUES, Guard, Tidy, configured
+from tests.conftest import NO_KEYS, VENUES, Guard, Tidy, configured
 from tests.lab import Lab, running_lab
 from tests.test_addresses import WRONG
 from tests.test_ccxt_contract import _entry, ccxt
@@ -111,7 +111,7 @@ def test_every_host_of_a_venue_has_a_small_question_of_its_own(venue: str) -> No
 
 
 async def test_when_all_is_well_nothing_is_wrong(lab: Lab, checkup_for: Any) -> None:
-    told = found(await checkup_for(lab).check_ways())
+    told = found(await checkup_for(lab, **NO_KEYS).check_ways())
     assert {name for name, (_, good, _) in told.items() if not good} == set()
     for venue, hosts in HOSTS.items():
         for host in hosts:
@@ -399,7 +399,7 @@ async def test_a_wrong_key_is_told_and_nothing_else_suffers(
 
 
 async def test_half_a_key_names_the_other_half(lab: Lab, checkup_for: Any) -> None:
-    wrong = bad(await checkup_for(lab, "okx", "kraken", okx={"api_key": CANARIES["api_key"]}).check_ways())
+    wrong = bad(await checkup_for(lab, "okx", "kraken", **NO_KEYS, okx={"api_key": CANARIES["api_key"]}).check_ways())
     assert list(wrong) == ["okx key"]
     assert "not set: secret_key, passphrase" in wrong["okx key"]
     assert_clean(wrong)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ManagerFor
+from tests.conftest import NO_KEYS, ManagerFor
 from tests.lab import Lab
 from tests.upstream import until_true
 from xex.access import registry
@@ -39,7 +39,7 @@ class Heard(list[Event]):
 @pytest.fixture
 async def xm(lab: Lab, manager_for: ManagerFor) -> AsyncIterator[ExchangeManager]:
     """Give a manager of one connected venue."""
-    manager = manager_for(lab, venues=("okx",))
+    manager = manager_for(lab, venues=("okx",), **NO_KEYS)
     assert await manager.connect_all() == {"okx": True}
     return manager  # type: ignore[return-value]
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import xex
-from tests.conftest import VENUES, ManagerFor
+from tests.conftest import NO_KEYS, VENUES, ManagerFor
 from tests.lab import Lab
 from tests.test_addresses import WRONG
 from tests.test_ccxt_contract import _entry, ccxt
@@ -127,7 +127,7 @@ def test_asking_is_one_signed_get_to_a_host_with_a_budget(venue: str) -> None:
 
 
 async def test_who_has_no_key_is_told_so_and_nobody_is_asked(lab: Lab, manager_for: ManagerFor) -> None:
-    xm = manager_for(lab)
+    xm = manager_for(lab, **NO_KEYS)
     assert await xm.key_permissions() == {
         "binance": NO_KEY, "okx": f"{NO_KEY}, passphrase", "bybit": NO_KEY, "kraken": UNTOLD, "htx": UNTOLD,
     }  # fmt: skip
@@ -232,7 +232,7 @@ async def test_a_key_that_may_more_than_read_is_warned_of_once(
     assert_clean(caplog.text)
 
 
-@pytest.mark.parametrize("given", [{}, {"enabled": False, **CANARIES}])
+@pytest.mark.parametrize("given", [NO_KEYS, {"enabled": False, **CANARIES}])
 async def test_without_keys_or_venues_nobody_is_asked_about_any(
     given: dict[str, Any], lab: Lab, manager_for: ManagerFor
 ) -> None:

@@ -26,7 +26,7 @@ import pytest
 from tenacity import wait_random_exponential
 
 import xex
-from tests.conftest import VENUES, configured
+from tests.conftest import NO_KEYS, VENUES, configured
 from tests.lab import Lab, big_truth, default_truth, running_lab
 from tests.lab.venues import METADATA
 from tests.test_lookup import NEWS, lists_read, settled
@@ -669,13 +669,13 @@ async def okx_list(xm: xex.ExchangeManager, **options: Any) -> Any:
 
 
 async def test_a_gateways_lists_are_kept_beside_the_venues(lab: Lab) -> None:
-    async with managed(lab) as xm:
+    async with managed(lab, **NO_KEYS) as xm:
         await xm.connect_all()
         assert lists_read(lab)
         names = {path.name for path in folder_of(xm).iterdir()}
     assert all(re.fullmatch(r"[a-z]+-[a-z_]+-[0-9a-f]{8}\.json", name) for name in names)
     lab.seen.clear()
-    async with managed(lab) as xm:
+    async with managed(lab, **NO_KEYS) as xm:
         await xm.connect_all()
         snap = await xm.get_cross_exchange_ticker("BTCUSDT")
         assert set(snap.answered) == set(VENUES)
