@@ -124,7 +124,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
 }  # fmt: skip
 
 
-MOST_REPEATED = 4096
+MOST_REPEATED = 1024
 """Up to how many rows a column that says the same in every row is kept as a pandas array."""
 
 
@@ -168,7 +168,7 @@ def _zeros(rows: int) -> np.ndarray[Any, np.dtype[np.intp]]:
     return codes
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _repeated(words: Words, rows: int) -> Any:
     """Return the pandas array of a column that says the same in every row; the same few make up most of a frame."""
     return words.array().take(_zeros(rows))
