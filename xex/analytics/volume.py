@@ -64,10 +64,10 @@ class _Volumes:
 
     def __init__(self, tickers: pd.DataFrame, currency: str | None, what: str) -> None:
         schema.check(tickers, ("exchange",), what)
-        if "group" not in tickers.columns:
-            schema.check(tickers, ("base",), what)
-        if not {"base_volume", "quote_volume"} & set(tickers.columns):
+        reported = [name for name in ("base_volume", "quote_volume") if name in tickers.columns]
+        if not reported:
             raise SchemaError(f"{what} needs the column base_volume or quote_volume")
+        schema.check(tickers, (*reported, *(() if "group" in tickers.columns else ("base",))), what)
         rows = schema.columns_of(tickers)
         names = list(zip(texts(rows, "group"), texts(rows, "exchange"), strict=True))
         self.cells, self.cell = _ordered(names)
