@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 import os
 import random
+import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,6 +115,18 @@ def test_books_in_several_currencies_are_no_book() -> None:
     for question in (xex.liquidity.curve, xex.liquidity.score, xex.liquidity.depth):
         with pytest.raises(SchemaError, match="currencies"):
             question(frame, 100.0)
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    page = (Path(__file__).parent.parent / "docs/liquidity.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([0-9.]+)[^|]* \| ([0-9.]+) \|$", page, re.MULTILINE)
+    assert len(rows) == 9
+    for cost, told in rows:
+        assert float(told) == pytest.approx(100 * (1 - math.log1p(float(cost)) / math.log(1001)), abs=0.05)
+    (code,), (printed,) = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("python", "text"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == printed.split()
 
 
 # --- crossed books
