@@ -101,15 +101,14 @@ class _Volumes:
         base = _sums(self.cell, self.base, self.own, count)
         volume = _sums(self.cell, self.quote, self.own & self.rated, count)
         whole = np.bincount(self.group, np.nan_to_num(volume), minlength=len(self.groups))[self.group]
-        quotes: list[dict[str, None]] = [{} for _ in self.cells]
-        for cell, quote in zip(self.cell.tolist(), self.quotes, strict=True):
-            quotes[cell][quote] = None
-        single = np.array([len(names) == 1 for names in quotes], dtype=bool)
+        quotes, several = [""] * count, np.zeros(count, dtype=bool)
+        for cell, quote in sorted(set(zip(self.cell.tolist(), self.quotes, strict=True))):
+            several[cell] = bool(quotes[cell])
+            quotes[cell] = ",".join(filter(None, (quotes[cell], quote)))
         native = _sums(self.cell, self.native, self.own, count)
         return {
             "group": [group for group, _ in self.cells], "exchange": [exchange for _, exchange in self.cells],
-            "base_volume": base, "quote": [",".join(sorted(names)) for names in quotes],
-            "quote_volume": np.where(single, native, np.nan),
+            "base_volume": base, "quote": quotes, "quote_volume": np.where(several, np.nan, native),
             "currency": [self.currencies[group] for group in self.group.tolist()], "volume": volume,
             "share": np.divide(volume, whole, out=np.full(count, np.nan), where=whole > 0),
             "flags": [",".join(sorted(flags)) for flags in self._flags()],
@@ -145,7 +144,7 @@ class _Volumes:
             "base_volume": _sums(self.group, numbers(cells, "base_volume"), np.ones(len(has), dtype=bool), count),
             "volume": _sums(self.group, volume, has, count), "n_venues": venues,
             "hhi": _sums(self.group, share**2, has, count), "top": top,
-            "volume_partial": [",".join(names) for names in partial], "flags": [",".join(named) for named in flags],
+            "volume_partial": [",".join(names) for names in partial], "flags": [",".join(told) for told in flags],
         }  # fmt: skip
 
     def _partial(self) -> list[dict[str, None]]:

@@ -422,7 +422,7 @@ def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Column
         elif pd.api.types.is_numeric_dtype(series.dtype):
             taken[name] = series.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
-            taken[name] = [cell if isinstance(cell, str) else "" for cell in series]
+            taken[name] = [cell if isinstance(cell, str) else "" for cell in series.to_numpy(dtype=object)]
     _derive(taken, data, {"group", "currency"} if asked is None else asked)
     return taken
 
