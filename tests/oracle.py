@@ -862,3 +862,94 @@ def _by_exchange(parts: Iterable[tuple[str, Fraction]]) -> dict[str, Fraction]:
     for exchange, size in parts:
         totals[exchange] = totals.get(exchange, Fraction(0)) + size
     return totals
+
+
+def depth_within(bids: Levels, asks: Levels, ref: Number, bps: Number) -> dict[str, Fraction]:
+    """Add up what rests no further than `bps` from `ref`, in base units and as price times size."""
+    reference, distance = required(ref, "ref"), required(bps, "bps") / 10_000
+    found = {name: Fraction(0) for name in ("bid_base", "ask_base", "bid_notional", "ask_notional")}
+    for price, size in levels(bids):
+        if price >= reference * (1 - distance):
+            found["bid_base"] += size
+            found["bid_notional"] += price * size
+    for price, size in levels(asks):
+        if price <= reference * (1 + distance):
+            found["ask_base"] += size
+            found["ask_notional"] += price * size
+    return found
+
+
+def spread_in_bps(bids: Levels, asks: Levels) -> Fraction | None:
+    """Give the best ask less the best bid over their middle; None without both."""
+    buyers, sellers = [price for price, _ in levels(bids)], [price for price, _ in levels(asks)]
+    if not buyers or not sellers:
+        return None
+    bid, ask = max(buyers), min(sellers)
+    return 10_000 * (ask - bid) / ((ask + bid) / 2)
+
+
+def reached(side: Levels, ref: Number, bps: Number, *, bids: bool) -> bool:
+    """Say whether some level of the side is at least `bps` worse than `ref`."""
+    reference, distance = required(ref, "ref"), required(bps, "bps") / 10_000
+    worse = [reference - price if bids else price - reference for price, _ in levels(side)]
+    return any(away >= reference * distance for away in worse)
+
+
+def _neighbours(bars: Iterable[Row], step_ms: Number) -> list[tuple[Row, Row]]:
+    """Pair each bar with the one that begins exactly one step later."""
+    by_time = {required(bar["time"], "time"): bar for bar in bars}
+    step = required(step_ms, "step_ms")
+    return [(by_time[time], by_time[time + step]) for time in sorted(by_time) if time + step in by_time]
+
+
+def _of(bar: Row, name: str) -> Fraction:
+    return required(bar[name], name)
+
+
+def _mean(values: Sequence[Fraction]) -> Fraction | None:
+    return sum(values, Fraction(0)) / len(values) if values else None
+
+
+def amihud(bars: Iterable[Row], step_ms: Number) -> float:
+    """Average |close / close before - 1| / quote volume over neighbouring bars; bars without volume do not count."""
+    ratios = []
+    for before, after in _neighbours(bars, step_ms):
+        volume = positive(after["quote_volume"])
+        if volume is not None:
+            ratios.append(abs(_of(after, "close") / _of(before, "close") - 1) / volume)
+    mean = _mean(ratios)
+    return NAN if mean is None else float(mean)
+
+
+def abdi_ranaldo_bps(bars: Iterable[Row], step_ms: Number) -> float:
+    """Give 2 * sqrt(max(mean[(c - h)(c - h of the next bar)], 0)), c = ln close, h = (ln high + ln low) / 2."""
+
+    def middle(bar: Row) -> Fraction:
+        return (logarithm(_of(bar, "high")) + logarithm(_of(bar, "low"))) / 2
+
+    products = []
+    for before, after in _neighbours(bars, step_ms):
+        close = logarithm(_of(before, "close"))
+        products.append((close - middle(before)) * (close - middle(after)))
+    mean = _mean(products)
+    return NAN if mean is None else float(10_000 * 2 * root(max(mean, Fraction(0))))
+
+
+def corwin_schultz_bps(bars: Iterable[Row], step_ms: Number) -> float:
+    """Average 2(e^a - 1) / (1 + e^a) over neighbouring bars, a negative one as 0.
+
+    a = (sqrt(2B) - sqrt(B)) / (3 - 2 sqrt 2) - sqrt(G / (3 - 2 sqrt 2)); B is the sum of both bars' squared
+    ln(high / low), G the squared ln of the higher high over the lower low.
+    """
+    spreads = []
+    scale = 3 - 2 * root(Fraction(2))
+    for before, after in _neighbours(bars, step_ms):
+        beta = sum((logarithm(_of(bar, "high") / _of(bar, "low")) ** 2 for bar in (before, after)), Fraction(0))
+        high = max(_of(before, "high"), _of(after, "high"))
+        low = min(_of(before, "low"), _of(after, "low"))
+        gamma = logarithm(high / low) ** 2
+        alpha = (root(2 * beta) - root(beta)) / scale - root(gamma / scale)
+        grown = exponential(alpha)
+        spreads.append(max(Fraction(0), 2 * (grown - 1) / (1 + grown)))
+    mean = _mean(spreads)
+    return NAN if mean is None else float(10_000 * mean)

@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing typing wo
 
 if TYPE_CHECKING:
     from xex.access.port import ExchangeConnector
-    from xex.analytics import arbitrage, liquidity, pricing
+    from xex.analytics import arbitrage, liquidity, pricing, volume
     from xex.answer import CrossExchangeData
     from xex.blocking import run
     from xex.config import ExchangeConfig, ExchangeType
@@ -62,6 +62,7 @@ __all__ = [
     "record",
     "replay",
     "run",
+    "volume",
 ]
 
 _HOMES = {
@@ -74,7 +75,7 @@ _HOMES = {
     "record": "recording",
     "replay": "recording",
     "run": "blocking",
-    **dict.fromkeys(("arbitrage", "liquidity", "pricing"), "analytics"),
+    **dict.fromkeys(("arbitrage", "liquidity", "pricing", "volume"), "analytics"),
     **dict.fromkeys(
         (
             "AmbiguousSymbol", "ConfigError", "ConnectorError", "LoopError", "MissingExtra", "NoVenueAnswered",

@@ -400,18 +400,16 @@ def _liquidity(
 ) -> tuple[list[float], tuple[float, bool, int]]:
     """Return each venue's score, and the merged book's score, whether it is censored, and how many books it has."""
     kept = {Dropped.OUTLIER.value, ""}
-    scores, merged = [], []
-    for row, reason in enumerate(reasons):
-        book = levels[row]
-        if book is None or not np.isfinite(factors[row]) or reason in IDENTITY:
-            # Another coin's book says nothing of this one's price.
-            scores.append(nan)
-            continue
-        sides = liquidity.Depth.of(*book.bid, *book.ask, book.cut, factors[row])
-        scores.append(liquidity.mean_score(sides, price)[0])
-        if reason in kept:
-            merged.append(sides)
-    score, censored = liquidity.mean_score(liquidity.Depth.merged(merged), price) if merged else (nan, False)
+    books = {
+        row: liquidity.Depth.of(*book.bid, *book.ask, book.cut, factors[row])
+        for row, (book, reason) in enumerate(zip(levels, reasons, strict=True))
+        # Another coin's book says nothing of this one's price.
+        if book is not None and np.isfinite(factors[row]) and reason not in IDENTITY
+    }
+    merged = [sides for row, sides in books.items() if reasons[row] in kept]
+    *own, (score, censored) = liquidity.mean_scores([*books.values(), liquidity.Depth.merged(merged)], price)
+    found = dict(zip(books, own, strict=True))
+    scores = [found[row][0] if row in found else nan for row in range(len(reasons))]
     return scores, (score, censored, len(merged))
 
 

@@ -8,7 +8,7 @@ schema, whatever the data held.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, overload
 
@@ -41,6 +41,10 @@ _QUOTE = {
     "bid": NUMBER, "bid_size": NUMBER, "ask": NUMBER, "ask_size": NUMBER,
     "last": NUMBER, "open": NUMBER, "high": NUMBER, "low": NUMBER,
     "mark": NUMBER, "index": NUMBER, "base_volume": NUMBER, "quote_volume": NUMBER,
+}  # fmt: skip
+
+_WINDOW = {
+    "group": TEXT, "exchange": TEXT, "currency": TEXT, "start": TIME, "end": TIME, "n_bars": NUMBER, "n_used": NUMBER,
 }  # fmt: skip
 
 SCHEMAS: Mapping[str, Mapping[str, str]] = {
@@ -120,6 +124,21 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "liquidity": {
         "group": TEXT, "exchange": TEXT, "notional": NUMBER, "cost_bps": NUMBER, "score": NUMBER,
         "censored": FLAG,
+    },
+    "liquidity_depth": {
+        "group": TEXT, "exchange": TEXT, "bps": NUMBER, "bid_base": NUMBER, "ask_base": NUMBER,
+        "bid_notional": NUMBER, "ask_notional": NUMBER, "spread_bps": NUMBER, "censored": FLAG,
+    },
+    "amihud": {**_WINDOW, "amihud": NUMBER, "flags": TEXT},
+    "abdi_ranaldo": {**_WINDOW, "abdi_ranaldo_bps": NUMBER, "flags": TEXT},
+    "corwin_schultz": {**_WINDOW, "corwin_schultz_bps": NUMBER, "flags": TEXT},
+    "volume_shares": {
+        "group": TEXT, "exchange": TEXT, "base_volume": NUMBER, "quote": TEXT, "quote_volume": NUMBER,
+        "currency": TEXT, "volume": NUMBER, "share": NUMBER, "flags": TEXT,
+    },
+    "volume_total": {
+        "group": TEXT, "currency": TEXT, "base_volume": NUMBER, "volume": NUMBER, "n_venues": NUMBER,
+        "hhi": NUMBER, "top": TEXT, "volume_partial": TEXT, "flags": TEXT,
     },
 }  # fmt: skip
 
@@ -386,11 +405,13 @@ def check(data: pd.DataFrame, required: Iterable[str], what: str) -> None:
 def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Columns:
     """Return a frame's columns as arrays and lists: the way back from `frame`.
 
-    An absent `group` is derived from base, kind and expiry, an absent `currency` from quote.
+    An absent `group` is derived from base, kind and expiry, an absent `currency` from quote; of columns by `names`
+    only where it is among them.
     """
     import pandas as pd
 
-    wanted = list(data.columns) if names is None else [name for name in names if name in data.columns]
+    asked = None if names is None else list(names)
+    wanted = list(data.columns) if asked is None else [name for name in asked if name in data.columns]
     taken: Columns = {}
     for name in wanted:
         series = data[name]
@@ -401,9 +422,40 @@ def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Column
         elif pd.api.types.is_numeric_dtype(series.dtype):
             taken[name] = series.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
-            taken[name] = [cell if isinstance(cell, str) else "" for cell in series]
-    _derive(taken, data)
+            taken[name] = [cell if isinstance(cell, str) else "" for cell in series.to_numpy(dtype=object)]
+    _derive(taken, data, {"group", "currency"} if asked is None else asked)
     return taken
+
+
+def codes(data: pd.DataFrame, name: str) -> tuple[np.ndarray[Any, np.dtype[np.intp]], list[str]]:
+    """Return a text column as codes, from 0 in order of appearance, and the texts that they stand for.
+
+    `group` and `currency` are derived as in `columns_of`; any other absent column is one empty text. For frames of so
+    many rows that a text for each would be slow.
+    """
+    import pandas as pd
+
+    if name == "currency" and name not in data.columns:
+        return codes(data, "quote")
+    if name == "group" and name not in data.columns:
+        return _derived_groups(data)
+    if name not in data.columns:
+        return np.zeros(len(data), dtype=np.intp), [""] if len(data) else []
+    found, words = pd.factorize(data[name], use_na_sentinel=False)
+    return found, [word if isinstance(word, str) else "" for word in words]
+
+
+def _derived_groups(data: pd.DataFrame) -> tuple[np.ndarray[Any, np.dtype[np.intp]], list[str]]:
+    import pandas as pd
+
+    parts = [codes(data, name) for name in ("base", "kind", "expiry")]
+    key = np.zeros(len(data), dtype=np.intp)
+    for found, words in parts:
+        key = key * len(words) + found
+    of, _ = pd.factorize(key)
+    _, first = np.unique(of, return_index=True)
+    cells = [[words[code] for code in found[first].tolist()] for found, words in parts]
+    return of, [group_key(base, kind or "spot", expiry) for base, kind, expiry in zip(*cells, strict=True)]
 
 
 def _milliseconds(series: pd.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -413,9 +465,9 @@ def _milliseconds(series: pd.Series) -> np.ndarray[Any, np.dtype[np.float64]]:
     return milliseconds
 
 
-def _derive(taken: Columns, data: pd.DataFrame) -> None:
+def _derive(taken: Columns, data: pd.DataFrame, wanted: Collection[str]) -> None:
     rows = len(data)
-    if "group" not in data.columns:
+    if "group" in wanted and "group" not in data.columns:
         bases = list(data["base"]) if "base" in data.columns else [""] * rows
         kinds = list(data["kind"]) if "kind" in data.columns else ["spot"] * rows
         expiries = list(data["expiry"]) if "expiry" in data.columns else [""] * rows
@@ -423,6 +475,6 @@ def _derive(taken: Columns, data: pd.DataFrame) -> None:
             group_key(str(base), str(kind), expiry if isinstance(expiry, str) else "")
             for base, kind, expiry in zip(bases, kinds, expiries, strict=True)
         ]
-    if "currency" not in data.columns:
+    if "currency" in wanted and "currency" not in data.columns:
         quotes = list(data["quote"]) if "quote" in data.columns else [""] * rows
         taken["currency"] = [quote if isinstance(quote, str) else "" for quote in quotes]
