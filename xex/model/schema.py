@@ -95,7 +95,21 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "aggregate": {
         "group": TEXT, "currency": TEXT, "price": NUMBER, "price_variance": NUMBER, "price_var_sq": NUMBER,
         "dispersion_bps": NUMBER, "range_bps": NUMBER, "mad_bps": NUMBER, "arb_index": NUMBER,
-        "n_asked": NUMBER, "n_used": NUMBER, "flags": TEXT,
+        "n_asked": NUMBER, "n_used": NUMBER, "flags": TEXT, "dispersion_z": NUMBER,
+    },
+    "pairwise": {"group": TEXT, "currency": TEXT, "exchange": TEXT, "other": TEXT, "gap_bps": NUMBER},
+    "gaps": {
+        "exchange": TEXT, "group": TEXT, "currency": TEXT, "price": NUMBER, "mark_gap_bps": NUMBER,
+        "index_gap_bps": NUMBER, "excluded_reason": TEXT,
+    },
+    "series": {
+        "time": TIME, "group": TEXT, "currency": TEXT, "price": NUMBER, "price_variance": NUMBER,
+        "dispersion_bps": NUMBER, "range_bps": NUMBER, "n_asked": NUMBER, "n_used": NUMBER, "flags": TEXT,
+    },
+    "depeg": {
+        "time": TIME, "group": TEXT, "currency": TEXT, "price": NUMBER, "at_par": NUMBER, "gap_bps": NUMBER,
+        "price_variance": NUMBER, "dispersion_bps": NUMBER, "range_bps": NUMBER, "n_asked": NUMBER, "n_used": NUMBER,
+        "flags": TEXT,
     },
     "contributions": {
         "exchange": TEXT, "group": TEXT, "currency": TEXT, "price": NUMBER, "weight": NUMBER,
@@ -381,6 +395,14 @@ def check(data: pd.DataFrame, required: Iterable[str], what: str) -> None:
     for name in names:
         if numeric.get(name) == NUMBER and data[name].dtype.kind not in "fiub":
             raise SchemaError(f"{what}: the column {name} holds {data[name].dtype}, numbers are expected")
+
+
+def quotes_of(data: pd.DataFrame, what: str) -> Columns:
+    """Return a frame of quotes as columns; raise a `SchemaError` where it lacks what every analysis of them needs."""
+    check(data, ("exchange", "bid", "ask"), what)
+    if "group" not in data.columns:
+        check(data, ("base",), what)
+    return columns_of(data)
 
 
 def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Columns:
