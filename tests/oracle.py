@@ -941,7 +941,8 @@ def books_price(
     asks = [(price, min(size, cap), name) for price, size, name in sorted(asks)]
     total = sum((size for _, size, _ in bids + asks), Fraction(0))
     shares = {name: sum((q for _, q, who in bids + asks if who == name), Fraction(0)) / total for name in books}
-    step, curve = required(spacing, "spacing"), []
+    step = required(spacing, "spacing")
+    curve: list[tuple[Fraction, Fraction]] = []
     while (ask := _marginal(asks, step * (len(curve) + 1))) and (bid := _marginal(bids, step * (len(curve) + 1))):
         curve.append((ask, (ask + bid) / 2))
     if not curve:

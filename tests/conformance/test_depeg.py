@@ -49,7 +49,7 @@ def share(of: pd.DataFrame, name: str) -> float:
 @needs_recorded
 def test_the_reference_is_the_price_in_dollars_that_it_never_saw() -> None:
     every = priced()
-    day = every.loc[DEPEG]
+    day = every.loc[DEPEG:DEPEG]
     assert len(every) == 2880
     assert len(day) == 1440
     assert every["dollars"].notna().all()

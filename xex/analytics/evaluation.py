@@ -27,7 +27,7 @@ from xex.analytics.quality import (
     weight_ages_ms,
 )
 from xex.errors import ConfigError, Dropped
-from xex.model.schema import Columns, numbers, texts
+from xex.model.schema import Columns, coded, numbers
 
 Texts = np.ndarray[Any, Any]
 
@@ -57,10 +57,14 @@ class Places:
     @classmethod
     def of(cls, columns: Columns) -> Places:
         """Give each pair of group and currency a place, in the order of the rows."""
-        keys = list(zip(texts(columns, "group"), texts(columns, "currency"), strict=True))
-        order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-        rows = np.fromiter(map(order.__getitem__, keys), dtype=np.intp, count=len(keys))
-        return cls([group for group, _ in order], [currency for _, currency in order], rows)
+        groups, group = coded(columns, "group")
+        currencies, currency = coded(columns, "currency")
+        pairs, first, place = np.unique(group * len(currencies) + currency, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty(len(order), dtype=np.intp)
+        rank[order] = np.arange(len(order))
+        pair = [divmod(key, len(currencies)) for key in pairs[order].tolist()]
+        return cls([groups[one] for one, _ in pair], [currencies[other] for _, other in pair], rank[place])
 
     def __len__(self) -> int:
         return len(self.groups)

@@ -278,6 +278,20 @@ def texts(columns: Columns, name: str, absent: str = "") -> list[str]:
     return [value if isinstance(value, str) else absent for value in values]
 
 
+def coded(columns: Columns, name: str) -> tuple[list[str], np.ndarray[Any, np.dtype[np.intp]]]:
+    """Return a text column as distinct words and which of them each row has; absent is ""."""
+    values = columns.get(name)
+    if not isinstance(values, Text):
+        rows = texts(columns, name)
+        order = {word: code for code, word in enumerate(dict.fromkeys(rows))}
+        return list(order), np.fromiter(map(order.__getitem__, rows), dtype=np.intp, count=len(rows))
+    # Columns that were put together may have the same word twice.
+    words = values.words.texts
+    order = {word: code for code, word in enumerate(dict.fromkeys(words))}
+    known = np.array([order[word] for word in words], dtype=np.intp)
+    return list(order), known[values.codes] if len(known) else np.zeros(0, dtype=np.intp)
+
+
 def flags(columns: Columns, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return a flag column as bool; absent is False."""
     values = columns.get(name)
@@ -422,6 +436,9 @@ def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Column
             taken[name] = series.to_numpy()
         elif pd.api.types.is_numeric_dtype(series.dtype):
             taken[name] = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif isinstance(series.dtype, pd.StringDtype):
+            codes, words = pd.factorize(series)
+            taken[name] = Text(Words([*words, ""]), np.where(codes < 0, len(words), codes))
         else:
             taken[name] = [cell if isinstance(cell, str) else "" for cell in series]
     _derive(taken, data)
