@@ -66,6 +66,8 @@ def tuned(quotes: pd.DataFrame) -> pd.Series:
 
 def _arrays(rows: Any) -> float:
     rows = rows[np.abs(rows[:, 0] / np.median(rows[:, 0]) - 1) <= 0.03]
+    if not len(rows):
+        return np.nan
     middle = np.median(rows[:, 0])
     away = np.abs(rows[:, 0] - middle)
     if len(rows) > 2:
@@ -75,7 +77,7 @@ def _arrays(rows: Any) -> float:
     known = np.isfinite(weight)
     weight = np.where(known, weight, weight[known].min()) if known.any() else np.exp(-age / 5e3)
     if 0.4 * len(price) < 1:
-        return float(price.mean()) if len(price) else np.nan
+        return float(price.mean())
     share, capped = weight / weight.sum(), np.zeros(len(price), dtype=bool)
     while (share > 0.4 + 1e-12).any():
         capped |= share > 0.4
