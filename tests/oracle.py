@@ -953,3 +953,104 @@ def corwin_schultz_bps(bars: Iterable[Row], step_ms: Number) -> float:
         spreads.append(max(Fraction(0), 2 * (grown - 1) / (1 + grown)))
     mean = _mean(spreads)
     return NAN if mean is None else float(10_000 * mean)
+
+
+def volume_mean(prices: Sequence[Number], volumes: Sequence[Number]) -> Fraction:
+    """Weigh prices by their volumes; a volume that is absent or not above 0 weighs nothing."""
+    shares = [positive(volume) or Fraction(0) for volume in volumes]
+    values = [required(price, "price") for price in prices]
+    return sum((w * p for w, p in zip(shares, values, strict=True)), Fraction(0)) / sum(shares, Fraction(0))
+
+
+def weighted_median(pairs: Iterable[tuple[Fraction, Fraction]]) -> Fraction:
+    """Take the price of (price, weight) at which half of the weight is reached; the mean of two at exactly half."""
+    ordered = sorted(pairs)
+    half, reached = sum((weight for _, weight in ordered), Fraction(0)) / 2, Fraction(0)
+    for place, (price, weight) in enumerate(ordered):
+        reached += weight
+        if reached == half:
+            return (price + ordered[place + 1][0]) / 2
+        if reached > half:
+            return price
+    message = "nothing to take the median of"
+    raise ValueError(message)
+
+
+def trades_price(
+    trades: Iterable[Sequence[Number]], end: Number, window: Number = 3600, partitions: int = 12
+) -> tuple[Fraction, list[Fraction | None]]:
+    """Price (time, price, size) trades of the window up to `end`, included; also the median of each partition.
+
+    The mean of the partitions' volume-weighted medians, of those that have a trade. Times are in the unit of `window`.
+    """
+    last, width = required(end, "end"), required(window, "window") / partitions
+    rows = [(required(t, "time"), required(p, "price"), required(q, "size")) for t, p, q in trades]
+    middles: list[Fraction | None] = []
+    for number in range(partitions):
+        start = last - width * (partitions - number)
+        inside = [(price, size) for time, price, size in rows if start < time <= start + width]
+        middles.append(weighted_median(inside) if inside else None)
+    known = [middle for middle in middles if middle is not None]
+    return sum(known, Fraction(0)) / len(known), middles
+
+
+def size_cap(sizes: Iterable[Fraction], trim: Number, sigmas: Number) -> Fraction:
+    """Give the trimmed mean and so many winsorised sample deviations above it."""
+    ordered = sorted(sizes)
+    n, cut = len(ordered), math.floor(required(trim, "trim") * len(ordered))
+    inner = ordered[cut : n - cut]
+    winsorised = [inner[0]] * cut + inner + [inner[-1]] * cut
+    centre = sum(winsorised, Fraction(0)) / n
+    variance = sum(((size - centre) ** 2 for size in winsorised), Fraction(0)) / max(n - 1, 1)
+    return sum(inner, Fraction(0)) / len(inner) + required(sigmas, "sigmas") * root(variance)
+
+
+def books_price(
+    books: Mapping[str, tuple[Levels, Levels]],
+    *,
+    spacing: Number = 1,
+    deviation: Number = Fraction(1, 200),
+    deepest: int = 50,
+    within: Number = Fraction(1, 20),
+    trim: Number = Fraction(1, 100),
+    sigmas: Number = 5,
+    factor: Number = Fraction(3, 10),
+) -> tuple[Fraction | None, dict[str, Fraction]]:
+    """Price {exchange: (bids, asks)} as one book, step by step; also each exchange's share of the capped sizes.
+
+    The price is None where the book does not hold one step on both sides.
+    """
+    bids: list[tuple[Fraction, Fraction, str]] = []
+    asks: list[tuple[Fraction, Fraction, str]] = []
+    for name, (bid_levels, ask_levels) in books.items():
+        low = sorted(levels(bid_levels), reverse=True)[:deepest]
+        high = sorted(levels(ask_levels))[:deepest]
+        bids += [(p, q, name) for p, q in low if 1 - p / low[0][0] <= required(within, "within")]
+        asks += [(p, q, name) for p, q in high if p / high[0][0] - 1 <= required(within, "within")]
+    cap = size_cap([size for _, size, _ in bids + asks], trim, sigmas)
+    bids = [(price, min(size, cap), name) for price, size, name in sorted(bids, reverse=True)]
+    asks = [(price, min(size, cap), name) for price, size, name in sorted(asks)]
+    total = sum((size for _, size, _ in bids + asks), Fraction(0))
+    shares = {name: sum((q for _, q, who in bids + asks if who == name), Fraction(0)) / total for name in books}
+    step = required(spacing, "spacing")
+    curve: list[tuple[Fraction, Fraction]] = []
+    while (ask := _marginal(asks, step * (len(curve) + 1))) and (bid := _marginal(bids, step * (len(curve) + 1))):
+        curve.append((ask, (ask + bid) / 2))
+    if not curve:
+        return None, shares
+    near = [place for place, (ask, mid) in enumerate(curve) if ask / mid - 1 <= required(deviation, "deviation")]
+    steps = max(near) + 1 if near else 1
+    decay = 1 / (required(factor, "factor") * step * steps)
+    weights = [exponential(-decay * step * (place + 1)) for place in range(steps)]
+    priced = sum((weight * mid for weight, (_, mid) in zip(weights, curve, strict=False)), Fraction(0))
+    return priced / sum(weights, Fraction(0)), shares
+
+
+def _marginal(side: Sequence[tuple[Fraction, Fraction, str]], volume: Fraction) -> Fraction | None:
+    """Give the price of the unit at `volume` of a sorted side, None beyond its end."""
+    reached = Fraction(0)
+    for price, size, _ in side:
+        reached += size
+        if reached >= volume:
+            return price
+    return None

@@ -101,13 +101,10 @@ def weight_ages_ms(columns: Columns, groups: np.ndarray[Any, Any], kept: np.ndar
     timed = np.array([source == "quote" for source in texts(columns, "time_source")], dtype=bool)
     if timed.all():
         return ages
-    weighed = ages.copy()
-    reference = timed & kept
-    for group in np.unique(groups[~timed]):
-        known = ages[reference & (groups == group)]
-        if len(known):
-            weighed[~timed & (groups == group)] = np.median(known)
-    return weighed
+    at = Scatter(groups, int(groups.max(initial=-1)) + 1)
+    known = at.out(np.where(timed & kept, ages, np.nan))
+    middle = medians(np.sort(known, axis=1), np.isfinite(known).sum(axis=1))[groups]
+    return np.where(timed | np.isnan(middle), ages, middle)
 
 
 class Scatter:
@@ -140,6 +137,16 @@ def medians(ordered: Floats, n: np.ndarray[Any, Any]) -> Floats:
     return np.asarray((ordered[rows, low] + ordered[rows, high]) / 2)
 
 
+def by_group(given: UsualBps, groups: Sequence[str], what: str) -> Floats:
+    """Return a number, or what a dict or a Series says of each group, as an array; NaN for groups it lacks."""
+    if isinstance(given, (int, float)):
+        return np.full(len(groups), float(given))
+    if hasattr(given, "items") and not isinstance(given, str):
+        told: Mapping[Any, Any] = given if isinstance(given, Mapping) else dict(given.items())
+        return np.array([told.get(group, np.nan) for group in groups], dtype=np.float64)
+    raise ConfigError(f"{what}, not {given!r}")
+
+
 def suspect_limits(groups: Sequence[str], usual_bps: UsualBps = None, widest: float = SUSPECT) -> Floats:
     """Return for each group how far a row may be from the median, as a fraction.
 
@@ -148,13 +155,7 @@ def suspect_limits(groups: Sequence[str], usual_bps: UsualBps = None, widest: fl
     limits = np.full(len(groups), widest)
     if usual_bps is None:
         return limits
-    if isinstance(usual_bps, (int, float)):
-        usual = np.full(len(groups), float(usual_bps))
-    elif hasattr(usual_bps, "items") and not isinstance(usual_bps, str):
-        given: Mapping[Any, Any] = usual_bps if isinstance(usual_bps, Mapping) else dict(usual_bps.items())
-        usual = np.array([given.get(group, np.nan) for group in groups], dtype=np.float64)
-    else:
-        raise ConfigError(f"usual_bps is a number, a dict or a Series of basis points by group, not {usual_bps!r}")
+    usual = by_group(usual_bps, groups, "usual_bps is a number, a dict or a Series of basis points by group")
     if (usual < 0).any():
         raise ConfigError(f"usual_bps cannot be negative: {np.nanmin(usual):g}")
     return np.asarray(np.fmin(limits, np.maximum(USUAL_TIMES * usual / 1e4, SUSPECT_LEAST)))

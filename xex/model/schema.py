@@ -99,7 +99,21 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "aggregate": {
         "group": TEXT, "currency": TEXT, "price": NUMBER, "price_variance": NUMBER, "price_var_sq": NUMBER,
         "dispersion_bps": NUMBER, "range_bps": NUMBER, "mad_bps": NUMBER, "arb_index": NUMBER,
-        "n_asked": NUMBER, "n_used": NUMBER, "flags": TEXT,
+        "n_asked": NUMBER, "n_used": NUMBER, "flags": TEXT, "dispersion_z": NUMBER,
+    },
+    "pairwise": {"group": TEXT, "currency": TEXT, "exchange": TEXT, "other": TEXT, "gap_bps": NUMBER},
+    "gaps": {
+        "exchange": TEXT, "group": TEXT, "currency": TEXT, "price": NUMBER, "mark_gap_bps": NUMBER,
+        "index_gap_bps": NUMBER, "excluded_reason": TEXT,
+    },
+    "series": {
+        "time": TIME, "group": TEXT, "currency": TEXT, "price": NUMBER, "price_variance": NUMBER,
+        "dispersion_bps": NUMBER, "range_bps": NUMBER, "n_asked": NUMBER, "n_used": NUMBER, "flags": TEXT,
+    },
+    "depeg": {
+        "time": TIME, "group": TEXT, "currency": TEXT, "price": NUMBER, "at_par": NUMBER, "gap_bps": NUMBER,
+        "price_variance": NUMBER, "dispersion_bps": NUMBER, "range_bps": NUMBER, "n_asked": NUMBER, "n_used": NUMBER,
+        "flags": TEXT,
     },
     "contributions": {
         "exchange": TEXT, "group": TEXT, "currency": TEXT, "price": NUMBER, "weight": NUMBER,
@@ -283,6 +297,20 @@ def texts(columns: Columns, name: str, absent: str = "") -> list[str]:
     return [value if isinstance(value, str) else absent for value in values]
 
 
+def coded(columns: Columns, name: str) -> tuple[list[str], np.ndarray[Any, np.dtype[np.intp]]]:
+    """Return a text column as distinct words and which of them each row has; absent is ""."""
+    values = columns.get(name)
+    if not isinstance(values, Text):
+        rows = texts(columns, name)
+        order = {word: code for code, word in enumerate(dict.fromkeys(rows))}
+        return list(order), np.fromiter(map(order.__getitem__, rows), dtype=np.intp, count=len(rows))
+    # Columns that were put together may have the same word twice.
+    words = values.words.texts
+    order = {word: code for code, word in enumerate(dict.fromkeys(words))}
+    known = np.array([order[word] for word in words], dtype=np.intp)
+    return list(order), known[values.codes] if len(known) else np.zeros(0, dtype=np.intp)
+
+
 def flags(columns: Columns, name: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return a flag column as bool; absent is False."""
     values = columns.get(name)
@@ -402,6 +430,14 @@ def check(data: pd.DataFrame, required: Iterable[str], what: str) -> None:
             raise SchemaError(f"{what}: the column {name} holds {data[name].dtype}, numbers are expected")
 
 
+def quotes_of(data: pd.DataFrame, what: str) -> Columns:
+    """Return a frame of quotes as columns; raise a `SchemaError` where it lacks what every analysis of them needs."""
+    check(data, ("exchange", "bid", "ask"), what)
+    if "group" not in data.columns:
+        check(data, ("base",), what)
+    return columns_of(data)
+
+
 def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Columns:
     """Return a frame's columns as arrays and lists: the way back from `frame`.
 
@@ -421,6 +457,9 @@ def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Column
             taken[name] = series.to_numpy()
         elif pd.api.types.is_numeric_dtype(series.dtype):
             taken[name] = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif isinstance(series.dtype, pd.StringDtype):
+            found, words = pd.factorize(series)
+            taken[name] = Text(Words([*words, ""]), np.where(found < 0, len(words), found))
         else:
             taken[name] = [cell if isinstance(cell, str) else "" for cell in series.to_numpy(dtype=object)]
     _derive(taken, data, {"group", "currency"} if asked is None else asked)
