@@ -613,6 +613,8 @@ def test_a_series_of_what_one_asks_for() -> None:
     assert set(xex.pricing.series(bars, price="open")["price"].dropna().round(9)) == {50.0}
     aware = bars.assign(time=pd.to_datetime(bars["time"], unit="ms", utc=True))
     pd.testing.assert_frame_equal(xex.pricing.series(aware), xex.pricing.series(bars))
+    renamed = bars.rename(columns={"volume": "base_volume"})
+    pd.testing.assert_frame_equal(xex.pricing.series(renamed), xex.pricing.series(bars))
     assert len(xex.pricing.series(bars.iloc[:0])) == 0
     with pytest.raises(SchemaError, match="time"):
         xex.pricing.series(bars.assign(time=pd.to_datetime(bars["time"], unit="ms")))

@@ -37,8 +37,7 @@ def pairwise(
     price = at.out(np.where(kept, found.price, np.nan))
     rows = at.out(np.arange(len(kept), dtype=np.float64))
     two = np.isfinite(price)[:, :, None] & np.isfinite(price)[:, None, :]
-    one, other = np.indices(two.shape)[1:]
-    place, first, second = np.nonzero(two & (one != other))
+    place, first, second = np.nonzero(two & ~np.eye(at.width, dtype=bool))
     exchanges = texts(columns, "exchange")
     return schema.frame(
         {

@@ -34,8 +34,8 @@ def series(
 
     `ohlcv` needs `exchange`, `time` (when the bar opens: time-zone aware, or milliseconds since 1970 in UTC), the
     column that `price` names (quote currency per base unit), `group` or `base` and `kind`, `currency` or `quote`;
-    `volume` (base units) and `quote_volume` count where present, the latter being else `volume` · price. A bar without
-    volume repeats an older price and has no part.
+    `volume` (base units; `base_volume` is the same) and `quote_volume` count where present, the latter being else
+    `volume` · price. A bar without volume repeats an older price and has no part.
 
     Returns `price`, `price_variance`, `dispersion_bps`, `range_bps`, `n_asked`, `n_used`, `flags` as `aggregate` does;
     methods and parameters are those of quotes. Raises `ConfigError` and `SchemaError` as `aggregate`.
@@ -105,6 +105,8 @@ def _bars(ohlcv: pd.DataFrame, price: str, what: str) -> tuple[Columns, Floats]:
     for name in ("time", price):
         if not isinstance(columns[name], np.ndarray):
             raise SchemaError(f"{what}: the column {name} holds {ohlcv[name].dtype}, {_EXPECTED.get(name, 'numbers')}")
+    if "volume" not in columns and "base_volume" in columns:
+        columns["volume"] = columns["base_volume"]
     times = numbers(columns, "time")
     known = np.isfinite(times)
     return take(columns, known), times[known]
