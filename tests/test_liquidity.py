@@ -335,6 +335,12 @@ def test_amihud_estimates_a_quote_volume_that_is_not_there_and_leaves_out_bars_w
     assert (found["n_used"], found["flags"]) == (1, {"short", "no_volume", "volume_at_close"})
 
 
+def test_of_two_bars_of_one_time_the_last_row_counts() -> None:
+    rows = [(1, 150.0, 7.0), (0, 100.0, 7.0), (1, 110.0, 1000.0)]
+    bars = bars_of([{"time": time, "close": close, "quote_volume": volume} for time, close, volume in rows])
+    assert one(xex.liquidity.amihud(bars))["amihud"] == pytest.approx(0.1 / 1000)
+
+
 def test_abdi_ranaldo_by_hand() -> None:
     span = {"high": 100 * math.exp(0.01), "low": 100 * math.exp(-0.01)}
     rows = [{"time": 0, "close": span["high"], **span}, {"time": 1, "close": 100.0, **span}]

@@ -152,6 +152,11 @@ def test_another_asset_is_in_no_sum(bid: float, ask: float, why: str) -> None:
     )  # fmt: skip
 
 
+def test_another_asset_without_a_volume_is_not_missed() -> None:
+    _, total = asked(row("a", 1, 100), row("b", 2, 300), row("x", math.nan, math.nan, bid=149.9, ask=150.1))
+    assert absent(total["volume_partial"])
+
+
 def test_where_nobody_can_say_which_asset_it_is_nothing_is_added() -> None:
     _, total = asked(row("a", 1, 100), row("b", 2, 300, bid=110.0, ask=110.2))
     assert absent(total["volume"])
