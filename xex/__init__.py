@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         UnknownVenue,
         XexError,
     )
+    from xex.explained import explain
     from xex.manager import ExchangeManager, get_exchange_manager
     from xex.recording import record, replay
 
@@ -56,6 +57,7 @@ __all__ = [
     "XexError",
     "__version__",
     "arbitrage",
+    "explain",
     "get_exchange_manager",
     "liquidity",
     "pricing",
@@ -68,6 +70,7 @@ __all__ = [
 _HOMES = {
     "ExchangeConnector": "access.port",
     "CrossExchangeData": "answer",
+    "explain": "explained",
     "ExchangeConfig": "config",
     "ExchangeType": "config",
     "ExchangeManager": "manager",

@@ -9,9 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xex.errors import Drop, UnknownVenue
+from xex.explained import Explanation, explain_snapshot, number_text
 from xex.model import schema
 from xex.model.instruments import Instrument
-from xex.model.schema import Columns, texts
+from xex.model.schema import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,9 +86,13 @@ class CrossExchangeData:
             raise UnknownVenue(exchange, self.responses)
         return {answer.path: msgspec.json.decode(answer.body) for answer in self.responses[exchange]}
 
-    def explain(self) -> str:
-        """Say in sentences how the numbers came about."""
-        return "\n".join(_explained(self))
+    def explain(self) -> Explanation:
+        """Say in sentences and a small table how the numbers came about.
+
+        A text to print; its `table` is a DataFrame: `price`, `weight`, `part` (weight · price, which add up to the
+        price), `age_ms`, volumes, `fx_rate` and `excluded_reason` of each exchange.
+        """
+        return explain_snapshot(self)
 
     def plot(self) -> Any:
         """Draw the venues' quotes around the aggregated price. Needs the extra `plot`."""
@@ -136,80 +141,3 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value) if isinstance(value, str) else value
-
-
-def number_text(value: float, digits: int = 7) -> str:
-    """Write a number with a sensible number of digits and thousands separated, "–" for none.
-
-    >>> number_text(64123.456789), number_text(0.0000123456789), number_text(float("nan"))
-    ('64,123.46', '0.00001234568', '–')
-    """
-    if not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    places = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
-    text = f"{value:,.{min(places, 14)}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _explained(snap: CrossExchangeData) -> list[str]:
-    price, currency = number_text(snap.aggregated_price), snap.currency
-    lines = [f"This is no market's now but a replay: {snap.recording}."] if snap.recording else []
-    lines += [f"{snap.symbol} was taken to mean {snap.instrument.description}; prices are in {currency}."]
-    if "no_data" in snap.flags:
-        lines.append("No price: no venue has a usable quote.")
-    elif "disagree" in snap.flags:
-        lines.append("No price: no majority of the venues agrees within 1 %.")
-    else:
-        lines.append(f"The price {price} is the weighted mean of {_used(snap)}.")
-    if "single_source" in snap.flags:
-        lines.append("It comes from a single venue; nothing confirms it.")
-    for row, name in enumerate(texts(snap.columns, "exchange")):
-        data = snap.exchanges_data[name]
-        source = texts(snap.columns, "fx_source")[row]
-        if source not in {"", "identity"}:
-            quote = texts(snap.columns, "quote")[row]
-            lines.append(_rate_said(name, quote, currency, data["fx_rate"], source))
-    lines += [
-        f"{flag.partition(':')[2]} could not be asked for rates, which lack its part."
-        for flag in snap.flags
-        if flag.startswith("no_rates:")
-    ]
-    lines += [
-        f"{name} is left out{' of the price' if name in snap.exchanges_data else ''}, {drop.text}."
-        for name, drop in snap.dropped.items()
-    ]
-    if snap.volume_partial:
-        lines.append(f"The volume lacks {', '.join(snap.volume_partial)}.")
-    used, of = snap.liquidity_books
-    lines.append(f"The liquidity score is made of {used} of {of} books.")
-    if snap.arbitrage_opportunities:
-        best = snap.arbitrage_opportunities[0]
-        lines.append(
-            f"Buying on {best['exchange_low']} and selling on {best['exchange_high']} nets "
-            f"{number_text(best['net_profit'])} {best['currency']} "
-            f"on {number_text(best['quantity'])} {snap.instrument.base}."
-        )
-    elif snap.rejected:
-        best = snap.rejected[0]
-        lines.append(
-            f"No opportunity: the best, from {best['exchange_low']} to {best['exchange_high']}, "
-            f"stops at {best['gate']}."
-        )
-    return lines
-
-
-def _rate_said(name: str, quote: str, currency: str, rate: float, source: str) -> str:
-    """Say what a venue's prices were converted with."""
-    if not math.isfinite(rate):
-        return f"{name} quotes in {quote}, which is not converted."
-    if source == "peg":
-        return f"{name} quotes in {quote}, taken at par with {currency} as asked: no rate was measured."
-    return f"{name} quotes in {quote}; 1 {quote} = {rate:.6f} {currency} by {source}."
-
-
-def _used(snap: CrossExchangeData) -> str:
-    return ", ".join(
-        f"{name} ({data['weight']:.1%})" for name, data in snap.exchanges_data.items() if data["weight"] > 0
-    )

@@ -13,8 +13,9 @@ import numpy as np
 from xex.access.transport import Response
 from xex.analytics import arbitrage, currency, liquidity, pricing, sizing
 from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
-from xex.answer import CrossExchangeData, number_text
+from xex.answer import CrossExchangeData
 from xex.errors import Drop, Dropped
+from xex.explained import number_text
 from xex.model import identity
 from xex.model.instruments import Instrument
 from xex.model.listings import Listed, Listings
