@@ -43,6 +43,7 @@ def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     strict = {"PYTHONWARNINGS": KERNEL_WARNINGS}
     folders["XDG_CACHE_HOME"] = str(home / "cache")
     notebook = read(request.param)
+    notebook.metadata["name"] = request.param.name
     client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(home)}})
     manager = client.create_kernel_manager()
     manager.transport, manager.ip = "ipc", str(home / "k")  # of TCP it says on stderr that others may listen
@@ -59,7 +60,7 @@ def outputs(notebook: Any) -> list[Any]:
 
 
 def test_there_is_a_notebook() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["01_first_snapshot.ipynb"]
+    assert [path.name for path in NOTEBOOKS] == list(SHOWN)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
@@ -86,15 +87,38 @@ def test_pictures_are_drawn(executed: Any) -> None:
         assert base64.b64decode(picture).startswith(b"\x89PNG")
 
 
-def test_what_it_shows_are_the_recordings_numbers(executed: Any) -> None:
-    """OKX's best bid and ask, and a price between the lowest and the highest of all venues."""
+def told(executed: Any) -> str:
     text = "\n".join(str(output.get("text") or output.data.get("text/plain", "")) for output in outputs(executed))
     assert "synthetic" in text
-    assert re.search(r"okx +USDT 96,526\.80 96,526\.90 ", text)
-    prices = re.search(r"price, USDT +([\d,.]+) ([\d,.]+)", text)
-    assert prices
-    perp, spot = (float(price.replace(",", "")) for price in prices.groups())
-    assert 96_502 < perp < 96_527
-    assert 96_482 < spot < 96_496
-    assert "kraken is left out: not_recorded" in text
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    return text
+
+
+def number(text: str, pattern: str) -> float:
+    found = re.search(pattern, text)
+    assert found, pattern
+    return float(found[1].replace(",", ""))
+
+
+def test_what_it_shows_is_right(executed: Any) -> None:
+    SHOWN[executed.metadata["name"]](told(executed))
+
+
+def first_snapshot(text: str) -> None:
+    """Look for OKX's best bid and ask, and a price between the lowest and the highest of all venues."""
+    assert re.search(r"okx +USDT 96,526\.80 96,526\.90 ", text)
+    assert 96_502 < number(text, r"price, USDT +([\d,.]+) ") < 96_527
+    assert 96_482 < number(text, r"price, USDT +[\d,.]+ ([\d,.]+)") < 96_496
+    assert "kraken is left out: not_recorded" in text
+
+
+def price_and_dispersion(text: str) -> None:
+    """Look at what moves by a venue that claims a hundred times its volume: what weighs by it, by its 20 bps."""
+    assert 96_502 < number(text, r"The price ([\d,.]+) is the weighted mean") < 96_527
+    assert number(text, r"(?m)^vwap +[-\d.]+ +([-\d.]+)") > 15
+    assert abs(number(text, r"(?m)^robust +[-\d.]+ +([-\d.]+)")) < 4
+    assert number(text, r"converted +([\d.]+)") > 99
+    assert number(text, r"taken at par +([\d.]+)") < 40
+
+
+SHOWN = {"01_first_snapshot.ipynb": first_snapshot, "02_price_and_dispersion.ipynb": price_and_dispersion}
