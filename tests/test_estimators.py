@@ -263,11 +263,10 @@ def test_a_deviation_is_at_most_half_of_the_range(price: float, noise: list[floa
 
 
 @many
-@given(fair, noises, seeds, st.sampled_from(TICKER_METHODS), st.sampled_from([2.0**-20, 0.25, 2.0**16]))
+@given(fair, noises, seeds, st.sampled_from(TICKER_METHODS), st.sampled_from([1e-6, 0.37, 1e5]))
 def test_order_scale_and_names_change_nothing(
     price: float, noise: list[float], seed: int, method: str, scale: float
 ) -> None:
-    """By powers of two, which round nothing: a price at the very edge of what is kept stays on its side."""
     prices, volumes, ages = market(price, noise, seed)
     plain = total(frame(prices, volumes, ages), method)
     order = random.Random(seed).sample(range(len(prices)), len(prices))

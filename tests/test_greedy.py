@@ -54,7 +54,7 @@ async def test_a_greedy_job_is_never_refused(loaded: None, tidy: Any) -> None:  
         worst = lab.worst()
     assert lab.bans == []
     assert lab.breaches == []
-    assert len(lab.seen) > 150  # a slow machine asks less in the time
+    assert len(lab.seen) > 300
     # That it was greedy: the scarcest budgets were used up, and those that had to wait too long were told so.
     full = [key for key, (most, weight) in worst.items() if most >= 0.9 * weight]
     assert ("okx", "market/tickers") in full or ("kraken", "public") in full, worst
