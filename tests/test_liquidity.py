@@ -98,6 +98,11 @@ def test_parts_come_in_order_of_appearance_and_references_by_group() -> None:
     assert found["cost_bps"].tolist()[3:] == pytest.approx([200, 200])
     with pytest.raises(ConfigError, match="ETH:spot"):
         xex.liquidity.curve(frame, {"BTC:spot": 100.0})
+    for wrong in (None, "much", [100.0]):
+        with pytest.raises(ConfigError, match="a number, or a dict"):
+            xex.liquidity.curve(frame, wrong)  # type: ignore[arg-type]
+    alone = xex.liquidity.depth(frame, {"BTC:spot": 100.0, "ETH:spot": 100.0}, 10)
+    assert set(alone["bps"]) == {10}
 
 
 def test_a_group_is_derived_as_everywhere() -> None:
@@ -259,7 +264,7 @@ def test_a_book_cut_on_the_good_side_of_the_reference_says_nothing_of_the_other(
     assert xex.liquidity.depth(frame_of({"a": ([(101.0, 1)], [])}, censored=True), 100.0)["censored"].all()
 
 
-@pytest.mark.parametrize("bps", [[0], [-1], [10, math.nan], [math.inf], [[1, 2]]])
+@pytest.mark.parametrize("bps", [[0], [-1], [10, math.nan], [math.inf], [[1, 2]], -1, None, ["a"]])
 def test_distances_are_positive(bps: Any) -> None:
     with pytest.raises(ConfigError, match="distances"):
         xex.liquidity.depth(frame_of({"a": ([(99.0, 1)], [])}), 100.0, bps)

@@ -83,7 +83,7 @@ def score(books: pd.DataFrame, reference: float | Mapping[str, float]) -> pd.Dat
 
 
 def depth(
-    books: pd.DataFrame, reference: float | Mapping[str, float], bps: Iterable[float] = DISTANCES_BPS
+    books: pd.DataFrame, reference: float | Mapping[str, float], bps: float | Iterable[float] = DISTANCES_BPS
 ) -> pd.DataFrame:
     """Return what rests within ±`bps` of the reference, per group and exchange and, as exchange "all", merged.
 
@@ -93,9 +93,12 @@ def depth(
     the best of all: negative when the merged book is crossed, NaN without both sides. `censored` marks a lower bound:
     a venue cut its book before the distance was reached. Raises ConfigError for a distance that is not above 0.
     """
-    distances = np.array(list(bps), dtype=np.float64)
+    try:
+        distances = np.array([bps] if isinstance(bps, (int, float)) else list(bps), dtype=np.float64)
+    except (TypeError, ValueError):
+        distances = np.full(1, np.nan)
     if distances.ndim != 1 or not (np.isfinite(distances) & (distances > 0)).all():
-        raise ConfigError(f"distances are positive basis points, not {distances.tolist()}")
+        raise ConfigError(f"distances are positive basis points, such as (10, 25, 50), not {bps!r}")
     levels = _Levels(books, reference, "liquidity.depth")
     away, notional = 1e4 * levels.away, levels.price * levels.size
     base, worth = (np.empty((2 * levels.count, len(distances))) for _ in range(2))
@@ -122,6 +125,8 @@ def _reference(reference: float | Mapping[str, float], group: str) -> float:
         price = float(reference) if isinstance(reference, (int, float)) else float(reference[group])
     except KeyError:
         raise ConfigError(f"no reference price for the group {group!r}") from None
+    except (TypeError, ValueError):
+        raise ConfigError(f"a reference price is a number, or a dict of them by group, not {reference!r}") from None
     if not 0 < price < math.inf:
         raise ConfigError(f"a reference price is a positive number, not {price!r}")
     return price
