@@ -124,8 +124,14 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "price_low": NUMBER, "price_high": NUMBER, "price_difference": NUMBER, "price_difference_pct": NUMBER,
         "net_bps": NUMBER, "gross_profit": NUMBER, "net_profit": NUMBER, "net_profit_pct": NUMBER,
         "quantity": NUMBER, "notional": NUMBER, "fees": NUMBER, "currency": TEXT, "fx_rate": NUMBER,
-        "age_ms": NUMBER, "haircut_bps": NUMBER, "mode": TEXT, "transfer": TEXT, "executable": FLAG,
+        "age_ms": NUMBER, "haircut_bps": NUMBER, "chance": NUMBER, "funding_per_day": NUMBER, "mode": TEXT,
+        "transfer": TEXT, "network": TEXT, "transfer_minutes": NUMBER, "sized_by": TEXT, "executable": FLAG,
         "gate": TEXT, "reasons": TEXT,
+    },
+    "lifetimes": {
+        "symbol": TEXT, "group": TEXT, "exchange_low": TEXT, "exchange_high": TEXT, "first_seen": TIME,
+        "last_seen": TIME, "looks": NUMBER, "count": NUMBER, "in_a_row": NUMBER, "best_net_bps": NUMBER,
+        "last_net_bps": NUMBER, "half_life_s": NUMBER, "alive": FLAG,
     },
     "depth": {
         "group": TEXT, "currency": TEXT, "quantity": NUMBER, "gross_profit": NUMBER, "net_profit": NUMBER,
