@@ -25,7 +25,7 @@ from xex.access.port import (
 )
 from xex.access.transport import heard
 from xex.analytics import currency as currencies
-from xex.analytics.quality import MAX_AGE_S, verdicts
+from xex.analytics.quality import verdicts
 from xex.answer import CrossExchangeData
 from xex.catalogue import account, add_failure, lines, note_late, sections_of_market, who, words_of
 from xex.errors import (
@@ -46,7 +46,7 @@ from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.planning import Asked, Plan, planned
 from xex.recording import in_use
 from xex.roster import HEALTH, SKEW_FRESH_S, Entry, gathered
-from xex.scanning import BUDGET_PATIENCE_S, Scanning, Whole
+from xex.scanning import ASSEMBLY_S, BUDGET_PATIENCE_S, MOST_ASSEMBLY, STRAGGLER_S, Scanning, Whole
 from xex.snapshot import LEG_COLUMNS, Terms, VenueAnswer, ages, assemble, leg_rows, top_of
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ log = logging.getLogger("xex.manager")
 
 SKEW_GRACE_S = 0.25
 """How much longer than for the quotes a question waits for the venues' clocks."""
-STRAGGLER_S = MAX_AGE_S / 2
-"""How long after the first venue the last is worth waiting for: the quotes that came grow old meanwhile."""
 RATE_GRACE_S = 0.5
 """How much longer than for the quotes a question waits for rates at least."""
 RATE_PATIENCE_MOST_S = 2.0
@@ -66,9 +64,6 @@ RATE_PATIENCE_S = 0.2
 """How long a rate waits for a request budget before the last legs, with their age, must do."""
 HEDGE_S = 1.0
 """How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
-
-ASSEMBLY_S, MOST_ASSEMBLY = 0.004, 0.4
-"""How long a snapshot is taken to be put together before one was, and the share of a deadline kept for that at most."""
 
 NATIVE = "native"
 """The currency of who wants nothing converted."""

@@ -18,7 +18,7 @@ from xex.analytics import currency as currencies
 from xex.analytics.funnel import Funnel, funnel
 from xex.analytics.gates import GATES, Thresholds
 from xex.analytics.lifetimes import Lifetimes
-from xex.analytics.quality import MAX_DISAGREE, SUSPECT, check_number
+from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, check_number
 from xex.analytics.sized import checked_balances
 from xex.answer import CrossExchangeData
 from xex.catalogue import Catalogue, account
@@ -46,6 +46,11 @@ BUDGET_PATIENCE_S = 2.5
 """How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile.
 
 Budgets by the second or two come back within it, budgets of ten seconds and more do not."""
+
+STRAGGLER_S = MAX_AGE_S / 2
+"""How long after the first venue the last is worth waiting for: the quotes that came grow old meanwhile."""
+ASSEMBLY_S, MOST_ASSEMBLY = 0.004, 0.4
+"""How long a snapshot is taken to be put together before one was, and the share of a deadline kept for that at most."""
 
 _OURS = frozenset({"exchange", "venue", "currency", "fx_rate", "fx_source", "fx_age_ms", "age_ms"})
 """What the manager has added to what a connector told."""
@@ -217,14 +222,14 @@ class Scanning(Catalogue):
         if target not in currencies.CURRENCIES:
             raise ConfigError(f"currency {currency!r}: conversion is known among {', '.join(currencies.CURRENCIES)}")
         tell(Progress("tickers"))
-        whole = await self._market_in(target, market, venues, ())
+        with until(remaining() / 2):  # a venue that hangs must leave time for the books of the others
+            whole = await self._market_in(target, market, venues, ())
         tell(Progress("scan", text=f"{length(whole.columns):,} quotes"))
         sigma = None if terms.sigma != terms.sigma else terms.sigma
         pairs = await asyncio.to_thread(
             funnel, whole.columns, terms.limits, suspect_edge=SUSPECT, max_disagree=MAX_DISAGREE, sigma=sigma
         )  # so that the loop is free meanwhile
         chosen, unsized = _best_groups(pairs, top)
-        tell(Progress("books", 0, len(chosen), f"{length(pairs.columns):,} pairs"))
         sized = await self._through_books(whole, chosen, target, terms, tell)
         frame = schema.frame(_merged(pairs, sized), "opportunities")
         frame.attrs = {
@@ -244,29 +249,41 @@ class Scanning(Catalogue):
     ) -> list[_Sized]:
         """Ask for the books of what may pay, and put each group together from its quotes and them."""
         order = _by_group(whole.columns)
+        answers: dict[str, dict[str, VenueAnswer]] = {}
+        rows: dict[str, set[int]] = {}
+        for group in chosen:
+            answers[group], rows[group] = self._answers(whole, order[group], target, chosen[group])
+        wanted = [answers[group][name] for group in chosen for name in chosen[group] if name in answers[group]]
+        came = 0
+
+        async def book(answer: VenueAnswer) -> bool:
+            nonlocal came
+            await self._book_for(answer)
+            came += 1
+            tell(Progress("books", came, len(wanted), f"{answer.exchange} {texts(answer.ticker, 'instrument')[0]}"))
+            return bool(length(answer.book))
+
+        tell(Progress("books", 0, len(wanted), f"{len(chosen):,} groups"))
+        with until(remaining() - min(MOST_ASSEMBLY * remaining(), ASSEMBLY_S * (1 + len(chosen)))):
+            books = {f"{place}": book(answer) for place, answer in enumerate(wanted)}
+            await gathered(books, self._keep, bool, STRAGGLER_S)
         legs = _legs(whole.native)
         sized: list[_Sized] = []
-
-        async def one(group: str) -> Columns:
-            answers, rows = self._answers(whole, order[group], target, chosen[group])
-            await asyncio.gather(*(self._book_for(answers[name]) for name in chosen[group] if name in answers))
-            sample = next(iter(answers.values())).instrument
+        for group, mine in answers.items():
+            await asyncio.sleep(0)
+            sample = next(iter(mine.values())).instrument
             assert sample is not None  # noqa: S101  made with one
             meant = replace(sample, quote=target, settle=target if sample.kind == "linear" else sample.settle)
             snap = assemble(
-                meant.symbol, meant, target, list(answers), [*answers.values(), *legs],
+                meant.symbol, meant, target, list(mine), [*mine.values(), *legs],
                 now_ms=clock.now_ms(), with_books=True, recording=in_use(), terms=terms,
             )  # fmt: skip
             failed = {
                 f"{name} {answer.instrument.symbol}": answer.book_failure
-                for name, answer in answers.items()
+                for name, answer in mine.items()
                 if answer.book_failure is not None and answer.instrument is not None
             }
-            sized.append(_Sized([*snap.arbitrage_opportunities, *snap.rejected], rows, failed))
-            tell(Progress("books", len(sized), len(chosen), group))
-            return {}
-
-        await gathered({group: one(group) for group in chosen}, self._keep)
+            sized.append(_Sized([*snap.arbitrage_opportunities, *snap.rejected], rows[group], failed))
         return sized
 
     def _answers(

@@ -187,7 +187,9 @@ def _opportunity(low: Book, high: Book, market: Market, limits: Thresholds) -> d
         "currency": not (isfinite(buy.factor) and isfinite(sell.factor)),
         "fees": not (isfinite(buy.fee) and isfinite(sell.fee)) or (priced and net <= 0)
         or (best.quantity > 0 and not 100 * earned / best.notional > limits.min_profit_pct),
-        "depth": not (isfinite(ask) and isfinite(bid)) or (free.gate == "depth" and priced)
+        # Without a rate there is no price to look at, whatever the depth.
+        "depth": (isfinite(buy.factor) and isfinite(sell.factor) and not (isfinite(ask) and isfinite(bid)))
+        or (free.gate == "depth" and priced)
         or (best.quantity > 0 and best.notional < limits.min_notional),
         "balances": short_of_funds,
         "lots": best.gate == "lots" and not short_of_funds,
