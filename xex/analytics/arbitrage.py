@@ -24,6 +24,7 @@ from xex.analytics.gates import (
     haircut_bps,
     parkinson_sigma_bps,
 )
+from xex.analytics.lifetimes import Lifetimes
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, UsualBps
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import ConfigError, SchemaError
@@ -217,6 +218,19 @@ def best_first(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 __all__ = [
-    "GATES", "MODES", "RULES", "SUSPECT_EDGE", "Thresholds", "best_first", "depth", "fee_sides", "haircut_bps",
-    "leg_rows", "legs", "parkinson_sigma_bps", "scan", "taker_fees",
+    "GATES",
+    "MODES",
+    "RULES",
+    "SUSPECT_EDGE",
+    "Lifetimes",
+    "Thresholds",
+    "best_first",
+    "depth",
+    "fee_sides",
+    "haircut_bps",
+    "leg_rows",
+    "legs",
+    "parkinson_sigma_bps",
+    "scan",
+    "taker_fees",
 ]  # fmt: skip
