@@ -38,7 +38,7 @@ from xex.analytics.quality import (
 )
 from xex.errors import ConfigError, SchemaError
 from xex.model import schema
-from xex.model.schema import Columns, Text, Words, coded, flags, length, numbers, take, texts
+from xex.model.schema import Columns, Text, Words, coded, flags, length, numbers, texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -299,7 +299,7 @@ def funnel(
     waits = limits.tau_s + (60.0 * np.nan_to_num(moves.minutes) if moving else 0.0)
     sigma_bps = quotes.sigma_bps[low]
     drift = haircut_bps(sigma_bps, quotes.age_ms[low], quotes.age_ms[high], limits.z, waits)
-    quantity = np.fmin(numbers(columns, "ask_size")[low], numbers(columns, "bid_size")[high])
+    quantity = np.minimum(numbers(columns, "ask_size")[low], numbers(columns, "bid_size")[high])
     quantity = np.where(quantity > 0, quantity, np.nan)
     net = bid * (1 - quotes.fee[high]) - ask * (1 + quotes.fee[low])
     lost = np.nan_to_num(moves.fee) * bid if moving else np.zeros(len(low))
@@ -328,26 +328,36 @@ def funnel(
         doubtful[left] = insignificant(chance[left], int(compared.sum()), limits.false_share)
         stopped = _after(stopped, "haircut", "significance", doubtful)
     place = first_gate(stopped)
+    # Sorted as row numbers, before there are columns.
+    order = np.lexsort((-net_bps, 2 * ~same + (place >= 0)))
+    low, high, place = low[order], high[order], place[order]
+    ask, bid, net, same = quotes.ask[low], quotes.bid[high], net[order], same[order]
+    quantity = quantity[order]
+
+    def known(values: Floats) -> Floats:
+        """Return values in the order of the rows; between two currencies they mean nothing."""
+        return np.where(same, values, np.nan)
+
     found: Columns = {
         "symbol": _picked(columns, "instrument" if "instrument" in columns else "group", low),
         "group": _picked(columns, "group", low),
         "trade": Text(Words(["spread", "arbitrage"]), quotes.spot[low].astype(np.intp)),
         "exchange_low": Text(Words(quotes.names), quotes.exchange[low]),
         "exchange_high": Text(Words(quotes.names), quotes.exchange[high]),
-        "price_low": ask, "price_high": bid, "price_difference": np.where(same, bid - ask, np.nan),
-        "price_difference_pct": np.where(same, 100 * gross, np.nan), "net_bps": np.where(same, net_bps, np.nan),
-        "gross_profit": np.where(same, quantity * (bid - ask), np.nan), "net_profit": np.where(same, earned, np.nan),
-        "net_profit_pct": np.where(same, earned_pct, np.nan), "quantity": quantity, "notional": quantity * ask,
-        "fees": np.where(same, quantity * (bid - ask - net) + lost, np.nan),
+        "price_low": ask, "price_high": bid, "price_difference": known(bid - ask),
+        "price_difference_pct": known(100 * gross[order]), "net_bps": known(net_bps[order]),
+        "gross_profit": known(quantity * (bid - ask)), "net_profit": known(earned[order]),
+        "net_profit_pct": known(earned_pct[order]), "quantity": quantity, "notional": quantity * ask,
+        "fees": known(quantity * (bid - ask - net) + lost[order]),
         "currency": _picked(columns, "currency", low), "fx_rate": np.where(same, 1.0, np.nan),
-        "age_ms": age, "haircut_bps": np.where(np.isfinite(sigma_bps), drift, np.nan), "chance": chance,
-        "funding_per_day": carried(quotes, funding, low, high),
-        "mode": Text.same(limits.mode, len(low)), "transfer": moves.state, "network": moves.network,
-        "transfer_minutes": moves.minutes, "sized_by": Text.same("quotes", len(low)), "executable": place < 0,
-        "gate": Text(Words([*stopped, ""]), np.where(place < 0, len(stopped), place)), "reasons": all_gates(stopped),
+        "age_ms": age[order], "haircut_bps": np.where(np.isfinite(quotes.sigma_bps[low]), drift[order], np.nan),
+        "chance": chance[order], "funding_per_day": carried(quotes, funding, low, high),
+        "mode": Text.same(limits.mode, len(low)), "transfer": moves.state[order], "network": moves.network[order],
+        "transfer_minutes": moves.minutes[order], "sized_by": Text.same("quotes", len(low)), "executable": place < 0,
+        "gate": Text(Words([*stopped, ""]), np.where(place < 0, len(stopped), place)),
+        "reasons": all_gates(stopped)[order],
     }  # fmt: skip
-    order = np.lexsort((-net_bps, place >= 0, ~same))
-    return Funnel(take(found, order), low[order], high[order])
+    return Funnel(found, low, high)
 
 
 def _after(stopped: Mapping[str, Flags], gate: str, new: str, hit: Flags) -> dict[str, Flags]:

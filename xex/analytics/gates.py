@@ -119,7 +119,8 @@ def all_gates(stopped: Mapping[str, Flags]) -> Text:
     code = np.zeros(len(next(iter(stopped.values()))), dtype=np.int64)
     for place, hit in enumerate(stopped.values()):
         code |= hit.astype(np.int64) << place
-    values, codes = np.unique(code, return_inverse=True)
+    values = np.flatnonzero(np.bincount(code, minlength=1))
+    codes = np.searchsorted(values, code)
     words = [",".join(name for place, name in enumerate(stopped) if value >> place & 1) for value in values.tolist()]
     return Text(Words(words), codes)
 

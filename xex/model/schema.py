@@ -239,9 +239,9 @@ class Text:
     @overload
     def __getitem__(self, place: int) -> str: ...
     @overload
-    def __getitem__(self, place: slice) -> Text: ...
-    def __getitem__(self, place: int | slice) -> str | Text:
-        if isinstance(place, slice):
+    def __getitem__(self, place: slice | np.ndarray[Any, Any]) -> Text: ...
+    def __getitem__(self, place: int | slice | np.ndarray[Any, Any]) -> str | Text:
+        if isinstance(place, (slice, np.ndarray)):
             return Text(self.words, self.codes[place])
         return self.words.texts[int(self.codes[place])]
 
