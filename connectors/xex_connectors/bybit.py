@@ -7,8 +7,8 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap
-from xex_connectors.mapping import BookMap, Fee, FeeMap, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap, KeyMap
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 _OK = ("retCode", "0")
 _TICKER = {

@@ -51,6 +51,7 @@ from xex_connectors.mapping import (
     AssetMap,
     BookMap,
     ErrorBody,
+    FeeMap,
     KeyMap,
     Market,
     TickerMap,
@@ -1214,6 +1215,7 @@ def _seen(task: asyncio.Task[Any]) -> None:
 __all__ = [
     "AssetMap",
     "CcxtConnector",
+    "FeeMap",
     "KeyMap",
     "SpotCurrencies",
     "import_ccxt",

@@ -8,10 +8,8 @@ from typing import Any
 from xex.access.budgets import Limit, Pause
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
-from xex_connectors.mapping import (
-    BookMap, Fee, FeeMap, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step,
-)  # fmt: skip
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step
 
 _OK, _V2 = ("status", "ok"), ("code", "200")
 _DAY = {"last": "close", "open": "open", "high": "high", "low": "low", "base_volume": "amount"}

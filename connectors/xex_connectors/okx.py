@@ -7,19 +7,8 @@ from typing import Any
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap
-from xex_connectors.mapping import (
-    BookMap,
-    Fee,
-    FeeMap,
-    InstrumentMap,
-    Market,
-    TickerMap,
-    TradeMap,
-    ValueMap,
-    part,
-    per_path,
-)
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap, KeyMap
+from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
 
@@ -36,12 +25,8 @@ def _tickers(kind: str, **volumes: str) -> tuple[TickerMap, ...]:
         "bid": "bidPx", "bid_size": "bidSz", "ask": "askPx", "ask_size": "askSz", "last": "last",
         "open": "open24h", "high": "high24h", "low": "low24h", **volumes,
     }  # fmt: skip
-    return (
-        TickerMap(
-            "publicGetMarketTickers", id="instId", rows="data", one="instId", one_call="publicGetMarketTicker",
-            params={"instType": kind}, ok=_OK, time="ts", fields=fields,
-        ),
-    )  # fmt: skip
+    return (TickerMap("publicGetMarketTickers", id="instId", rows="data", one="instId", ok=_OK, time="ts",
+        one_call="publicGetMarketTicker", params={"instType": kind}, fields=fields),)  # fmt: skip
 
 
 _RULES = {"tick": "tickSz", "lot": "lotSz", "min_amount": "minSz"}
@@ -125,5 +110,6 @@ class OkxConnector(CcxtConnector):
         "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
         "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),
         "/public/open-interest$": (20, 2), "/public/time$": (10, 2), "/system/status$": (1, 5),
-        "/asset/currencies$": (6, 1), "/account/trade-fee$": (5, 2)}, other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
+        "/asset/currencies$": (6, 1), "/account/trade-fee$": (5, 2)},
+        other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
     pauses = (Pause(r'"code":\s*"?(?:50011|50061)\b', 2, source="docs v5: the window of most endpoints"),)

@@ -134,8 +134,7 @@ def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
         row[name] = _number(name, ticker.get(name))
     if ticker and "last" not in ticker and not {"bid", "ask"} <= set(ticker):
         raise BadPayload(f"neither last, nor bid and ask, but: {', '.join(map(str, ticker))}")
-    if row["taker_bps"] == row["taker_bps"]:
-        row["fee_source"] = "given: by the connector"
+    row["fee_source"] = "given: by the connector" if row["taker_bps"] == row["taker_bps"] else ""
     stamp = ticker.get("timestamp")
     if stamp is not None and float(stamp) == float(stamp):
         if not 0 <= float(stamp) < 1e11:
