@@ -284,7 +284,7 @@ def test_a_full_disk_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None
 def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"xex \d+\.\d+\.\d+\S*\n", run("--version").expect(0).out)
     overview = run("--help").expect(0).out
-    for command in ("snapshot", "books", "trades", "instruments", "lookup", "universe", "venues", "record"):
+    for command in ("snapshot", "books", "trades", "instruments", "lookup", "networks", "universe", "venues", "record"):
         assert re.search(rf"^ *{command}  ", overview, re.MULTILINE)
     text = run("snapshot", "--help").expect(0).out
     for option in ("--spot", "--perp", "--venues", "--json", "--csv", "--parquet", "--replay", "--timeout"):

@@ -784,11 +784,11 @@ class CcxtConnector(ExchangeConnector):
         if self.asset_map is None:
             raise NotListed("it does not tell which networks are open", venue=self._route.venue)
         found = await self._currencies(assets, NETWORKS_FRESH_S)
-        told = found.pop("network")
+        told, contracts = found.pop("network"), found.pop("address")
         source = "account" if self.asset_map.signed else "public"
         silent = "" if self.asset_map.network else "names no network, and tells only what is shut on all of them"
         return {
-            **found, "venue_network": told, "network": list(map(network_of, told)), "contract": found.pop("address"),
+            **found, "venue_network": told, "network": list(map(network_of, told)), "contract": contracts,
             "source": [source] * len(told), "reason": [silent] * len(told),
         }  # fmt: skip
 
