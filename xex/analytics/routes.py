@@ -46,15 +46,19 @@ def routes(networks: pd.DataFrame) -> pd.DataFrame:
     one, other = (found[f"contract_{side}"].to_numpy(dtype=object) for side in ("from", "to"))
     differ = (one != "") & (other != "") & (one != other)
     shut = (leaves == CLOSED) | (enters == CLOSED) | differ
-    found["state"] = np.where(shut, CLOSED, np.where((leaves == OPEN) & (enters == OPEN), OPEN, UNKNOWN))
+    # Two contracts on one network leave open which of them an exchange means that names none.
+    vague = found.duplicated(_KEY, keep=False).to_numpy() & ((one == "") | (other == "")) & ~shut
+    known = (leaves == OPEN) & (enters == OPEN) & ~vague
+    found["state"] = np.where(shut, CLOSED, np.where(known, OPEN, UNKNOWN))
     network = found["network"].to_numpy(dtype=object)
     unlike = np.where(differ, "another contract address on " + network, "")
+    unlike = np.where(vague, "several contracts on " + network, unlike)
     told = [found["why_from"].to_numpy(dtype=object), found["why_to"].to_numpy(dtype=object), unlike]
     found["reason"] = _listed(told)
     seconds = {name: block_s(name) for name in dict.fromkeys(network)}
     found["minutes"] = found["confirmations"] * found["network"].map(seconds).astype("float64") / 60
     found["received_time"] = found[["received_from", "received_to"]].min(axis=1, skipna=False)
-    # A venue may list one network twice, under two codes or names: the better way counts.
+    # A venue may list one network twice, under two contracts or names: the better way counts.
     found["rank"] = found["state"].map(_RANK)
     found = found.sort_values([*_KEY, "rank", "withdraw_fee"], kind="stable").drop_duplicates(_KEY)
     return _frame(found)
@@ -107,47 +111,45 @@ def _ways(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _joined(ways: pd.DataFrame, rows: pd.DataFrame, side: str, state: str, more: list[str]) -> pd.DataFrame:
     """Add what the exchange on one side says of each way: its state, why it is not open, its contract, `more`."""
-    exchange = f"exchange_{side}"
-    names = {"exchange": exchange, state: f"state_{side}", "contract": f"contract_{side}", "reason": f"why_{side}"}
-    names |= {"received_time": f"received_{side}"}
+    owner = ["asset", f"exchange_{side}"]
+    names = {"exchange": owner[1], state: f"state_{side}", "contract": f"contract_{side}", "reason": f"why_{side}"}
     mine = rows.rename(columns=names)[["asset", "network", *names.values(), *more]]
+    told = ways.merge(mine[mine["network"] != ""], on=[*owner, "network"], how="left")
     # A row without a network speaks for all networks of an exchange that names none.
-    silent = mine[mine["network"] == ""].drop_duplicates(["asset", exchange]).drop(columns="network")
-    speaks = mine[mine["network"] != ""]
-    found = ways.merge(speaks, on=["asset", exchange, "network"], how="left")
-    missing = found[f"state_{side}"].isna().to_numpy()
-    if missing.any():
-        told = found.loc[missing, list(ways.columns)].reset_index(drop=True)
-        quiet = told.merge(silent, on=["asset", exchange], how="left")
-        quiet = _absent(quiet, speaks, side)
-        for name in (f"state_{side}", f"contract_{side}", f"why_{side}", f"received_{side}", *more):
-            found.loc[missing, name] = quiet[name].to_numpy()
-    states = found[f"state_{side}"].to_numpy(dtype=object)
-    place = found["network"].where(found["network"] != "", "any network")
-    said = (f"{state} " + found[f"state_{side}"] + " at " + found[exchange] + " on " + place).to_numpy(dtype=object)
-    why = found[f"why_{side}"].to_numpy(dtype=object)
-    found[f"why_{side}"] = np.where(states == OPEN, "", np.where(why != "", found[exchange] + ": " + why, said))
-    return found
+    quiet = mine[mine["network"] == ""].drop(columns="network").drop_duplicates(owner)
+    silent = ways[_KEY].drop_duplicates().merge(quiet, on=owner, how="left")
+    absent = told[f"state_{side}"].isna()
+    place = told[_KEY].merge(silent, on=_KEY, how="left")
+    for name in (*list(names.values())[1:], *more):
+        told[name] = told[name].where(~absent, place[name])
+    texts = [f"state_{side}", f"contract_{side}", f"why_{side}"]
+    told[texts] = told[texts].astype(object).where(told[texts].notna(), "")
+    _note_absent(told, mine, side, absent)
+    states, why = (told[name].to_numpy(dtype=object) for name in (f"state_{side}", f"why_{side}"))
+    exchange, network = (told[name].to_numpy(dtype=object) for name in (owner[1], "network"))
+    said = state + " " + states + " at " + exchange + " on " + np.where(network == "", "any network", network)
+    told[f"why_{side}"] = np.where(states == OPEN, "", np.where(why == "", said, exchange + ": " + why))
+    heard = rows.groupby(["asset", "exchange"], sort=False)["received_time"].min().rename(f"received_{side}")
+    return told.join(heard, on=owner)
 
 
-def _absent(quiet: pd.DataFrame, speaks: pd.DataFrame, side: str) -> pd.DataFrame:
-    """Say what a network means that an exchange does not name: shut, unless it may have another name there."""
-    exchange = f"exchange_{side}"
-    known = {name: is_known_network(name) for name in {*quiet["network"], *speaks["network"]}}
-    strange = speaks[~speaks["network"].map(known).astype(bool)]
-    owners = ["asset", exchange]
-    odd = quiet.merge(strange[owners].drop_duplicates(), on=owners, how="left", indicator="_odd")["_odd"] == "both"
-    names = quiet.merge(speaks[owners].drop_duplicates(), on=owners, how="left", indicator="_names")["_names"] == "both"
-    sure = quiet["network"].map(known).astype(bool).to_numpy() & ~odd.to_numpy()
-    speaks_of = names.to_numpy()
-    quiet[f"state_{side}"] = np.where(
-        speaks_of, np.where(sure, CLOSED, UNKNOWN), quiet[f"state_{side}"].fillna(UNKNOWN).to_numpy(dtype=object)
+def _note_absent(told: pd.DataFrame, mine: pd.DataFrame, side: str, absent: pd.Series) -> None:
+    """Say what it means that an exchange which names networks lacks one: shut, unless it may be called otherwise."""
+    owner = ["asset", f"exchange_{side}"]
+    named = mine[mine["network"] != ""]
+    odd = named[~named["network"].map(is_known_network).astype(bool)]
+    speaks, strange = (
+        told[owner].merge(some[owner].drop_duplicates(), how="left", indicator=True)["_merge"].to_numpy() == "both"
+        for some in (named, odd)
     )
-    why = np.where(sure, "not on ", "names no ").astype(object) + quiet["network"].to_numpy(dtype=object)
-    why = np.where(sure, why, why + ", or calls it otherwise")
-    quiet[f"why_{side}"] = np.where(speaks_of, why, quiet[f"why_{side}"].fillna("").to_numpy(dtype=object))
-    quiet[f"contract_{side}"] = quiet[f"contract_{side}"].fillna("")
-    return quiet
+    known = told["network"].map(is_known_network).to_numpy(dtype=bool)
+    lacks, network = absent.to_numpy() & speaks, told["network"].to_numpy(dtype=object)
+    sure = known & ~strange
+    states, why = (told[name].to_numpy(dtype=object) for name in (f"state_{side}", f"why_{side}"))
+    states = np.where(lacks, np.where(sure, CLOSED, UNKNOWN), np.where(states == "", UNKNOWN, states))
+    words = np.where(sure, "not on " + network, "names no " + network + ", or calls it otherwise")
+    told[f"state_{side}"] = states
+    told[f"why_{side}"] = np.where(lacks, words, np.where(states == CLOSED, "", why))
 
 
 def _listed(parts: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
