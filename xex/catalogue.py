@@ -250,9 +250,10 @@ class Catalogue(Watch):
         with until(self._seconds(deadline)):
             parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
         note_late(groups, parts, failures)
-        rows = [part for part in parts.values() if length(part)]
+        rows = list[Columns]()
         for entry in (group[0] for group in groups):
             part = parts.get(entry.id, {})
+            rows.append(part)
             untold = [name for name in names if name not in set(texts(part, "asset"))]
             if untold and length(part):
                 add_failure(failures, entry.id, Dropped.NOT_LISTED, f"no network of {', '.join(untold)}")

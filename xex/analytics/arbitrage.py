@@ -28,8 +28,8 @@ from xex.analytics.quality import (
     suspect_limits,
     verdicts,
 )
-from xex.analytics.routes import best as best_routes  # noqa: F401  told of here as well
-from xex.analytics.routes import routes  # noqa: F401
+from xex.analytics.routes import best_routes as best_routes  # noqa: PLC0414  public here
+from xex.analytics.routes import routes as routes  # noqa: PLC0414  public here
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import ConfigError, SchemaError
 from xex.model import schema

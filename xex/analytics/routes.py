@@ -64,13 +64,13 @@ def routes(networks: pd.DataFrame) -> pd.DataFrame:
     return _frame(found)
 
 
-def best(routes: pd.DataFrame) -> pd.DataFrame:
+def best_routes(routes: pd.DataFrame) -> pd.DataFrame:
     """Return the cheapest open route of each asset and pair of exchanges; pairs without an open one are left out.
 
     `routes` is a frame of `routes`. Of equally cheap ones the faster counts; a fee that is not told comes after all
     that are. Raises `SchemaError`.
     """
-    schema.check(routes, (*_KEY, "state", "withdraw_fee", "minutes"), "routes.best")
+    schema.check(routes, (*_KEY, "state", "withdraw_fee", "minutes"), "best_routes")
     open_ = routes[routes["state"] == OPEN]
     ranked = open_.sort_values([*_PAIR, "withdraw_fee", "minutes", "network"], kind="stable", na_position="last")
     return ranked.drop_duplicates(_PAIR).reset_index(drop=True)
