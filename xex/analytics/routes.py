@@ -10,18 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xex.errors import SchemaError
 from xex.model import schema
 from xex.model.identity import contract_of, is_known_network
 from xex.model.networks import block_s
+from xex.model.schema import texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OPEN, CLOSED, UNKNOWN = "open", "closed", "unknown"
+    Floats = np.ndarray[Any, np.dtype[np.float64]]
+    Places = np.ndarray[Any, np.dtype[np.intp]]
+    Words = np.ndarray[Any, np.dtype[np.object_]]
+
+OPEN, UNKNOWN, CLOSED = "open", "unknown", "closed"
+_STATES = np.array([OPEN, UNKNOWN, CLOSED], dtype=object)  # the better one first
+_YES, _DOUBT, _SHUT = 0, 1, 2
 _NEEDED = ("exchange", "asset", "network", "deposit", "withdraw")
 _PAIR = ["asset", "exchange_from", "exchange_to"]
-_KEY = [*_PAIR, "network"]
-_RANK = {OPEN: 0, UNKNOWN: 1, CLOSED: 2}
 
 
 def routes(networks: pd.DataFrame) -> pd.DataFrame:
@@ -38,30 +44,36 @@ def routes(networks: pd.DataFrame) -> pd.DataFrame:
     `SchemaError`.
     """
     schema.check(networks, _NEEDED, "routes")
-    rows = _sides(networks)
-    found = _ways(rows)
-    found = _joined(found, rows, "from", "withdraw", ["withdraw_fee", "withdraw_min"])
-    found = _joined(found, rows, "to", "deposit", ["confirmations"])
-    leaves, enters = (found[f"state_{side}"].to_numpy(dtype=object) for side in ("from", "to"))
-    one, other = (found[f"contract_{side}"].to_numpy(dtype=object) for side in ("from", "to"))
-    differ = (one != "") & (other != "") & (one != other)
-    shut = (leaves == CLOSED) | (enters == CLOSED) | differ
+    rows = _Rows(networks)
+    ways = _ways(rows)
+    ways, start = _joined(rows, ways, 1)
+    ways, end = _joined(rows, ways, 2)
+    start = start[ways[4]]
+    leaving, entering = _Side(rows, ways, start, 1, "withdraw"), _Side(rows, ways, end, 2, "deposit")
+    differ = (leaving.contract > 0) & (entering.contract > 0) & (leaving.contract != entering.contract)
+    shut = (leaving.state == _SHUT) | (entering.state == _SHUT) | differ
     # Two contracts on one network leave open which of them an exchange means that names none.
-    vague = found.duplicated(_KEY, keep=False).to_numpy() & ((one == "") | (other == "")) & ~shut
-    known = (leaves == OPEN) & (enters == OPEN) & ~vague
-    found["state"] = np.where(shut, CLOSED, np.where(known, OPEN, UNKNOWN))
-    network = found["network"].to_numpy(dtype=object)
+    _, place, count = np.unique(ways[:4], axis=1, return_inverse=True, return_counts=True)
+    vague = (count[place.ravel()] > 1) & ((leaving.contract == 0) | (entering.contract == 0)) & ~shut
+    clear = (leaving.state == _YES) & (entering.state == _YES) & ~vague
+    state = np.where(shut, _SHUT, np.where(clear, _YES, _DOUBT))
+    fee = rows.number("withdraw_fee", leaving.row)
+    # A venue may list one network twice, under two contracts or names: the better way counts.
+    order = np.lexsort((fee, state, *ways[3::-1]))
+    kept = order[_firsts(ways[:4, order])]
+    network = rows.networks[ways[3]]
     unlike = np.where(differ, "another contract address on " + network, "")
     unlike = np.where(vague, "several contracts on " + network, unlike)
-    told = [found["why_from"].to_numpy(dtype=object), found["why_to"].to_numpy(dtype=object), unlike]
-    found["reason"] = _listed(told)
-    seconds = {name: block_s(name) for name in dict.fromkeys(network)}
-    found["minutes"] = found["confirmations"] * found["network"].map(seconds).astype("float64") / 60
-    found["received_time"] = found[["received_from", "received_to"]].min(axis=1, skipna=False)
-    # A venue may list one network twice, under two contracts or names: the better way counts.
-    found["rank"] = found["state"].map(_RANK)
-    found = found.sort_values([*_KEY, "rank", "withdraw_fee"], kind="stable").drop_duplicates(_KEY)
-    return _frame(found)
+    seconds = np.array([block_s(name) for name in rows.networks.tolist()], dtype=np.float64)
+    columns = {
+        "asset": rows.assets[ways[0]], "exchange_from": rows.exchanges[ways[1]],
+        "exchange_to": rows.exchanges[ways[2]], "network": network, "state": _STATES[state],
+        "withdraw_fee": fee, "withdraw_min": rows.number("withdraw_min", leaving.row),
+        "minutes": rows.number("confirmations", entering.row) * seconds[ways[3]] / 60,
+        "reason": _listed(leaving.why, entering.why, unlike),
+        "received_time": np.minimum(rows.heard[ways[0], ways[1]], rows.heard[ways[0], ways[2]]),
+    }  # fmt: skip
+    return schema.frame({name: _plain(cells[kept]) for name, cells in columns.items()}, "routes")
 
 
 def best_routes(routes: pd.DataFrame) -> pd.DataFrame:
@@ -70,104 +82,128 @@ def best_routes(routes: pd.DataFrame) -> pd.DataFrame:
     `routes` is a frame of `routes`. Of equally cheap ones the faster counts; a fee that is not told comes after all
     that are. Raises `SchemaError`.
     """
-    schema.check(routes, (*_KEY, "state", "withdraw_fee", "minutes"), "best_routes")
+    schema.check(routes, (*_PAIR, "network", "state", "withdraw_fee", "minutes"), "best_routes")
     open_ = routes[routes["state"] == OPEN]
     ranked = open_.sort_values([*_PAIR, "withdraw_fee", "minutes", "network"], kind="stable", na_position="last")
     return ranked.drop_duplicates(_PAIR).reset_index(drop=True)
 
 
-def _sides(networks: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the columns that may be absent, texts without gaps, and contracts in one spelling."""
-    import pandas as pd
+class _Rows:
+    """The rows of networks: who, of what and on which network as codes into sorted words, the empty word first."""
 
-    rows = networks.reset_index(drop=True).copy()
-    for name in ("withdraw_fee", "withdraw_min", "confirmations"):
-        rows[name] = rows[name].astype("float64") if name in rows else np.nan
-    for name in (*_NEEDED, "contract", "reason"):
-        rows[name] = rows[name].astype(object).where(rows[name].notna(), "") if name in rows else ""
-    rows["contract"] = rows["contract"].map(contract_of)
-    if "received_time" not in rows:
-        rows["received_time"] = pd.Series(pd.NaT, index=rows.index, dtype="datetime64[ms, UTC]")
-    return rows
+    def __init__(self, networks: pd.DataFrame) -> None:
+        self.frame = networks
+        self.columns = schema.columns_of(networks, [*_NEEDED, "contract", "reason", "received_time"])
+        self.assets, asset = self._coded(texts(self.columns, "asset"))
+        self.exchanges, exchange = self._coded(texts(self.columns, "exchange"))
+        self.networks, network = self._coded(texts(self.columns, "network"))
+        _, self.contract = self._coded([contract_of(text) for text in texts(self.columns, "contract")])
+        self.reason = np.array([*texts(self.columns, "reason"), ""], dtype=object)
+        self.of = np.array([asset, exchange, network], dtype=np.intp).reshape(3, -1)
+        self.known = np.array([is_known_network(name) for name in self.networks.tolist()], dtype=bool)
+        self.keys = self.key(*self.of)
+        self.order = np.argsort(self.keys, kind="stable")
+        # When each exchange told of each asset: the oldest of its rows, NaN where one is not dated.
+        self.heard = np.full((len(self.assets), len(self.exchanges)), np.inf)
+        np.minimum.at(self.heard, (asset, exchange), schema.numbers(self.columns, "received_time"))
+        self.heard[np.isinf(self.heard)] = np.nan
 
+    @staticmethod
+    def _coded(cells: list[str]) -> tuple[Words, Places]:
+        words, codes = np.unique(np.array(["", *cells], dtype=object), return_inverse=True)
+        return words, codes[1:].astype(np.intp)
 
-def _ways(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return each pair of exchanges that are told of an asset, with every network that either names, or with none."""
-    import pandas as pd
+    def key(self, asset: Places, exchange: Places, network: Places) -> Places:
+        """Return one number for each asset, exchange and network."""
+        return (asset * len(self.exchanges) + exchange) * len(self.networks) + network
 
-    known = rows[["asset", "exchange"]].drop_duplicates()
-    pairs = known.merge(known, on="asset", suffixes=("_from", "_to"))
-    pairs = pairs[pairs["exchange_from"] != pairs["exchange_to"]]
-    named = rows.loc[rows["network"] != "", ["asset", "exchange", "network"]].drop_duplicates()
-    sides = [
-        pairs.merge(named.rename(columns={"exchange": f"exchange_{side}"}), on=["asset", f"exchange_{side}"])
-        for side in ("from", "to")
-    ]
-    ways = pd.concat(sides)[_KEY].drop_duplicates()
-    silent = pairs.merge(ways[_PAIR].drop_duplicates(), on=_PAIR, how="left", indicator=True)
-    silent = silent.loc[silent["_merge"] == "left_only", _PAIR].assign(network="")
-    return pd.concat([ways, silent], ignore_index=True)
+    def number(self, name: str, row: Places) -> Floats:
+        """Return a column's numbers at some rows, NaN where there is no such row or column."""
+        if name not in self.frame:
+            return np.full(len(row), np.nan)
+        try:
+            cells = self.frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError):
+            raise SchemaError(
+                f"routes: the column {name} holds {self.frame[name].dtype}, numbers are expected"
+            ) from None
+        return np.append(cells, np.nan)[row]
 
-
-def _joined(ways: pd.DataFrame, rows: pd.DataFrame, side: str, state: str, more: list[str]) -> pd.DataFrame:
-    """Add what the exchange on one side says of each way: its state, why it is not open, its contract, `more`."""
-    owner = ["asset", f"exchange_{side}"]
-    names = {"exchange": owner[1], state: f"state_{side}", "contract": f"contract_{side}", "reason": f"why_{side}"}
-    mine = rows.rename(columns=names)[["asset", "network", *names.values(), *more]]
-    told = ways.merge(mine[mine["network"] != ""], on=[*owner, "network"], how="left")
-    # A row without a network speaks for all networks of an exchange that names none.
-    quiet = mine[mine["network"] == ""].drop(columns="network").drop_duplicates(owner)
-    silent = ways[_KEY].drop_duplicates().merge(quiet, on=owner, how="left")
-    absent = told[f"state_{side}"].isna()
-    place = told[_KEY].merge(silent, on=_KEY, how="left")
-    for name in (*list(names.values())[1:], *more):
-        told[name] = told[name].where(~absent, place[name])
-    texts = [f"state_{side}", f"contract_{side}", f"why_{side}"]
-    told[texts] = told[texts].astype(object).where(told[texts].notna(), "")
-    _note_absent(told, mine, side, absent)
-    states, why = (told[name].to_numpy(dtype=object) for name in (f"state_{side}", f"why_{side}"))
-    exchange, network = (told[name].to_numpy(dtype=object) for name in (owner[1], "network"))
-    said = state + " " + states + " at " + exchange + " on " + np.where(network == "", "any network", network)
-    told[f"why_{side}"] = np.where(states == OPEN, "", np.where(why == "", said, exchange + ": " + why))
-    heard = rows.groupby(["asset", "exchange"], sort=False)["received_time"].min().rename(f"received_{side}")
-    return told.join(heard, on=owner)
+    def states(self, name: str) -> Places:
+        """Return a column's states as codes; a word that is none is unknown."""
+        cells = np.array([*texts(self.columns, name), ""], dtype=object)
+        return np.where(cells == OPEN, _YES, np.where(cells == CLOSED, _SHUT, _DOUBT))
 
 
-def _note_absent(told: pd.DataFrame, mine: pd.DataFrame, side: str, absent: pd.Series) -> None:
-    """Say what it means that an exchange which names networks lacks one: shut, unless it may be called otherwise."""
-    owner = ["asset", f"exchange_{side}"]
-    named = mine[mine["network"] != ""]
-    odd = named[~named["network"].map(is_known_network).astype(bool)]
-    speaks, strange = (
-        told[owner].merge(some[owner].drop_duplicates(), how="left", indicator=True)["_merge"].to_numpy() == "both"
-        for some in (named, odd)
-    )
-    known = told["network"].map(is_known_network).to_numpy(dtype=bool)
-    lacks, network = absent.to_numpy() & speaks, told["network"].to_numpy(dtype=object)
-    sure = known & ~strange
-    states, why = (told[name].to_numpy(dtype=object) for name in (f"state_{side}", f"why_{side}"))
-    states = np.where(lacks, np.where(sure, CLOSED, UNKNOWN), np.where(states == "", UNKNOWN, states))
-    words = np.where(sure, "not on " + network, "names no " + network + ", or calls it otherwise")
-    told[f"state_{side}"] = states
-    told[f"why_{side}"] = np.where(lacks, words, np.where(states == CLOSED, "", why))
+def _ways(rows: _Rows) -> Places:
+    """Return asset, from, to and network of each pair of exchanges and every network that either names, or none."""
+    asset, exchange, _ = rows.of
+    told = np.zeros((len(rows.assets), len(rows.exchanges)), dtype=bool)
+    told[asset, exchange] = True
+    row, other = np.nonzero(told[asset] & (np.arange(len(rows.exchanges)) != exchange[:, None]))
+    mine = rows.of[:, row]
+    both = [(mine[0], mine[1], other, mine[2]), (mine[0], other, mine[1], mine[2])]
+    ways = np.unique(np.concatenate([np.array(one).reshape(4, -1) for one in both], axis=1), axis=1)
+    # Codes are sorted, so that the way without a network is the first of its pair; it stands where it is the only one.
+    alone = _firsts(ways[:3]) & np.append(_firsts(ways[:3])[1:], True)
+    return ways[:, (ways[3] > 0) | alone]
 
 
-def _listed(parts: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+def _joined(rows: _Rows, ways: Places, side: int) -> tuple[Places, Places]:
+    """Return the ways, again for each further row of an exchange on a network, and that row; -1 for none.
+
+    The last line of the ways says which of the given ones each is.
+    """
+    found = rows.keys[rows.order]
+    key = rows.key(ways[0], ways[side], ways[3])
+    first, last = np.searchsorted(found, key, "left"), np.searchsorted(found, key, "right")
+    times = np.maximum(last - first, 1)
+    origin = np.repeat(np.arange(ways.shape[1]), times)
+    nth = np.arange(len(origin)) - np.repeat(np.cumsum(times) - times, times)
+    place = np.append(rows.order, -1)[np.where((last > first)[origin], first[origin] + nth, -1)]
+    return np.vstack([ways[:4, origin], origin]), place
+
+
+class _Side:
+    """What the exchange on one side says of each way: the row that says it, the state, the contract, why not."""
+
+    def __init__(self, rows: _Rows, ways: Places, row: Places, side: int, what: str) -> None:
+        asset, exchange, network = ways[0], ways[side], ways[3]
+        found = rows.keys[rows.order]
+        # A row without a network speaks for all networks of an exchange that names none.
+        quiet = rows.key(asset, exchange, np.zeros_like(network))
+        at = np.minimum(np.searchsorted(found, quiet), max(len(found) - 1, 0))
+        silent = np.where(found[at] == quiet, rows.order[at], -1) if len(found) else row
+        names = np.zeros((len(rows.assets), len(rows.exchanges)), dtype=bool)
+        strange = names.copy()
+        names[tuple(rows.of[:2, rows.of[2] > 0])] = True
+        strange[tuple(rows.of[:2, (rows.of[2] > 0) & ~rows.known[rows.of[2]]])] = True
+        lacks = (row < 0) & names[asset, exchange]
+        # Shut is what is not there, unless it may be there under another name.
+        sure = rows.known[network] & ~strange[asset, exchange]
+        self.row = np.where(row < 0, np.where(lacks, -1, silent), row)
+        self.state = np.where(lacks, np.where(sure, _SHUT, _DOUBT), rows.states(what)[self.row])
+        self.contract = np.append(rows.contract, 0)[self.row]
+        name, place = rows.exchanges[exchange], rows.networks[network]
+        missing = np.where(sure, "not on " + place, "names no " + place + ", or calls it otherwise")
+        why = np.where(lacks, missing, np.where(self.state == _SHUT, "", rows.reason[self.row]))
+        where = np.where(place == "", "any network", place)
+        said = f"{what} " + _STATES[self.state] + " at " + name + " on " + where
+        self.why = np.where(self.state == _YES, "", np.where(why == "", said, name + ": " + why))
+
+
+def _firsts(sorted_: Places) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Say which columns differ from the one before."""
+    return np.append(True, (sorted_[:, 1:] != sorted_[:, :-1]).any(axis=0))[: sorted_.shape[1]]
+
+
+def _listed(*parts: Words) -> Words:
     """Return texts row by row with semicolons between those that say something."""
     told = parts[0]
     for part in parts[1:]:
-        both = (told != "") & (part != "")
-        told = np.where(both, told + "; " + part, told + part)
+        told = np.where((told != "") & (part != ""), told + "; " + part, told + part)
     return told
 
 
-def _frame(found: pd.DataFrame) -> pd.DataFrame:
-    names = schema.SCHEMAS["routes"]
-    stamps = found["received_time"].astype("datetime64[ms, UTC]").to_numpy(dtype="datetime64[ms]")
-    columns: dict[str, Any] = {
-        name: found[name].tolist() if dtype == schema.TEXT else found[name].to_numpy()
-        for name, dtype in names.items()
-        if name != "received_time"
-    }
-    columns["received_time"] = np.where(np.isnat(stamps), np.nan, stamps.astype("int64").astype("float64"))
-    return schema.frame(columns, "routes")
+def _plain(cells: Any) -> Any:
+    return cells.tolist() if cells.dtype == object else cells
