@@ -479,8 +479,8 @@ class ExchangeManager(Catalogue):
         `question` is "snapshot" (`get_cross_exchange_ticker`), "ticker", "order_book" or "trades" about each of the
         `symbols`, or "tickers" and "instruments" about whole markets; `times` how often it would be asked. What budgets
         have given out already counts, and so do instruments, clocks and rates where they would be asked for too; books
-        that the venue cuts may be asked for deeper, which does not. Raises `ConfigError`, `SymbolError` and
-        `UnknownVenue`.
+        that the venue cuts may be asked for deeper, and with a key what its account pays, once, which do not. Raises
+        `ConfigError`, `SymbolError` and `UnknownVenue`.
         """
         seconds = self._seconds(deadline)
         if question not in PLANNED:

@@ -53,14 +53,14 @@ def routes(networks: pd.DataFrame) -> pd.DataFrame:
     differ = (leaving.contract > 0) & (entering.contract > 0) & (leaving.contract != entering.contract)
     shut = (leaving.state == _SHUT) | (entering.state == _SHUT) | differ
     # Two contracts on one network leave open which of them an exchange means that names none.
-    _, place, count = np.unique(ways[:4], axis=1, return_inverse=True, return_counts=True)
-    vague = (count[place.ravel()] > 1) & ((leaving.contract == 0) | (entering.contract == 0)) & ~shut
+    _, place, count = np.unique(rows.way(ways), return_inverse=True, return_counts=True)
+    vague = (count[place] > 1) & ((leaving.contract == 0) | (entering.contract == 0)) & ~shut
     clear = (leaving.state == _YES) & (entering.state == _YES) & ~vague
     state = np.where(shut, _SHUT, np.where(clear, _YES, _DOUBT))
     fee = rows.number("withdraw_fee", leaving.row)
     # A venue may list one network twice, under two contracts or names: the better way counts.
-    order = np.lexsort((fee, state, *ways[3::-1]))
-    kept = order[_firsts(ways[:4, order])]
+    order = np.lexsort((fee, state, rows.way(ways)))
+    kept = order[_firsts(rows.way(ways)[order])]
     network = rows.networks[ways[3]]
     unlike = np.where(differ, "another contract address on " + network, "")
     unlike = np.where(vague, "several contracts on " + network, unlike)
@@ -117,6 +117,11 @@ class _Rows:
         """Return one number for each asset, exchange and network."""
         return (asset * len(self.exchanges) + exchange) * len(self.networks) + network
 
+    def way(self, ways: Places) -> Places:
+        """Return one number for each asset, pair of exchanges and network, in their order."""
+        count = len(self.exchanges)
+        return ((ways[0] * count + ways[1]) * count + ways[2]) * len(self.networks) + ways[3]
+
     def number(self, name: str, row: Places) -> Floats:
         """Return a column's numbers at some rows, NaN where there is no such row or column."""
         if name not in self.frame:
@@ -143,9 +148,11 @@ def _ways(rows: _Rows) -> Places:
     row, other = np.nonzero(told[asset] & (np.arange(len(rows.exchanges)) != exchange[:, None]))
     mine = rows.of[:, row]
     both = [(mine[0], mine[1], other, mine[2]), (mine[0], other, mine[1], mine[2])]
-    ways = np.unique(np.concatenate([np.array(one).reshape(4, -1) for one in both], axis=1), axis=1)
+    ways = np.concatenate([np.array(one).reshape(4, -1) for one in both], axis=1)
+    ways = ways[:, np.unique(rows.way(ways), return_index=True)[1]]
     # Codes are sorted, so that the way without a network is the first of its pair; it stands where it is the only one.
-    alone = _firsts(ways[:3]) & np.append(_firsts(ways[:3])[1:], True)
+    pair = rows.way(ways) - ways[3]
+    alone = _firsts(pair) & np.append(_firsts(pair)[1:], True)
     return ways[:, (ways[3] > 0) | alone]
 
 
@@ -193,8 +200,8 @@ class _Side:
 
 
 def _firsts(sorted_: Places) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Say which columns differ from the one before."""
-    return np.append(True, (sorted_[:, 1:] != sorted_[:, :-1]).any(axis=0))[: sorted_.shape[1]]
+    """Say which numbers differ from the one before."""
+    return np.append(True, sorted_[1:] != sorted_[:-1])[: len(sorted_)]
 
 
 def _listed(*parts: Words) -> Words:
