@@ -120,7 +120,8 @@ class _Rows:
     def way(self, ways: Places) -> Places:
         """Return one number for each asset, pair of exchanges and network, in their order."""
         count = len(self.exchanges)
-        return ((ways[0] * count + ways[1]) * count + ways[2]) * len(self.networks) + ways[3]
+        made: Places = ((ways[0] * count + ways[1]) * count + ways[2]) * len(self.networks) + ways[3]
+        return made
 
     def number(self, name: str, row: Places) -> Floats:
         """Return a column's numbers at some rows, NaN where there is no such row or column."""
