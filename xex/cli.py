@@ -351,6 +351,41 @@ def lookup(
 
 
 @app.command()
+def networks(
+    assets: Annotated[list[str], typer.Argument(help="Assets: BTC USDT.", metavar="ASSET…")],
+    *,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show which networks assets can be moved by, and what a withdrawal costs.
+
+    One row per asset, exchange and network. Some venues tell holders of a key alone, one that may only read.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.networks(assets, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.lists import networks_table
+        from xex.page import left_out_of
+
+        found = _asked(question, ", ".join(assets), out, timeout)
+        _put(
+            out,
+            recording,
+            facts=lambda: {"assets": found.attrs["assets"], **_account_of(found), "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [networks_table(found)],
+            remarks=left_out_of(found),
+        )
+
+
+@app.command()
 def universe(
     *,
     kind: Annotated[str, typer.Option(help="spot, perp, linear, inverse or dated.", metavar="WORD")] = "linear",

@@ -220,7 +220,7 @@ def _instrument_layouts(shown: dict[str, Any]) -> list[tuple[list[Column], int]]
     return [(wide, 2), (middle, 2), (narrow, 2), (narrow, 1), (high, 2), (high, 1)]
 
 
-_WHOSE = {"published": "as published", "venue": "as the venue lists them", "account": "your account's"}
+_WHOSE = {"published": "as published", "given": "as the connector gives them", "account": "your account's"}
 
 
 def _instrument_notes(shown: dict[str, Any]) -> Iterator[str]:
@@ -286,6 +286,33 @@ def universe_table(frame: pd.DataFrame, head: str, currency: str, most: int) -> 
         for quote, source in frame.attrs.get("fx", {}).items():
             if source != "identity":
                 yield grey(f"{quote} → {currency}: {rate_source(source)}")
+        yield from map(grey, left_out_of(frame))
+
+    return Page(parts)
+
+
+def networks_table(frame: pd.DataFrame) -> RenderableType:
+    """Return which networks assets can be moved by, a row per asset, exchange and network that is told of."""
+    shown = columns_of(frame)
+    names = ("asset", "exchange", "network", "deposit", "withdraw", "source")
+    told = zip(*(texts(shown, name) for name in names), numbers(shown, "withdraw_fee").tolist(), strict=True)
+    rows = [
+        Row(
+            f"{asset} {exchange}",
+            {"network": network, "deposit": into, "withdraw": out, "fee": ABSENT if fee != fee else exact(fee)},
+        )
+        for asset, exchange, network, into, out, source, fee in sorted(told, key=lambda row: row[:3])
+        if source != "unknown"
+    ]
+    heads = {"network": "network", "deposit": "deposits", "withdraw": "withdrawals", "fee": "fee"}
+    layout = [Column(("name",), ("asset",), left=True), *(Column((key,), (head,)) for key, head in heads.items())]
+
+    def parts(width: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        yield Text(f"networks of {', '.join(frame.attrs['assets'])}", style="bold")
+        if rows:
+            yield from fitted([(layout, 2), (layout, 1)], rows, width)
         yield from map(grey, left_out_of(frame))
 
     return Page(parts)

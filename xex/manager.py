@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -138,6 +139,9 @@ class ExchangeManager(Scanning):
         async with self._time_to_ask(self._seconds(deadline)):
             ask, instrument = await self._meant(symbol, market, groups)
             target = _checked_currency(currency, instrument)
+            if instrument.kind == "spot":
+                ways = await self._ways_of([instrument.base], terms, venues)
+                terms = replace(terms, routes=ways.get(instrument.base, {}))
             answered = await self._asked_all(groups, instrument, target, books=books)
             if not any(length(answer.ticker) for answer in answered):
                 failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
@@ -489,8 +493,8 @@ class ExchangeManager(Scanning):
         `question` is "snapshot" (`get_cross_exchange_ticker`), "ticker", "order_book" or "trades" about each of the
         `symbols`, or "tickers" and "instruments" about whole markets; `times` how often it would be asked. What budgets
         have given out already counts, and so do instruments, clocks and rates where they would be asked for too; books
-        that the venue cuts may be asked for deeper, which does not. Raises `ConfigError`, `SymbolError` and
-        `UnknownVenue`.
+        that the venue cuts may be asked for deeper, and with a key what its account pays, once, which do not. Raises
+        `ConfigError`, `SymbolError` and `UnknownVenue`.
         """
         seconds = self._seconds(deadline)
         if question not in PLANNED:

@@ -104,6 +104,7 @@ class Entry:
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
     contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
     warned_of: tuple[str, ...] = ()
+    fees_of: int | None = None
 
     @property
     def id(self) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, replace
 from math import ceil, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,12 +15,13 @@ import numpy as np
 
 from xex.access.deadline import patient_for, remaining, until
 from xex.access.port import AnswersBooks, able
+from xex.analytics import arbitrage
 from xex.analytics import currency as currencies
 from xex.analytics.funnel import Funnel, funnel
 from xex.analytics.gates import GATES, Thresholds
 from xex.analytics.lifetimes import Lifetimes
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, check_number
-from xex.analytics.sized import checked_balances
+from xex.analytics.sized import Route, checked_balances
 from xex.answer import CrossExchangeData
 from xex.catalogue import Catalogue, account
 from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered
@@ -229,7 +231,8 @@ class Scanning(Catalogue):
         pairs = await asyncio.to_thread(
             funnel, whole.columns, terms.limits, suspect_edge=SUSPECT, max_disagree=MAX_DISAGREE, sigma=sigma
         )  # so that the loop is free meanwhile
-        chosen, unsized = _best_groups(pairs, top)
+        moving = {"transfer"} if terms.limits.mode == "transfer" else frozenset[str]()
+        chosen, unsized = _best_groups(pairs, top, OPEN_QUESTIONS | moving)
         sized = await self._through_books(whole, chosen, target, terms, tell)
         frame = schema.frame(_merged(pairs, sized), "opportunities")
         frame.attrs = {
@@ -249,6 +252,7 @@ class Scanning(Catalogue):
     ) -> list[_Sized]:
         """Ask for the books of what may pay, and put each group together from its quotes and them."""
         order = _by_group(whole.columns)
+        moved = await self._ways_of([group.partition(":")[0] for group in chosen if group.endswith(":spot")], terms)
         answers: dict[str, dict[str, VenueAnswer]] = {}
         rows: dict[str, set[int]] = {}
         for group in chosen:
@@ -276,7 +280,8 @@ class Scanning(Catalogue):
             meant = replace(sample, quote=target, settle=target if sample.kind == "linear" else sample.settle)
             snap = assemble(
                 meant.symbol, meant, target, list(mine), [*mine.values(), *legs],
-                now_ms=clock.now_ms(), with_books=True, recording=in_use(), terms=terms,
+                now_ms=clock.now_ms(), with_books=True, recording=in_use(),
+                terms=replace(terms, routes=moved.get(meant.base, {})) if meant.kind == "spot" else terms,
             )  # fmt: skip
             failed = {
                 f"{name} {answer.instrument.symbol}": answer.book_failure
@@ -315,6 +320,20 @@ class Scanning(Catalogue):
                 answer.listings, answer.listed = table, table.listed(place)
             answers[name] = answer
         return answers, {best[name] for name in answers}
+
+    async def _ways_of(
+        self, assets: Sequence[str], terms: Terms, venues: Iterable[str] | None = None
+    ) -> dict[str, dict[tuple[str, str], Route]]:
+        """Return the best known way of each asset from exchange to exchange; nobody is asked where nothing is moved."""
+        if terms.limits.mode != "transfer" or not assets:
+            return {}
+        found = arbitrage.routes(await self.networks(assets, venues=venues, deadline=remaining() / 2))
+        found = found.assign(rank=found["state"].map({"open": 0, "unknown": 1, "closed": 2}))
+        ways: dict[str, dict[tuple[str, str], Route]] = {}
+        for row in found.sort_values(["rank", "withdraw_fee"], kind="stable").to_dict("records"):
+            way = Route(row["state"], row["network"] or "", row["minutes"], row["withdraw_fee"])
+            ways.setdefault(row["asset"], {}).setdefault((row["exchange_from"], row["exchange_to"]), way)
+        return ways
 
     async def _book_for(self, answer: VenueAnswer) -> None:
         """Ask for the book of one exchange's market; without it its quote alone counts, which is said."""
@@ -413,13 +432,15 @@ def _legs(native: Columns) -> list[VenueAnswer]:
     return legs
 
 
-def _best_groups(pairs: Funnel, top: int) -> tuple[dict[str, dict[str, int]], list[str]]:
+def _best_groups(
+    pairs: Funnel, top: int, open_questions: AbstractSet[str]
+) -> tuple[dict[str, dict[str, int]], list[str]]:
     """Return the groups whose books are worth asking for, with the exchanges and their rows, and those beyond `top`.
 
     The first of an exchange's rows in a group is that of its best pair.
     """
     words, codes = coded(pairs.columns, "reasons")
-    open_ = np.array([not set(word.split(",")) - OPEN_QUESTIONS for word in words], dtype=bool)[codes]
+    open_ = np.array([not set(word.split(",")) - open_questions for word in words], dtype=bool)[codes]
     net = numbers(pairs.columns, "net_bps")
     with np.errstate(invalid="ignore"):
         rows = np.flatnonzero(open_ & (net > 0))

@@ -9,7 +9,7 @@ in all, at the entry prices. Nothing is thrown away: rejected rows name the gate
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from xex.analytics.gates import (
 )
 from xex.analytics.lifetimes import Lifetimes
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, UsualBps
+from xex.analytics.routes import best_routes, routes
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import ConfigError, SchemaError
 from xex.model import schema
@@ -212,11 +213,6 @@ def scan(
     return schema.frame(found.columns, "opportunities")
 
 
-def best_first(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return opportunities with the highest net profit first, ties by the higher net percentage."""
-    return sorted(found, key=lambda row: (-row["net_profit"], -row["net_profit_pct"]))
-
-
 __all__ = [
     "GATES",
     "MODES",
@@ -224,13 +220,14 @@ __all__ = [
     "SUSPECT_EDGE",
     "Lifetimes",
     "Thresholds",
-    "best_first",
+    "best_routes",
     "depth",
     "fee_sides",
     "haircut_bps",
     "leg_rows",
     "legs",
     "parkinson_sigma_bps",
+    "routes",
     "scan",
     "taker_fees",
-]  # fmt: skip
+]

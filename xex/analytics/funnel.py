@@ -233,9 +233,9 @@ class Moves:
 
     @property
     def open(self) -> Flags:
-        """Which routes are known to be open."""
+        """Which routes are known to be open, at a known price."""
         words = np.array([word == "open" for word in self.state.words.texts], dtype=bool)
-        return np.asarray(words[self.state.codes], dtype=bool)
+        return np.asarray(words[self.state.codes] & np.isfinite(self.fee), dtype=bool)
 
 
 def _ranks(states: list[str]) -> list[int]:

@@ -91,6 +91,15 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "addresses": {
         "exchange": TEXT, "venue": TEXT, "code": TEXT, "asset": TEXT, "network": TEXT, "address": TEXT, "source": TEXT,
     },
+    "networks": {
+        "exchange": TEXT, "venue": TEXT, "asset": TEXT, "network": TEXT, "code": TEXT, "venue_network": TEXT,
+        "contract": TEXT, "deposit": TEXT, "withdraw": TEXT, "withdraw_fee": NUMBER, "withdraw_min": NUMBER,
+        "confirmations": NUMBER, "source": TEXT, "reason": TEXT, "received_time": TIME, "response_id": TEXT,
+    },
+    "routes": {
+        "asset": TEXT, "exchange_from": TEXT, "exchange_to": TEXT, "network": TEXT, "state": TEXT,
+        "withdraw_fee": NUMBER, "withdraw_min": NUMBER, "minutes": NUMBER, "reason": TEXT, "received_time": TIME,
+    },
     "universe": {
         "group": TEXT, "base": TEXT, "kind": TEXT, "expiry": TEXT, "n_venues": NUMBER, "exchanges": TEXT,
         "price": NUMBER, "dispersion_bps": NUMBER, "base_volume": NUMBER, "quote_volume": NUMBER, "currency": TEXT,
