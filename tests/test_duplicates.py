@@ -67,14 +67,14 @@ def test_bars_that_are_there_twice_count_once_the_last() -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "named"),
+    ("question", "given", "named"),
     [
-        (lambda frame: pricing.aggregate(frame, max_disagree="x"), r"max_disagree is .*'x'"),
-        (lambda frame: pricing.gaps(frame, max_age_s=None), r"max_age_s is seconds.*None"),
-        (lambda frame: pricing.aggregate(frame, max_age_s="5"), r"max_age_s is seconds.*'5'"),
-        (lambda frame: pricing.aggregate(frame, ["robust"]), r"unknown method \['robust'\]"),
+        (pricing.aggregate, {"max_disagree": "x"}, r"max_disagree is .*'x'"),
+        (pricing.gaps, {"max_age_s": None}, r"max_age_s is seconds.*None"),
+        (pricing.aggregate, {"max_age_s": "5"}, r"max_age_s is seconds.*'5'"),
+        (pricing.aggregate, {"method": ["robust"]}, r"unknown method \['robust'\]"),
     ],
 )
-def test_a_value_of_another_type_is_named(call: Any, named: str) -> None:
+def test_a_value_of_another_type_is_named(question: Any, given: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        call(overlapping())
+        question(overlapping(), **given)

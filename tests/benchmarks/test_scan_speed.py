@@ -38,7 +38,7 @@ def market(groups: int = GROUPS) -> pd.DataFrame:
 def plain(quotes: pd.DataFrame) -> pd.DataFrame:
     """Return what one writes by the definition: a loop over groups, and two over its venues."""
     found: list[dict[str, Any]] = []
-    by_group: dict[str, list[dict[str, Any]]] = {}
+    by_group: dict[str, list[Any]] = {}
     for row in quotes.to_dict("records"):
         by_group.setdefault(row["group"], []).append(row)
     for group, rows in by_group.items():
