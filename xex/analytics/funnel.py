@@ -321,11 +321,11 @@ def funnel(
     }
     chance = np.full(len(low), np.nan)
     if limits.haircut:
-        compared = ~(stopped["identity"] | stopped["market_state"] | stopped["kind"] | stopped["freshness"])
+        barred = stopped["identity"] | stopped["market_state"] | stopped["kind"] | stopped["freshness"]
         left = np.flatnonzero(first_gate(stopped) < 0)
         chance[left] = noise_alone(net_bps[left], drift[left] / limits.z)
         doubtful = np.zeros(len(low), dtype=bool)
-        doubtful[left] = insignificant(chance[left], int(compared.sum()), limits.false_share)
+        doubtful[left] = insignificant(chance[left], _differences(quotes, low[~barred]), limits.false_share)
         stopped = _after(stopped, "haircut", "significance", doubtful)
     place = first_gate(stopped)
     # Sorted as row numbers, before there are columns.
@@ -358,6 +358,12 @@ def funnel(
         "reasons": all_gates(stopped)[order],
     }  # fmt: skip
     return Funnel(found, low, high)
+
+
+def _differences(quotes: Quotes, compared: Rows) -> int:
+    """Return how many independent differences there are among the quotes that were compared: n − 1 of n in a group."""
+    rows = np.unique(compared)
+    return len(rows) - len(np.unique(quotes.places.of_rows[rows]))
 
 
 def _after(stopped: Mapping[str, Flags], gate: str, new: str, hit: Flags) -> dict[str, Flags]:

@@ -115,8 +115,10 @@ def _weigh(rows: Sequence[dict[str, Any]], limits: Thresholds) -> None:
     left = [row for row in rows if not row["stopped"]]
     noise = np.array([row["haircut_bps"] for row in left]) / limits.z
     chance = noise_alone(np.array([row["mean_bps"] for row in left]), np.nan_to_num(noise))
-    tests = sum(not row["stopped"] & barred for row in rows)
-    for row, one, doubtful in zip(left, chance, insignificant(chance, tests, limits.false_share), strict=True):
+    compared = {row["exchange_low"] for row in rows if not row["stopped"] & barred}
+    for row, one, doubtful in zip(
+        left, chance, insignificant(chance, len(compared) - 1, limits.false_share), strict=True
+    ):
         row["chance"] = float(one)
         if doubtful:
             row["stopped"].add("significance")
