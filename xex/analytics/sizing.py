@@ -17,9 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from xex.analytics import chains
+from xex.errors import SchemaError
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 LOT_SLACK = 1e-9
+FEE_SIDES = ("quote", "base", "get", "give")
+"""What a fee is taken from: always one currency, or what an order brings, or what it pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Leg:
     """One venue's side of a trade: levels best first in the common currency, and the rules of its market.
 
     `factor` brings the venue's own prices to the common currency; minimum notionals are in the venue's, and so are
-    lots of quote currency, `lot_quote`, which inverse contracts have in place of lots of the base.
+    lots of quote currency, `lot_quote`, which inverse contracts have in place of lots of the base. `fee_side` is one of
+    `FEE_SIDES`: from "get" a buyer is credited less of the coin than was ordered.
     """
 
     price: Floats
@@ -38,6 +44,20 @@ class Leg:
     min_notional: float = 0.0
     factor: float = 1.0
     lot_quote: float = 0.0
+    fee_side: str = "quote"
+
+    def passed_on(self, fee: float, *, buying: bool) -> float:
+        """Return how many coins one that is ordered stands for elsewhere: 1 but for fees taken from coins."""
+        if not in_base(self.fee_side, buying=buying):
+            return 1.0
+        return 1 - fee if buying else 1 + fee
+
+
+def in_base(fee_side: str, *, buying: bool) -> bool:
+    """Say whether the fee of an order is taken from the coins rather than from the money."""
+    if fee_side not in FEE_SIDES:
+        raise SchemaError(f"fee_side {fee_side!r}: it is one of {', '.join(FEE_SIDES)}")
+    return fee_side == "base" or fee_side == ("get" if buying else "give")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +128,8 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
 
     The quantity is the optimum floored to a common lot; minimum amount and notional hold on both legs, at the
     prices walked, or the gate is "lots". An optimum of 0 is stopped by "fees", an empty side by "depth".
-    Lots of quote currency are whole at the best ask.
+    Lots of quote currency are whole at the best ask. Where a fee is taken from the coins, as many more are bought;
+    the quantity is what is sold, and each leg is a whole number of its own lots.
     """
     if not len(buy.price) or not len(sell.price):
         return Optimum(0.0, 0.0, 0.0, 0.0, "depth")
@@ -116,6 +137,8 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
         (buy,), (sell,), scale = _in_quote([buy], [sell])
         found = pair(buy, sell, sides)
         return replace(found, quantity=found.quantity / scale)
+    if in_base(buy.fee_side, buying=True) or in_base(sell.fee_side, buying=False):
+        return _chained(buy, sell, sides)
     ask, bid = buy.price * (1 + sides * buy.fee), sell.price * (1 - sides * sell.fee)
     if ask.min() >= bid.max():
         return Optimum(0.0, 0.0, 0.0, 0.0, "fees")
@@ -131,6 +154,27 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
         and earned / sell.factor >= sell.min_notional * (1 - LOT_SLACK)
     )
     return Optimum(quantity, gross, net, paid, "" if quantity > 0 and enough else "lots")
+
+
+def _chained(buy: Leg, sell: Leg, sides: int) -> Optimum:
+    """Return the best trade of two legs that do not order the same quantity, since a fee is taken from the coins."""
+    links = [
+        chains.trade(
+            leg.price, leg.size, sides * leg.fee, buying=buying, in_base=in_base(leg.fee_side, buying=buying),
+            lot=leg.lot, min_amount=leg.min_amount, min_notional=leg.min_notional * leg.factor,
+        )
+        for leg, buying in ((buy, True), (sell, False))
+    ]  # fmt: skip
+    if chains.best(links) is chains.NOTHING:
+        return Optimum(0.0, 0.0, 0.0, 0.0, "fees")
+    found = chains.best_in_lots(links)
+    if found is chains.NOTHING:
+        return Optimum(0.0, 0.0, 0.0, 0.0, "lots")
+    paid, earned = (
+        float(np.interp(amount, link.amount, link.worth)) for link, amount in zip(links, found.amounts, strict=True)
+    )
+    fees = sides * (buy.fee * paid + sell.fee * earned)
+    return Optimum(found.amounts[1], found.profit + fees, found.profit, paid, "")
 
 
 def _in_quote(buys: Sequence[Leg], sells: Sequence[Leg]) -> tuple[list[Leg], list[Leg], float]:
@@ -153,7 +197,8 @@ def _in_quote(buys: Sequence[Leg], sells: Sequence[Leg]) -> tuple[list[Leg], lis
 class Clearing:
     """What is bought from and sold to each book, and what that earns; `gate` is empty when it is executable.
 
-    `price` is the marginal price after fees at which the last unit is worth buying, NaN for none.
+    `price` is the marginal price after fees at which the last unit is worth buying, NaN for none. Where a fee is
+    taken from the coins, more are bought than sold on.
     """
 
     bought: tuple[float, ...]
@@ -167,18 +212,22 @@ class Clearing:
 
     @property
     def quantity(self) -> float:
-        """The base units that change hands."""
-        return math.fsum(self.bought)
+        """The base units that are bought and sold on."""
+        return math.fsum(self.sold)
 
 
 class _Side:
-    """One book's asks, or bids, after fees and best first; what they cost is negative, what they bring positive."""
+    """One book's asks, or bids, after fees and best first; what they cost is negative, what they bring positive.
+
+    Quantities are coins that pass from buyers to sellers, `units` for each that is ordered.
+    """
 
     def __init__(self, leg: Leg, *, buying: bool, sides: int) -> None:
         order = np.argsort(leg.price if buying else -leg.price, kind="stable")
         self.leg, self.sign, self.fee = leg, -1.0 if buying else 1.0, sides * leg.fee
-        self.raw, self.size = leg.price[order], leg.size[order]
-        self.price = self.raw * (1 - self.sign * self.fee)
+        self.units = leg.passed_on(self.fee, buying=buying)
+        self.raw, self.size = leg.price[order] / self.units, leg.size[order] * self.units
+        self.price = self.raw if self.units != 1 else self.raw * (1 - self.sign * self.fee)
         self.ends = np.cumsum(self.size)
         self.values = np.cumsum(self.price * self.size)
 
@@ -201,7 +250,7 @@ class _Side:
     def least(self, step: float) -> float:
         """Return the smallest whole number of steps that the venue's minimums allow; infinity where none does."""
         leg = self.leg
-        least = leg.min_amount * (1 - LOT_SLACK)
+        least = leg.min_amount * self.units * (1 - LOT_SLACK)
         worth = leg.min_notional * leg.factor * (1 - LOT_SLACK)
         if worth > 0:
             values = np.cumsum(self.raw * self.size)
@@ -231,7 +280,8 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
     All legs are multiples of one step, the least common multiple of the lots that take part; every choice of venues
     up to a lot is tried, since one coarse lot may cost more than its venue brings. Never more is traded than in the
     optimum without lots. The gate says "lots" where that one pays and none of these does. Lots of quote currency are
-    whole at the best of all asks.
+    whole at the best of all asks. An order whose fee is taken from its coins brings no whole number of them: it is
+    rounded at the end, a purchase up, so that each such book is at most one lot from its optimum.
     """
     if any(leg.lot_quote for leg in (*buys, *sells)):
         asks, bids, scale = _in_quote(buys, sells)
@@ -241,6 +291,8 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
     if not _pays(buys, sells, sides):
         gate = "fees" if any(len(leg.price) for leg in buys) and any(len(leg.price) for leg in sells) else "depth"
         return Clearing((0.0,) * len(buys), (0.0,) * len(sells), 0.0, 0.0, 0.0, 0.0, math.nan, gate)
+    if any(book.units != 1 and book.leg.lot for book in _sides(buys, sells, sides)):
+        return _rounded(buys, sells, sides)
     books = _sides(buys, sells, sides)
     free = _evaluated(books, *_walked_books(books))
     if free.gate:
@@ -259,11 +311,51 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
     return done if done.quantity > 0 else replace(done, gate="lots")
 
 
+def _rounded(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> Clearing:
+    """Return the optimum in which orders with fees in coins are whole lots, rounded where they need not be others'."""
+    loose = [_loosened(legs, sides, buying=buying) for legs, buying in ((buys, True), (sells, False))]
+    done, books = clear_in_lots(*loose, sides), _sides(buys, sells, sides)
+    amounts = []
+    for book, ordered in zip(books, (*done.bought, *done.sold), strict=True):
+        if book.units != 1 and book.leg.lot:
+            up = book.leg.lot * (1 - 2 * LOT_SLACK) if book.sign < 0 else 0.0
+            ordered = floored(ordered + up, book.leg.lot)  # noqa: PLW2901
+            short = book.raw_value(ordered * book.units) < book.leg.min_notional * book.leg.factor * (1 - LOT_SLACK)
+            if ordered and (short or ordered < book.leg.min_amount * (1 - LOT_SLACK)):
+                ordered, done = 0.0, replace(done, gate="lots")  # noqa: PLW2901
+        amounts.append(ordered * book.units)
+    found = _evaluated(books, amounts[: len(buys)], amounts[len(buys) :])
+    if done.gate or found.net_profit <= 0:
+        nothing = (0.0,) * len(buys), (0.0,) * len(sells)
+        return Clearing(*nothing, 0.0, 0.0, 0.0, 0.0, math.nan, done.gate or "lots")
+    return found
+
+
+def _loosened(legs: Sequence[Leg], sides: int, *, buying: bool) -> list[Leg]:
+    """Return the legs without the lots of those whose fee is taken from coins, as deep as whole lots of them go."""
+    found = []
+    for leg in legs:
+        if leg.lot and leg.passed_on(sides * leg.fee, buying=buying) != 1:
+            order = np.argsort(leg.price if buying else -leg.price, kind="stable")
+            price, size = leg.price[order], leg.size[order]
+            most = floored(float(size.sum()), leg.lot)
+            size = np.clip(most - (np.cumsum(size) - size), 0.0, size)
+            leg = replace(leg, price=price[size > 0], size=size[size > 0], lot=0.0)  # noqa: PLW2901
+        found.append(leg)
+    return found
+
+
 def _pays(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> bool:
     """Say whether the cheapest ask of all is below the dearest bid of all, after fees."""
-    asks = [float(leg.price.min()) * (1 + sides * leg.fee) for leg in buys if len(leg.price)]
-    bids = [float(leg.price.max()) * (1 - sides * leg.fee) for leg in sells if len(leg.price)]
+    asks = [_after_fee(float(leg.price.min()), leg, sides, buying=True) for leg in buys if len(leg.price)]
+    bids = [_after_fee(float(leg.price.max()), leg, sides, buying=False) for leg in sells if len(leg.price)]
     return bool(asks and bids) and min(asks) < max(bids)
+
+
+def _after_fee(price: float, leg: Leg, sides: int, *, buying: bool) -> float:
+    fee = sides * leg.fee
+    units = leg.passed_on(fee, buying=buying)
+    return price / units if units != 1 else price * ((1 + fee) if buying else (1 - fee))
 
 
 def _sides(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> list[_Side]:
@@ -324,6 +416,7 @@ def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[f
     paid = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign < 0)
     earned = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign > 0)
     fees = math.fsum(book.raw_value(amount) * book.fee for book, amount in pairs)
+    in_coins = math.fsum(book.raw_value(amount) * book.fee for book, amount in pairs if book.units != 1)
     dear = [
         float(book.price[min(int(np.searchsorted(book.ends, amount * (1 - 1e-12))), len(book.ends) - 1)])
         for book, amount in pairs
@@ -331,7 +424,11 @@ def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[f
     ]
     has = [any(len(book.ends) for book in books if book.sign == sign) for sign in (-1.0, 1.0)]
     gate = "depth" if not all(has) else "" if dear else "fees"
-    return Clearing(tuple(bought), tuple(sold), earned - paid, net, paid, fees, max(dear, default=math.nan), gate)
+    ordered = tuple(amount / book.units for book, amount in pairs)
+    gross = earned - paid + in_coins
+    return Clearing(
+        ordered[: len(bought)], ordered[len(bought) :], gross, net, paid, fees, max(dear, default=math.nan), gate
+    )
 
 
 # --- on the lattice of lots ---------------------------------------------------------------------------------
