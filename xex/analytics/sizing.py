@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
@@ -80,16 +81,28 @@ def crossing(asks: Floats, ask_sizes: Floats, bids: Floats, bid_sizes: Floats) -
     if not len(asks) or not len(bids):
         return 0.0
     buy, sell = np.argsort(asks, kind="stable"), np.argsort(-bids, kind="stable")
-    bought, sold = np.cumsum(ask_sizes[buy]), np.cumsum(bid_sizes[sell])
-    steps = np.union1d(bought, sold)
-    steps = steps[steps <= min(bought[-1], sold[-1])]
-    starts = np.concatenate([[0.0], steps[:-1]])
-    edge = (
-        bids[sell][np.searchsorted(sold, starts, side="right")]
-        - asks[buy][np.searchsorted(bought, starts, side="right")]
-    )
-    paying = int(np.argmin(edge > 0)) if not (edge > 0).all() else len(edge)
-    return float(steps[paying - 1]) if paying else 0.0
+    return _meeting(asks[buy], np.cumsum(ask_sizes[buy]), bids[sell], np.cumsum(bid_sizes[sell]))
+
+
+def _meeting(asks: Floats, bought: Floats, bids: Floats, sold: Floats) -> float:
+    """Return the quantity at which prices best first, with the sums of their sizes, meet.
+
+    An ask is worth buying while the bid that the coins before it have not used up is above it; that many it is of,
+    or as many as are bid above it.
+    """
+    low, high = 0, min(len(asks), int(np.searchsorted(bought, sold[-1])) + 1)
+    while low < high:
+        middle = (low + high) // 2
+        before = bought[middle - 1] if middle else 0.0
+        rival = int(np.searchsorted(sold, before, side="right"))
+        if rival < len(bids) and bids[rival] > asks[middle]:
+            low = middle + 1
+        else:
+            high = middle
+    if not low:
+        return 0.0
+    above = int(np.searchsorted(-bids, -asks[low - 1]))
+    return float(min(bought[low - 1], sold[above - 1]))
 
 
 def walked(price: Floats, size: Floats, quantity: float) -> float:
@@ -223,13 +236,30 @@ class _Side:
     """
 
     def __init__(self, leg: Leg, *, buying: bool, sides: int) -> None:
-        order = np.argsort(leg.price if buying else -leg.price, kind="stable")
         self.leg, self.sign, self.fee = leg, -1.0 if buying else 1.0, sides * leg.fee
         self.units = leg.passed_on(self.fee, buying=buying)
-        self.raw, self.size = leg.price[order] / self.units, leg.size[order] * self.units
+        self.raw, self.size = leg.price, leg.size
+        if (np.diff(leg.price) * self.sign > 0).any():
+            order = np.argsort(leg.price if buying else -leg.price, kind="stable")
+            self.raw, self.size = leg.price[order], leg.size[order]
+        if self.units != 1:
+            self.raw, self.size = self.raw / self.units, self.size * self.units
         self.price = self.raw if self.units != 1 else self.raw * (1 - self.sign * self.fee)
-        self.ends = np.cumsum(self.size)
-        self.values = np.cumsum(self.price * self.size)
+
+    @cached_property
+    def ends(self) -> Floats:
+        """The sizes summed up to each level."""
+        return np.cumsum(self.size)
+
+    @cached_property
+    def values(self) -> Floats:
+        """What the levels are worth after fees, summed up to each."""
+        return np.cumsum(self.price * self.size)
+
+    def cut(self, limit: float) -> None:
+        """Leave out the levels that are no better than the other side's best price."""
+        kept = int(np.searchsorted(-self.sign * self.price, -self.sign * limit))
+        self.raw, self.size, self.price = self.raw[:kept], self.size[:kept], self.price[:kept]
 
     @property
     def total(self) -> float:
@@ -245,7 +275,9 @@ class _Side:
 
     def raw_value(self, quantity: float) -> float:
         """Return the notional of `quantity`, before fees."""
-        return walked(self.raw, self.size, quantity)
+        used = int(np.searchsorted(self.ends, quantity)) + 1
+        before = self.ends[:used] - self.size[:used]
+        return float(np.minimum(quantity - before, self.size[:used]) @ self.raw[:used]) if quantity > 0 else 0.0
 
     def least(self, step: float) -> float:
         """Return the smallest whole number of steps that the venue's minimums allow; infinity where none does."""
@@ -271,7 +303,17 @@ def clear(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> Clearing
     pays its fee.
     """
     books = _sides(buys, sells, sides)
-    return _evaluated(books, *_walked_books(books))
+    asks, bids = ([float(book.price[0]) for book in books if book.sign == sign and len(book.price)] for sign in (-1, 1))
+    if not asks or not bids:
+        return _nothing(len(buys), len(sells), "depth")
+    lowest, highest = min(asks), max(bids)
+    for book in books:
+        book.cut(highest if book.sign < 0 else lowest)
+    return _evaluated(books, *_walked_books(books)) if lowest < highest else _nothing(len(buys), len(sells), "fees")
+
+
+def _nothing(buys: int, sells: int, gate: str) -> Clearing:
+    return Clearing((0.0,) * buys, (0.0,) * sells, 0.0, 0.0, 0.0, 0.0, math.nan, gate)
 
 
 def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> Clearing:
@@ -290,7 +332,7 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
         return replace(done, bought=bought, sold=sold, price=done.price * scale)
     if not _pays(buys, sells, sides):
         gate = "fees" if any(len(leg.price) for leg in buys) and any(len(leg.price) for leg in sells) else "depth"
-        return Clearing((0.0,) * len(buys), (0.0,) * len(sells), 0.0, 0.0, 0.0, 0.0, math.nan, gate)
+        return _nothing(len(buys), len(sells), gate)
     if any(book.units != 1 and book.leg.lot for book in _sides(buys, sells, sides)):
         return _rounded(buys, sells, sides)
     books = _sides(buys, sells, sides)
@@ -326,8 +368,7 @@ def _rounded(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> Clearing:
         amounts.append(ordered * book.units)
     found = _evaluated(books, amounts[: len(buys)], amounts[len(buys) :])
     if done.gate or found.net_profit <= 0:
-        nothing = (0.0,) * len(buys), (0.0,) * len(sells)
-        return Clearing(*nothing, 0.0, 0.0, 0.0, 0.0, math.nan, done.gate or "lots")
+        return _nothing(len(buys), len(sells), done.gate or "lots")
     return found
 
 
@@ -375,28 +416,48 @@ def _divides(lot: float, step: float) -> bool:
 
 def _walked_books(books: Sequence[_Side], forced: dict[int, float] | None = None) -> tuple[list[float], list[float]]:
     """Return what the optimum takes from each book; `forced` amounts are taken whatever they cost."""
-    taken: list[list[float]] = []
-    merged = []
-    for sign in (-1.0, 1.0):
-        mine = [book for book in books if book.sign == sign]
-        parts = [_split(book, (forced or {}).get(id(book), 0.0)) for book in mine]
-        owner = np.repeat(np.arange(len(mine)), [len(price) for price, _ in parts])
-        price = np.concatenate([price for price, _ in parts]) if parts else np.zeros(0)
-        size = np.concatenate([size for _, size in parts]) if parts else np.zeros(0)
-        merged.append((mine, owner, price, size))
-    (_, _, ask, ask_size), (_, _, bid, bid_size) = merged
-    if len(ask) and len(bid):
+    sides = [
+        _merged([book for book in books if book.sign == sign], 1.0 if sign < 0 else -1.0, forced or {})
+        for sign in (-1.0, 1.0)
+    ]
+    asks, bids = sides
+    quantity = 0.0
+    if len(asks.price) and len(bids.price):
         # Only levels beyond the other side's best can take part.
-        near, high = ask < bid.max(), bid > ask.min()
-        quantity = crossing(ask[near], ask_size[near], bid[high], bid_size[high])
-    else:
-        quantity = 0.0
-    for (mine, owner, price, size), sign in zip(merged, (1.0, -1.0), strict=True):
-        order = np.argsort(sign * price, kind="stable")
-        before = np.cumsum(size[order]) - size[order]
-        amounts = np.clip(quantity - before, 0.0, size[order])
-        taken.append(np.bincount(owner[order], amounts, minlength=len(mine)).tolist())
-    return taken[0], taken[1]
+        near = int(np.searchsorted(asks.price, bids.price[0]))
+        high = int(np.searchsorted(-bids.price, -asks.price[0]))
+        if near and high:
+            quantity = _meeting(asks.price[:near], asks.ends[:near], bids.price[:high], bids.ends[:high])
+    bought, sold = (side.taken(quantity) for side in sides)
+    return bought, sold
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """The levels of several books as one, best first."""
+
+    books: int
+    owner: np.ndarray[Any, np.dtype[np.intp]]
+    price: Floats
+    size: Floats
+    ends: Floats
+
+    def taken(self, quantity: float) -> list[float]:
+        """Return what each book has of the best `quantity`."""
+        used = int(np.searchsorted(self.ends, quantity)) + 1
+        amounts = np.clip(quantity - (self.ends[:used] - self.size[:used]), 0.0, self.size[:used])
+        found: list[float] = np.bincount(self.owner[:used], amounts, minlength=self.books).tolist()
+        return found
+
+
+def _merged(books: Sequence[_Side], sign: float, forced: Mapping[int, float]) -> _Merged:
+    parts = [_split(book, forced.get(id(book), 0.0)) for book in books]
+    owner = np.repeat(np.arange(len(parts)), [len(price) for price, _ in parts])
+    price = np.concatenate([price for price, _ in parts]) if parts else np.zeros(0)
+    size = np.concatenate([size for _, size in parts]) if parts else np.zeros(0)
+    order = np.argsort(sign * price, kind="stable")
+    size = size[order]
+    return _Merged(len(parts), owner[order], price[order], size, np.cumsum(size))
 
 
 def _split(book: _Side, forced: float) -> tuple[Floats, Floats]:
@@ -413,10 +474,11 @@ def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[f
     amounts = [*bought, *sold]
     pairs = list(zip(books, amounts, strict=True))
     net = math.fsum(book.value(amount) for book, amount in pairs)
-    paid = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign < 0)
-    earned = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign > 0)
-    fees = math.fsum(book.raw_value(amount) * book.fee for book, amount in pairs)
-    in_coins = math.fsum(book.raw_value(amount) * book.fee for book, amount in pairs if book.units != 1)
+    worth = [book.raw_value(amount) for book, amount in pairs]
+    paid = math.fsum(value for book, value in zip(books, worth, strict=True) if book.sign < 0)
+    earned = math.fsum(value for book, value in zip(books, worth, strict=True) if book.sign > 0)
+    fees = math.fsum(value * book.fee for book, value in zip(books, worth, strict=True))
+    in_coins = math.fsum(value * book.fee for book, value in zip(books, worth, strict=True) if book.units != 1)
     dear = [
         float(book.price[min(int(np.searchsorted(book.ends, amount * (1 - 1e-12))), len(book.ends) - 1)])
         for book, amount in pairs
