@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xex.analytics.cycles import cycles as cycles  # noqa: PLC0414  parts of this module in files of their own
+from xex.analytics.funding import carry as carry  # noqa: PLC0414
 from xex.analytics.quality import (
     MAX_AGE_S,
     MAX_DISAGREE,
@@ -28,6 +30,7 @@ from xex.analytics.quality import (
     suspect_limits,
     verdicts,
 )
+from xex.analytics.routes import routes as routes  # noqa: PLC0414
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import ConfigError, SchemaError
 from xex.model import schema
@@ -72,7 +75,7 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
             "net_profit": found.net_profit, "notional": found.notional,
             "fees": found.fees, "clearing_price": found.price, "gate": found.gate,
         }
-        for group, currency, _, found in _cleared(books, taker_bps, rules, "arbitrage.depth")
+        for group, currency, _, found in cleared(books, taker_bps, rules, "arbitrage.depth")
     ]  # fmt: skip
     return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["depth"]}, "depth")
 
@@ -85,7 +88,7 @@ def legs(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFrame
     """
     rows = [
         {"group": group, "currency": currency, **row}
-        for group, currency, parts, found in _cleared(books, taker_bps, rules, "arbitrage.legs")
+        for group, currency, parts, found in cleared(books, taker_bps, rules, "arbitrage.legs")
         for row in leg_rows(parts, found)
     ]
     return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["legs"]}, "legs")
@@ -110,7 +113,7 @@ def leg_rows(parts: Mapping[str, tuple[Leg, Leg, int]], found: Clearing) -> list
     return rows
 
 
-def _cleared(
+def cleared(
     books: pd.DataFrame, taker_bps: TakerBps, rules: pd.DataFrame | None, what: str
 ) -> Iterator[tuple[str, str, dict[str, tuple[Leg, Leg, int]], Clearing]]:
     """Yield each group with its currency, the legs of its exchanges, and its optimum."""
@@ -128,7 +131,7 @@ def _cleared(
     kinds, factor = texts(columns, "kind", "spot"), numbers(columns, "fx_rate", 1.0)
     price, size = numbers(columns, "price"), numbers(columns, "size")
     key = "instrument" if rules is not None and {"instrument"} <= {*rules.columns} & {*books.columns} else "group"
-    known, names = _rules(rules, key), texts(columns, key)
+    known, names = trading_rules(rules, key), texts(columns, key)
     for group in dict.fromkeys(groups.tolist()):
         inside = groups == group
         if len(set(currencies[inside].tolist())) > 1:
@@ -161,7 +164,7 @@ def _fees_of(rules: pd.DataFrame, columns: Columns, what: str) -> Floats:
     return np.array([known.get(row, math.nan) for row in rows], dtype=np.float64)
 
 
-def _rules(rules: pd.DataFrame | None, key: str) -> dict[tuple[str, str], tuple[float, float, float, float]]:
+def trading_rules(rules: pd.DataFrame | None, key: str) -> dict[tuple[str, str], tuple[float, float, float, float]]:
     """Return lot, minimum amount and notional, and lot of quote currency, by exchange and `key`; 0 for none."""
     if rules is None:
         return {}
@@ -248,6 +251,21 @@ def scan(
     edge = numbers(columns, "bid")[high] / numbers(columns, "ask")[low] - 1
     other_asset = strangers[low] | strangers[high] | (np.abs(edge) > np.minimum(limits, suspect_edge)[low])
     return schema.frame(_funnel(columns, low, high, taker_bps, max_age_s, other_asset), "opportunities")
+
+
+def row_gates(
+    columns: Columns, max_age_s: float, suspect_edge: float, max_disagree: float, usual_bps: UsualBps
+) -> dict[str, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Return by gate which rows nobody should trade on, whatever the rest of the trade is."""
+    check_max_age(max_age_s)
+    quoted = (numbers(columns, "bid") > 0) & (numbers(columns, "ask") > 0)
+    measured = np.array([source not in {"", "identity"} for source in texts(columns, "fx_source")], dtype=np.bool_)
+    return {
+        "identity": _strangers(columns, max_age_s, suspect_edge, max_disagree, usual_bps)[0],
+        "market_state": ~quoted | _unusable(columns),
+        "freshness": ages_ms(columns) > 1e3 * max_age_s,
+        "currency": measured,
+    }
 
 
 def _strangers(

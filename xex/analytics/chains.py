@@ -1,8 +1,8 @@
 """Trades in a row, each paid with what the one before brought: how much to put in at the front.
 
-What a market gives for more of a currency only falls from level to level, and trades in a row keep that: the whole chain
-is one concave broken line from what is put in to what comes out, and the best amount is at one of its corners. That is
-the linear program over all levels of all legs, solved without one.
+What a market gives for more of a currency only falls from level to level, and trades in a row keep that: the whole
+chain is one concave broken line from what is put in to what comes out, and the best amount is at one of its corners.
+That is the linear program over all levels of all legs, solved without one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Link:
     """One trade, or a move between venues, level by level: cumulative sums that start at 0.
 
     `given` is in the currency paid, `got` in the one received, fees included; `amount` is base units ordered, which
-    lots and `min_amount` count in, and `worth` their notional. A move has an `amount` and a `worth` like a trade, and no
-    lot; `fixed` is taken from what arrives.
+    lots and `min_amount` count in, and `worth` their notional. A move has an `amount` and a `worth` like a trade, and
+    no lot; `fixed` is taken from what arrives.
     """
 
     given: Floats

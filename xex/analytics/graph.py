@@ -1,8 +1,8 @@
 """Whether any way round a graph of exchanges pays, and which ways do.
 
-An edge says what one unit of a currency brings in another, as −ln of that rate; a way round pays where these weights add
-up to less than 0. Prices under which no single edge pays prove that no way round does, of whatever length: they are the
-linear program's dual, and relaxing edges (Bellman-Ford) ends with such prices or with a cycle that pays.
+An edge says what one unit of a currency brings in another, as −ln of that rate; a way round pays where these weights
+add up to less than 0. Prices under which no single edge pays prove that no way round does, of whatever length: they are
+the linear program's dual, and relaxing edges (Bellman-Ford) ends with such prices or with a cycle that pays.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class _Lists:
     def closing(self, src: Ints, dst: Ints) -> tuple[Ints, Ints]:
         """Return the edges from each source to its destination, and which of the asked each answers."""
         keys = src * self.nodes + dst
-        low, high = (np.searchsorted(self.keys, keys, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+        low, high = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
         which, places = _ranges(low, high)
         return which, self.by_ends[places]
 

@@ -58,7 +58,7 @@ def in_base(fee_side: str, *, buying: bool) -> bool:
     """Say whether the fee of an order is taken from the coins rather than from the money."""
     if fee_side not in FEE_SIDES:
         raise SchemaError(f"fee_side {fee_side!r}: it is one of {', '.join(FEE_SIDES)}")
-    return fee_side == "base" or fee_side == ("get" if buying else "give")
+    return fee_side in {"base", "get" if buying else "give"}
 
 
 @dataclass(frozen=True, slots=True)
