@@ -62,9 +62,10 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
     """Return the optimum over all books of a group at once: one row per group.
 
     `books` needs `exchange`, `side`, `price`, `size` (base units), all of a group in one currency, and `group` or
-    `base` and `kind`. `taker_bps` is in basis points of notional, by default the frame's or the rules' own. `rules`
-    are rows of instruments (`exchange`, `instrument` or `group`, `lot`, `min_amount`, `min_notional`, `lot_quote`):
-    with them every leg is a whole number of lots and reaches its venue's minimums. Returns `quantity` (base),
+    `base` and `kind`. `taker_bps` is in basis points of notional, by default the frame's or the rules' own; of a column
+    `fee_side` "get", a buyer pays it in the coins, and fewer arrive ("quote", "base" and "give" likewise). `rules` are
+    rows of instruments (`exchange`, `instrument` or `group`, `lot`, `min_amount`, `min_notional`, `lot_quote`): with
+    them every leg is a whole number of lots and reaches its venue's minimums. Returns `quantity` (base),
     `gross_profit`, `net_profit`, `notional` and `fees` (currency), `clearing_price`, the marginal price after fees at
     which the last unit is worth buying, and `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where
     nothing that pays can be traded.
@@ -129,6 +130,7 @@ def cleared(
     groups, sides = np.array(texts(columns, "group")), np.array(texts(columns, "side"))
     exchanges, currencies = np.array(texts(columns, "exchange")), np.array(texts(columns, "currency"))
     kinds, factor = texts(columns, "kind", "spot"), numbers(columns, "fx_rate", 1.0)
+    taken = [side or "quote" for side in texts(columns, "fee_side", "quote")]
     price, size = numbers(columns, "price"), numbers(columns, "size")
     key = "instrument" if rules is not None and {"instrument"} <= {*rules.columns} & {*books.columns} else "group"
     known, names = trading_rules(rules, key), texts(columns, key)
@@ -144,7 +146,7 @@ def cleared(
             lot, amount, notional, lot_quote = known.get((exchange, names[first]), (0.0, 0.0, 0.0, 0.0))
             rate = float(factor[first]) if factor[first] == factor[first] else 1.0
             ask, bid = (
-                Leg(price[rows], size[rows], float(fees[first]), lot, amount, notional, rate, lot_quote)
+                Leg(price[rows], size[rows], float(fees[first]), lot, amount, notional, rate, lot_quote, taken[first])
                 for rows in (mine & (sides == "ask"), mine & (sides == "bid"))
             )
             parts[exchange] = (ask, bid, times)

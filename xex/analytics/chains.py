@@ -130,10 +130,9 @@ def best_in_lots(links: Sequence[Link]) -> Sized:
         return NOTHING
     if not any(link.lot for link in links):
         return free if _enough(links, np.array(free.amounts)[:, None])[0] else NOTHING
-    tops = _forward(links, free)
     if not links[-1].lot:
-        return _chosen(links, np.array([tops[-1]]))
-    count = _whole(np.array([tops[-1]]), links[-1].lot)[0]
+        return _chosen(links, np.array([_handed_on(links, free)]))
+    count = _whole(np.array([free.amounts[-1]]), links[-1].lot)[0]
     if count < 1:
         return NOTHING
     near = _chosen(links, np.arange(max(1.0, count - 64), count + 1) * links[-1].lot)
@@ -159,16 +158,15 @@ def _lowest(links: Sequence[Link], beaten: float, count: float) -> float:
     return max(high, 1.0)
 
 
-def _forward(links: Sequence[Link], free: Sized) -> list[float]:
-    """Return what each link orders when all that the one before brought is handed on, floored to lots."""
-    amounts, flow = [], free.put_in
+def _handed_on(links: Sequence[Link], free: Sized) -> float:
+    """Return what the last link orders when each before it orders whole lots of what the one before brought."""
+    amount, flow = 0.0, free.put_in
     for link in links:
         amount = float(np.interp(flow, link.given, link.amount))
         if link.lot:
             amount = float(_whole(np.array([amount]), link.lot)[0]) * link.lot
-        amounts.append(amount)
         flow = max(float(np.interp(amount, link.amount, link.got)) - link.fixed, 0.0)
-    return amounts
+    return amount
 
 
 def _whole(amounts: Floats, lot: float) -> Floats:

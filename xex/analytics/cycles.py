@@ -89,7 +89,7 @@ def cycles(
         ways(market.graph, market.prices(currency), most_legs, _below(least_bps)) if cycle or least_bps < 0 else None
     )
     picked = found.cycles[:top] if found else []
-    if cycle and not any(market.gain(one) > STEP for one in picked):
+    if cycle and 1e4 * market.gain(cycle) > least_bps and not any(market.gain(one) > STEP for one in picked):
         picked = [cycle, *picked][:top]
     sizes = _Depth(market, books, rules)
     rows = [_row(sizes, one, currency, suspect_edge, max_age_s) for one in picked]
