@@ -49,12 +49,12 @@ def settled(graph: Graph, start: Floats) -> tuple[Floats, tuple[int, ...]]:
     that improves in a pass does so by an edge whose source improved in the pass before, so the way back from it has an
     edge per pass, and a node on it twice closes a cycle that pays. As many passes as nodes make one certain.
     """
-    if not len(graph.src):
+    if not (slack(graph, start) > STEP).any():
         return start, ()
-    order = np.argsort(graph.dst, kind="stable")
-    src, weight = graph.src[order], graph.weight[order]
-    into, starts, counts = np.unique(graph.dst[order], return_index=True, return_counts=True)
-    group = np.repeat(np.arange(len(into)), counts)
+    order = _ordered(graph.dst, graph.nodes)
+    src, weight, dst = graph.src[order], graph.weight[order], graph.dst[order]
+    starts = np.flatnonzero(np.diff(dst, prepend=-1))
+    into, group = dst[starts], np.cumsum(np.diff(dst, prepend=dst[0]) > 0)
     price = start.copy()
     trail: list[tuple[Ints, Ints]] = []
     while True:
@@ -72,6 +72,11 @@ def settled(graph: Graph, start: Floats) -> tuple[Floats, tuple[int, ...]]:
             cycle = _closed(trail, src, int(into[np.argmax(gain)]))
             if cycle:
                 return price, tuple(order[list(cycle)].tolist())
+
+
+def _ordered(places: Ints, count: int) -> Ints:
+    """Return what sorts numbers below `count`; numpy sorts short ones by their digits."""
+    return np.argsort(places.astype(np.uint16) if count < 1 << 16 else places, kind="stable")
 
 
 def _closed(trail: Sequence[tuple[Ints, Ints]], src: Ints, node: int) -> tuple[int, ...]:
@@ -101,64 +106,67 @@ def ways(graph: Graph, price: Floats, most: int, below: float = 0.0) -> Ways:
     """
     shift = max(below, 0.0) / 2
     reduced = graph.weight - price[graph.dst] + price[graph.src] - shift
-    order = np.lexsort((reduced, graph.src))
-    lists = _Lists(graph, order, reduced[order])
     first = np.flatnonzero(reduced < 0)
     paths, totals = first[:, None], reduced[first]
     found: list[tuple[Ints, Floats]] = []
     complete = True
     for length in range(2, most + 1):
-        which, edges = lists.closing(graph.dst[paths[:, -1]], graph.src[paths[:, 0]])
-        closed = np.column_stack([paths[which], edges])
+        if not len(paths):
+            break
+        closed = _closing(graph, paths)
         weights = graph.weight[closed].sum(axis=1)
         found.append((closed[weights < below], weights[weights < below]))
         if length < most:
-            paths, totals, whole = _longer(graph, lists, paths, totals)
+            paths, totals, whole = _longer(graph, reduced, paths, totals)
             complete &= whole
     return Ways(_distinct(found), complete)
 
 
-class _Lists:
-    """The edges out of each node, those that pay most first, and the edges between two nodes."""
-
-    def __init__(self, graph: Graph, order: Ints, reduced: Floats) -> None:
-        self.order, self.reduced, self.nodes = order, reduced, graph.nodes
-        self.starts = np.searchsorted(graph.src[order], np.arange(graph.nodes + 1))
-        keys = graph.src * graph.nodes + graph.dst
-        self.by_ends = np.argsort(keys, kind="stable")
-        self.keys = keys[self.by_ends]
-
-    def closing(self, src: Ints, dst: Ints) -> tuple[Ints, Ints]:
-        """Return the edges from each source to its destination, and which of the asked each answers."""
-        keys = src * self.nodes + dst
-        low, high = np.searchsorted(self.keys, keys, "left"), np.searchsorted(self.keys, keys, "right")
-        which, places = _ranges(low, high)
-        return which, self.by_ends[places]
-
-    def counts(self, nodes: Ints, limit: Floats) -> tuple[Ints, Ints]:
-        """Return where the edges out of each node begin, and where those below its limit end."""
-        begin, low, high = self.starts[nodes], self.starts[nodes].copy(), self.starts[nodes + 1].copy()
-        while (low < high).any():
-            middle = np.minimum((low + high) // 2, len(self.reduced) - 1)
-            below = (low < high) & (self.reduced[middle] < limit)
-            high = np.where(below | (low >= high), high, middle)
-            low = np.where(below, middle + 1, low)
-        return begin, low
+def _closing(graph: Graph, paths: Ints) -> Ints:
+    """Return the paths with each edge that leads from their end to their beginning."""
+    ends, begins = graph.dst[paths[:, -1]], graph.src[paths[:, 0]]
+    edges = np.flatnonzero(_marked(graph, ends)[graph.src] & _marked(graph, begins)[graph.dst])
+    keys = graph.src[edges] * graph.nodes + graph.dst[edges]
+    order = np.argsort(keys, kind="stable")
+    asked = ends * graph.nodes + begins
+    which, places = _ranges(np.searchsorted(keys[order], asked, "left"), np.searchsorted(keys[order], asked, "right"))
+    return np.column_stack([paths[which], edges[order[places]]])
 
 
-def _longer(graph: Graph, lists: _Lists, paths: Ints, totals: Floats) -> tuple[Ints, Floats, bool]:
+def _marked(graph: Graph, nodes: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    marked = np.zeros(graph.nodes, dtype=bool)
+    marked[nodes] = True
+    return marked
+
+
+def _longer(graph: Graph, reduced: Floats, paths: Ints, totals: Floats) -> tuple[Ints, Floats, bool]:
     """Return every path with one more edge that still pays and visits no node twice."""
-    begin, end = lists.counts(graph.dst[paths[:, -1]], -totals)
+    ends = graph.dst[paths[:, -1]]
+    edges = np.flatnonzero(_marked(graph, ends)[graph.src] & (reduced < -totals.min()))
+    edges = edges[np.lexsort((reduced[edges], graph.src[edges]))]
+    begin, end = _below(graph.src[edges], reduced[edges], ends, -totals)
     whole = int((end - begin).sum()) <= MOST_PATHS
     if not whole:
         order = np.argsort(totals, kind="stable")
         order = order[np.cumsum((end - begin)[order]) <= MOST_PATHS]
         paths, totals, begin, end = paths[order], totals[order], begin[order], end[order]
     which, places = _ranges(begin, end)
-    edges = lists.order[places]
-    longer, sums = np.column_stack([paths[which], edges]), totals[which] + lists.reduced[places]
-    fresh = (graph.dst[edges][:, None] != graph.src[longer]).all(axis=1)
+    last = edges[places]
+    longer, sums = np.column_stack([paths[which], last]), totals[which] + reduced[last]
+    fresh = (graph.dst[last][:, None] != graph.src[longer]).all(axis=1)
     return longer[fresh], sums[fresh], whole
+
+
+def _below(src: Ints, reduced: Floats, nodes: Ints, limit: Floats) -> tuple[Ints, Ints]:
+    """Return where the edges out of each node begin and those below its limit end; `reduced` rises within a node."""
+    begin, high = np.searchsorted(src, nodes, "left"), np.searchsorted(src, nodes, "right")
+    low = begin
+    while (low < high).any():
+        middle = np.minimum((low + high) // 2, len(reduced) - 1)
+        below = (low < high) & (reduced[middle] < limit)
+        high = np.where(below | (low >= high), high, middle)
+        low = np.where(below, middle + 1, low)
+    return begin, low
 
 
 def _ranges(low: Ints, high: Ints) -> tuple[Ints, Ints]:
