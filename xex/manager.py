@@ -27,7 +27,7 @@ from xex.access.transport import heard
 from xex.analytics import currency as currencies
 from xex.analytics.quality import MAX_AGE_S, verdicts
 from xex.answer import CrossExchangeData
-from xex.catalogue import Catalogue, account, add_failure, lines, note_late, sections_of_market, who, words_of
+from xex.catalogue import account, add_failure, lines, note_late, sections_of_market, who, words_of
 from xex.errors import (
     ConfigError,
     ConnectorError,
@@ -46,6 +46,7 @@ from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.planning import Asked, Plan, planned
 from xex.recording import in_use
 from xex.roster import HEALTH, SKEW_FRESH_S, Entry, gathered
+from xex.rounds import Rounds
 from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble, leg_rows, top_of
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ QUESTIONS = {"ticker": "tickers", "order_book": "books", "trades": "trades"}
 """The schema of the rows that answer a feature about one instrument."""
 
 
-class ExchangeManager(Catalogue):
+class ExchangeManager(Rounds):
     """Several exchanges behind one interface.
 
     Use it as ``async with ExchangeManager.from_env() as xm`` or add exchanges one by one. It belongs to the event

@@ -106,23 +106,27 @@ def search(graph: Graph, prices: Any) -> list[tuple[int, ...]]:
     return ways(graph, prices, 4).cycles if cycle else []
 
 
-@pytest.mark.parametrize(("kind", "cross_bps"), [("one coin crosses", 60.0), ("nothing pays", 0.0)])
-def test_the_search_is_fifteen_times_faster_than_networkx(benchmark: Any, kind: str, cross_bps: float) -> None:
-    graph, prices = market(VENUES, cross_bps)
-    edges = list(zip(graph.src.tolist(), graph.dst.tolist(), graph.weight.tolist(), strict=True))
+def test_the_search_is_fifteen_times_faster_than_networkx(benchmark: Any) -> None:
+    """Where nothing pays: in a graph of this size with a cycle networkx had found none after a minute."""
+    graph, prices = market(VENUES, 0.0)
+    crossed, _ = market(VENUES, 60.0)
     other = nx.DiGraph()
-    other.add_weighted_edges_from(edges)
+    other.add_weighted_edges_from(zip(graph.src.tolist(), graph.dst.tolist(), graph.weight.tolist(), strict=True))
 
-    def measured() -> tuple[float, float, int]:
+    def measured() -> tuple[float, float, float, int]:
         ours, found = timed(ROUNDS, lambda: search(graph, prices))
-        theirs, any_there = timed(3, lambda: nx.negative_edge_cycle(other))
-        assert bool(found) == any_there == bool(cross_bps)
-        return ours, theirs, len(found)
+        theirs, there = timed(3, lambda: nx.negative_edge_cycle(other))
+        all_of_them, cycles = timed(ROUNDS, lambda: search(crossed, prices))
+        assert not found
+        assert not there
+        assert cycles
+        return ours, theirs, all_of_them, len(cycles)
 
-    ours, theirs, count = benchmark.pedantic(measured, rounds=1)
-    benchmark.extra_info.update({"ours_ms": ours, "networkx_ms": theirs, "cycles": count})
-    print(f"\n{VENUES} venues x {MARKETS} markets, {graph.nodes:,} nodes, {len(edges):,} edges, {kind}: {count} cycles "
-          f"in {ours:.1f} ms, networkx says whether there is one in {theirs:.0f} ms (ratio {theirs / ours:.0f})")  # fmt: skip
+    ours, theirs, all_of_them, count = benchmark.pedantic(measured, rounds=1)
+    benchmark.extra_info.update({"ours_ms": ours, "networkx_ms": theirs, "crossed_ms": all_of_them, "cycles": count})
+    print(f"\n{VENUES} venues x {MARKETS} markets, {graph.nodes:,} nodes, {len(graph.src):,} edges: that nothing pays "
+          f"is proved in {ours:.2f} ms, networkx {theirs:.0f} ms (ratio {theirs / ours:.0f}); where one coin crosses, "
+          f"all {count} cycles are found in {all_of_them:.1f} ms")  # fmt: skip
     assert theirs / ours >= 15
 
 
@@ -138,8 +142,8 @@ def test_the_search_is_a_hundred_times_faster_than_all_passes_in_python(benchmar
 
     ours, theirs = benchmark.pedantic(measured, rounds=1)
     benchmark.extra_info.update({"ours_ms": ours, "python_ms": theirs})
-    print(f"\n1 venue, {graph.nodes:,} nodes, {len(edges):,} edges: {ours:.2f} ms, {graph.nodes - 1:,} passes in Python "
-          f"{theirs:.0f} ms (ratio {theirs / ours:.0f})")  # fmt: skip
+    print(f"\n1 venue, {graph.nodes:,} nodes, {len(edges):,} edges: {ours:.2f} ms, {graph.nodes - 1:,} passes in plain "
+          f"Python {theirs:.0f} ms (ratio {theirs / ours:.0f})")  # fmt: skip
     assert theirs / ours >= 100
 
 
@@ -148,6 +152,6 @@ def all_passes(nodes: int, edges: list[tuple[int, int, float]]) -> bool:
     distance = [0.0] * nodes
     for _ in range(nodes - 1):
         for src, dst, weight in edges:
-            if distance[src] + weight < distance[dst]:
+            if distance[src] + weight < distance[dst]:  # noqa: PLR1730  as in the textbook, and faster
                 distance[dst] = distance[src] + weight
     return any(distance[src] + weight < distance[dst] - 1e-12 for src, dst, weight in edges)

@@ -65,7 +65,8 @@ def cycles(
     of each leg. `net_bps` and `gross_bps` are at the best prices. `gate` and `reasons` are words of `GATES`.
     ``attrs["certificate"]`` has prices under which no edge pays, hence no cycle of any length, with the nearest one
     (`edge`, `slack_bps` at most 0), or is None; ``attrs["left_out"]`` the rows that take no part, each with its gates;
-    ``attrs["complete"]`` says whether nothing was left out for its number.
+    ``attrs["complete"]`` says whether nothing was left out for its number, ``attrs["markets"]`` which markets (exchange
+    and instrument) the rows use.
     """
     from xex.analytics import arbitrage
 
@@ -98,6 +99,7 @@ def cycles(
         "certificate": None if cycle else market.certificate(log_prices, currency),
         "left_out": _left_out(columns, stopped, out),
         "complete": found is None or found.complete,
+        "markets": sorted({market.named(edge) for one in picked for edge in one if market.row[edge] != MOVE}),
     }
     return frame
 
@@ -179,6 +181,11 @@ class _Market:
     def gain(self, cycle: Sequence[int]) -> float:
         """Return what a cycle brings beyond what it takes, as a fraction at the best prices."""
         return math.expm1(-float(self.graph.weight[list(cycle)].sum()))
+
+    def named(self, edge: int) -> tuple[str, str]:
+        """Return the exchange and the instrument that an edge trades."""
+        row = int(self.row[edge])
+        return self.exchange[row], self.name[row]
 
     def text(self, edge: int) -> str:
         """Return an edge in words."""
@@ -344,12 +351,12 @@ def _words(stopped: Gates) -> dict[str, str]:
 
 
 def _begun_at(market: _Market, cycle: Sequence[int], currency: str) -> list[int]:
-    """Return the edges of a cycle from the currency asked, else from a dollar, else from the first by name."""
+    """Return the edges of a cycle from the currency asked, else from a dollar, else from one that pays for another."""
     names = [market.nodes[market.graph.src[edge]] for edge in cycle]
 
-    def rank(place: int) -> tuple[bool, bool, str, str]:
+    def rank(place: int) -> tuple[bool, bool, bool, str, str]:
         where, what = names[place]
-        return what != currency, what not in USD_LIKE, what, where
+        return what != currency, what not in USD_LIKE, not market.buying[cycle[place]], what, where
 
     first = min(range(len(cycle)), key=rank)
     return [*cycle[first:], *cycle[:first]]
