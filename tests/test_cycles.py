@@ -41,9 +41,10 @@ def searched(rows: list[Row], **options: Any) -> pd.DataFrame:
 
 
 def canonical(legs: str) -> tuple[oracle.Edge, ...]:
-    edges = [tuple(leg.split(" ")) for leg in legs.split(" → ")]
+    words = [leg.split(" ") for leg in legs.split(" → ")]
+    edges: list[oracle.Edge] = [(where, name, side) for where, name, side in words]
     first = edges.index(min(edges))
-    return (*edges[first:], *edges[:first])  # type: ignore[return-value]
+    return (*edges[first:], *edges[:first])
 
 
 @st.composite
@@ -286,7 +287,7 @@ def orders(rng: random.Random, lots: bool) -> list[oracle.Order]:
     made, worth = [], 1.0
     count = rng.randint(2, 4 if not lots else 3)
     for place in range(count):
-        buying, fee, coins = rng.random() < 0.5, rng.choice([0, 0, "0.0005", "0.001"]), rng.random() < 0.4
+        buying, fee, coins = rng.random() < 0.5, rng.choice(["0", "0", "0.0005", "0.001"]), rng.random() < 0.4
         last = place == count - 1
         rate = (1 / worth if last else rng.uniform(0.2, 5.0)) * (1 + rng.uniform(-0.002, 0.08 if lots else 0.012))
         worth *= rate
@@ -331,7 +332,7 @@ def linear_program(legs: list[oracle.Order]) -> float:
         else:
             short[place, column] -= got
     done = linprog(
-        cost, A_ub=short, b_ub=np.zeros(len(short)), bounds=np.column_stack([0 * most, most]), method="highs",
+        cost, A_ub=short, b_ub=np.zeros(len(short)), bounds=[(0.0, size) for size in most.tolist()], method="highs",
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )  # fmt: skip
     assert done.fun is not None

@@ -46,9 +46,9 @@ def legs_of(books: list[Book], place: int, rules: Any = None, fee_sides: list[st
     found = []
     for number, book in enumerate(books):
         levels = np.array(book[place], dtype=np.float64).reshape(-1, 2)
-        rule = rules[number] if rules else (0.0, 0.0, 0.0)
+        lot, least, notional = rules[number] if rules else (0.0, 0.0, 0.0)
         side = fee_sides[number] if fee_sides else "quote"
-        found.append(Leg(levels[:, 0], levels[:, 1], book[2], *rule, fee_side=side))
+        found.append(Leg(levels[:, 0], levels[:, 1], book[2], lot, least, notional, fee_side=side))
     return found
 
 
@@ -342,8 +342,8 @@ def test_several_books_with_fees_in_coins_are_ordered_in_whole_lots() -> None:
     one = np.ones(1)
     buys = [Leg(100 * one, 2 * one, 0.01, 0.1, fee_side="get"), Leg(150 * one, one, 0.0, 0.1)]
     found = clear_in_lots(buys, [Leg(110 * one, 1.9 * one, 0.0, 0.1)])
-    assert found.bought == (pytest.approx(2.0, rel=1e-12), 0.0)
-    assert found.sold == (pytest.approx(1.9, rel=1e-12),)
+    assert list(found.bought) == pytest.approx([2.0, 0.0], rel=1e-12)
+    assert list(found.sold) == pytest.approx([1.9], rel=1e-12)
     assert found.net_profit == pytest.approx(9.0, rel=1e-12)
     assert found.gross_profit - found.fees == pytest.approx(found.net_profit)
     least = [replace(buys[0], min_amount=2.1)]

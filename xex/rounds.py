@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
 from xex.catalogue import Catalogue
@@ -54,7 +54,7 @@ class Rounds(Catalogue):
             rules = await self.instruments(market="spot", venues=market.attrs["answered"])
             market = market.assign(taker_bps=_fees(market, rules))
             unpriced = market["taker_bps"].isna()
-            options = {"currency": currency, "most_legs": most_legs, "top": top, "least_bps": least_bps}
+            options: dict[str, Any] = {"currency": currency, "most_legs": most_legs, "top": top, "least_bps": least_bps}
             # The search takes a tenth of a second and more, in which the loop has others to serve.
             ranked = await asyncio.to_thread(arbitrage.cycles, market[~unpriced], **options)
             books = await self._books_of(ranked.attrs["markets"], dropped)
@@ -65,9 +65,8 @@ class Rounds(Catalogue):
             {"exchange": exchange, "instrument": name, "reasons": "fees"}
             for exchange, name in market.loc[unpriced, ["exchange", "instrument"]].itertuples(index=False)
         ]
-        own = {**found.attrs, "left_out": [*found.attrs["left_out"], *left_out], "books_dropped": dropped}
-        accounted = {name: market.attrs[name] for name in ("asked", "answered", "dropped")}
-        found.attrs = {**accounted, **own}
+        found.attrs |= {name: market.attrs[name] for name in ("asked", "answered", "dropped")}
+        found.attrs |= {"left_out": [*found.attrs["left_out"], *left_out], "books_dropped": dropped}
         return found
 
     async def _books_of(self, markets: Iterable[tuple[str, str]], dropped: dict[str, str]) -> pd.DataFrame:
@@ -75,7 +74,8 @@ class Rounds(Catalogue):
 
         async def book(exchange: str, name: str) -> Columns:
             try:
-                return await self._rows(self._entries[exchange], "order_book", Instrument(*name.split("/"), "spot"))
+                base, _, quote = name.partition("/")
+                return await self._rows(self._entries[exchange], "order_book", Instrument(base, quote, "spot"))
             except ConnectorError as exc:
                 dropped[f"{exchange} {name}"] = exc.drop.text
                 return {}

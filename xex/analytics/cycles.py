@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MOST_LEGS = 8
 """How long the cycles that are enumerated can be; that there is one at all is found at any length."""
+MOST_ROWS = 1_000_000
 MOVE = -1
 Gates = Mapping[str, bool]
 
@@ -71,10 +72,10 @@ def cycles(
     from xex.analytics import arbitrage
 
     schema.check(tickers, ("exchange", "base", "quote", "bid", "ask"), "arbitrage.cycles")
-    if not (isinstance(most_legs, int) and 2 <= most_legs <= MOST_LEGS):
+    if most_legs not in range(2, MOST_LEGS + 1):
         raise ConfigError(f"most_legs is {most_legs!r}; it is a whole number from 2 to {MOST_LEGS}")
-    if not (isinstance(top, int) and top >= 1 and least_bps > -1e4):
-        raise ConfigError(f"top {top!r} is a whole number from 1, least_bps {least_bps!r} basis points above -10000")
+    if top not in range(1, MOST_ROWS + 1) or not -1e4 < least_bps < 1e4:
+        raise ConfigError(f"top {top!r} is a whole number from 1 to {MOST_ROWS}, least_bps {least_bps!r} within 10000")
     if not (suspect_edge > 0 and 0 < max_disagree < 1):
         raise ConfigError(f"suspect_edge {suspect_edge!r} and max_disagree {max_disagree!r} are fractions above 0")
     columns = schema.columns_of(tickers)
@@ -128,8 +129,8 @@ class _Moves:
         loss, fixed = numbers(columns, "bps", 0.0) / 1e4, numbers(columns, "fixed", 0.0)
         if not (((loss >= 0) & (loss < 1)).all() and ((fixed >= 0) & np.isfinite(fixed)).all()):
             raise SchemaError("arbitrage.cycles, transfers: bps and fixed are costs, at least 0 and known")
-        names = (texts(columns, name) for name in ("currency", "exchange_from", "exchange_to"))
-        return cls(*names, loss, fixed)
+        origin, target = texts(columns, "exchange_from"), texts(columns, "exchange_to")
+        return cls(texts(columns, "currency"), origin, target, loss, fixed)
 
 
 class _Market:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Parts = Mapping[str, tuple[Leg, Leg, int]]
 
-TIGHT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+TIGHT = 1e-10
+"""How far the solver may be off: the least that it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,8 @@ class _Program:
         most[len(most) - len(self.ways) :][~np.array(opened)] = 0.0
         done = linprog(
             self.cost, A_eq=self.balance, b_eq=np.zeros(len(self.balance)),
-            bounds=np.column_stack([np.zeros(len(most)), most]), method="highs", options=TIGHT,
+            bounds=[(0.0, size) for size in most.tolist()], method="highs",
+            options={"primal_feasibility_tolerance": TIGHT, "dual_feasibility_tolerance": TIGHT},
         )  # fmt: skip
         if done.x is None:
             raise SchemaError(f"the optimum over the books was not found: {done.message}")

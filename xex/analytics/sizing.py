@@ -355,8 +355,8 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
 
 def _rounded(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> Clearing:
     """Return the optimum in which orders with fees in coins are whole lots, rounded where they need not be others'."""
-    loose = [_loosened(legs, sides, buying=buying) for legs, buying in ((buys, True), (sells, False))]
-    done, books = clear_in_lots(*loose, sides), _sides(buys, sells, sides)
+    done = clear_in_lots(_loosened(buys, sides, buying=True), _loosened(sells, sides, buying=False), sides)
+    books = _sides(buys, sells, sides)
     amounts = []
     for book, ordered in zip(books, (*done.bought, *done.sold), strict=True):
         if book.units != 1 and book.leg.lot:
