@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import pytest
+from rich.console import Console
 
+import xex
 from tests.conftest import ManagerFor
 from tests.lab import Lab
 from tests.lab.truth import Truth
+from tests.test_cli import run, strict
+from xex.lists import cycles_table
 
 
 def side(*levels: tuple[str, str]) -> tuple[tuple[Decimal, Decimal], ...]:
@@ -75,3 +81,37 @@ async def test_a_book_that_does_not_come_is_named_and_the_touch_stands_for_it(
     found = await manager_for(lab, venues=("okx",)).cycles()
     assert set(found.attrs["books_dropped"]) == {"okx BTC/USDT", "okx ETH/BTC", "okx ETH/USDT"}
     assert found["amounts"][0] == "0.0688688, 2, 2"  # 2 ETH at 0.0344 and the fee of 0.0000688
+
+
+def test_the_command_says_what_pays_or_what_proves_that_nothing_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("cycles", "--replay").expect(0).out
+    assert "no way round spot markets pays; nearest to it is " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    near = run("cycles", "--least-bps", "-40", "--top", "3", "--replay").expect(0).out
+    assert near.count("stopped by fees") == 3
+    data = strict(run("cycles", "--least-bps", "-40", "--top", "3", "--replay", "--json").expect(0).out)
+    assert len(data["rows"]) == 3
+    assert data["certificate"]["slack_bps"] < 0
+    assert [row["net_bps"] for row in data["rows"]] == sorted((row["net_bps"] for row in data["rows"]), reverse=True)
+    assert "--legs" in run("cycles", "--legs", "9", "--replay").expect(2).err
+
+
+def test_a_row_as_text_says_what_it_earns_and_what_it_trades() -> None:
+    frame = xex.arbitrage.cycles(pd.DataFrame([
+        {"exchange": "a", "base": "BTC", "quote": "USDT", "bid": 99_900.0, "ask": 100_000.0, "ask_size": 1.0},
+        {"exchange": "b", "base": "BTC", "quote": "USDT", "bid": 101_000.0, "ask": 101_100.0, "bid_size": 1.0},
+        {"exchange": "c", "base": "BTC", "quote": "USDT", "bid": 101_000.0, "ask": 100_900.0},
+    ]), taker_bps=10.0, max_disagree=0.5)  # fmt: skip
+    console = Console(width=100, file=io.StringIO())
+    with console.capture() as text:
+        console.print(cycles_table(frame))
+    head, *lines = text.get().splitlines()
+    assert head.strip() == "1 way round spot markets"
+    # 101,000 less 101 for 100,000 and 100: 799 are 79.82 bps of 100,100.
+    assert [line.rstrip() for line in lines] == [
+        "79.82 bps net, 799.00 USDT on 100,100, 0.0 s old",
+        "  a BTC/USDT buy → b BTC/USDT sell",
+        "  1, 1",
+        "left out: 1 market, 1 market_state",
+    ]

@@ -256,7 +256,9 @@ def cycles_table(frame: pd.DataFrame) -> RenderableType:
     def parts(width: int) -> Iterator[RenderableType]:  # noqa: ARG001  text folds by itself
         from rich.text import Text
 
-        yield Text(_certified(frame) if not len(frame) else f"{len(frame):,} ways round spot markets", style="bold")
+        yield Text(
+            _certified(frame) if not len(frame) else f"{_some(len(frame), 'way')} round spot markets", style="bold"
+        )
         for (currency, gate, legs, amounts), (net, quantity, profit, age) in zip(named, told, strict=True):
             stopped = f", stopped by {gate}" if gate else ""
             yield Text(
@@ -267,7 +269,7 @@ def cycles_table(frame: pd.DataFrame) -> RenderableType:
                 yield grey(f"  {amounts}")
         left = frame.attrs.get("left_out", [])
         if left:
-            yield grey(f"{len(left):,} markets take no part: " + _counted(row["reasons"] for row in left))
+            yield grey(f"left out: {_some(len(left), 'market')}, " + _counted(row["reasons"] for row in left))
         yield from map(grey, (f"no book: {name}: {why}" for name, why in frame.attrs.get("books_dropped", {}).items()))
         yield from map(grey, left_out_of(frame))
 
@@ -279,6 +281,10 @@ def _certified(frame: pd.DataFrame) -> str:
     if proof is None:
         return "no way round spot markets pays as much"
     return f"no way round spot markets pays; nearest to it is {proof['edge']}, {-proof['slack_bps']:.1f} bps off"
+
+
+def _some(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' * (count != 1)}"
 
 
 def _counted(words: Iterable[str]) -> str:
