@@ -91,6 +91,19 @@ def test_no_way_round_that_pays_is_missed(rows: list[Row], most: int, least_bps:
         assert_certified(known, found.attrs["certificate"])
 
 
+def test_the_best_are_the_first_of_all() -> None:
+    for seed in range(5):
+        rng = random.Random(seed)
+        rows = []
+        for exchange, (base, quote) in itertools.product("abc", itertools.combinations(WORTH, 2)):
+            middle = WORTH[base] / WORTH[quote] * (1 + rng.gauss(0, 0.003))
+            rows.append(row(exchange, f"{base}/{quote}", middle * 0.9999, middle * 1.0001))
+        every, best = searched(rows, most_legs=3), searched(rows, most_legs=3, top=5)
+        assert len(every) > 100
+        assert every.attrs["complete"]
+        assert list(best["net_bps"]) == pytest.approx(sorted(every["net_bps"], reverse=True)[:5], rel=1e-12)
+
+
 def assert_certified(rows: list[Row], certificate: dict[str, Any]) -> None:
     """Fail unless at these prices no edge brings more than it takes, in exact numbers but for a breath."""
     prices = {name: Fraction(price) for name, price in certificate["prices"].items()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xex.analytics import chains
-from xex.analytics.graph import STEP, Floats, Graph, Ints, settled, slack, ways
+from xex.analytics.graph import STEP, Floats, Graph, Ints, Ways, settled, slack, ways
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, UsualBps, ages_ms
 from xex.analytics.sizing import in_base
 from xex.errors import ConfigError, SchemaError
@@ -85,12 +85,12 @@ def cycles(
     out = np.any(list(stopped.values()), axis=0) if len(spot) else np.zeros(0, dtype=bool)
     kept = take(columns, ~out)
     market = _Market(kept, arbitrage.taker_fees(kept, taker_bps), transfers)
-    log_prices, cycle = settled(market.graph, market.prices(currency))
+    middle = market.prices(currency)
+    log_prices, cycle = settled(market.graph, middle)
     # Whatever pays does so at any prices; those of the middle of all quotes keep the search short.
-    found = (
-        ways(market.graph, market.prices(currency), most_legs, _below(least_bps)) if cycle or least_bps < 0 else None
-    )
-    picked = found.cycles[:top] if found else []
+    search = bool(cycle) or least_bps < 0
+    found = ways(market.graph, middle, most_legs, _below(least_bps), top) if search else Ways([])
+    picked = found.cycles
     if cycle and 1e4 * market.gain(cycle) > least_bps and not any(market.gain(one) > STEP for one in picked):
         picked = [cycle, *picked][:top]
     sizes = _Depth(market, books, rules)
@@ -99,7 +99,7 @@ def cycles(
     frame.attrs = {
         "certificate": None if cycle else market.certificate(log_prices, currency),
         "left_out": _left_out(columns, stopped, out),
-        "complete": found is None or found.complete,
+        "complete": found.complete,
         "markets": sorted({market.named(edge) for one in picked for edge in one if market.row[edge] != MOVE}),
     }
     return frame

@@ -97,8 +97,8 @@ def slack(graph: Graph, price: Floats) -> Floats:
     return np.asarray(price[graph.dst] - price[graph.src] - graph.weight)
 
 
-def ways(graph: Graph, price: Floats, most: int, below: float = 0.0) -> Ways:
-    """Return every simple cycle of at most `most` edges whose weights add up to less than `below`, the best first.
+def ways(graph: Graph, price: Floats, most: int, below: float = 0.0, top: int = MOST_PATHS) -> Ways:
+    """Return the `top` of all simple cycles of at most `most` edges whose weights add up to less than `below`.
 
     Seen from prices (any; good ones make it fast) a cycle weighs the same, and every cycle below 0 can be begun at a
     place from which all its beginnings are below 0 as well. So only edges that pay at these prices begin a path, and a
@@ -119,7 +119,7 @@ def ways(graph: Graph, price: Floats, most: int, below: float = 0.0) -> Ways:
         if length < most:
             paths, totals, whole = _longer(graph, reduced, paths, totals)
             complete &= whole
-    return Ways(_distinct(found), complete)
+    return Ways(_distinct(found, top), complete)
 
 
 def _closing(graph: Graph, paths: Ints) -> Ints:
@@ -177,14 +177,18 @@ def _ranges(low: Ints, high: Ints) -> tuple[Ints, Ints]:
     return which, low[which] + offset
 
 
-def _distinct(found: Sequence[tuple[Ints, Floats]]) -> list[tuple[int, ...]]:
-    """Return cycles begun at their first edge, each once, the lowest weight first."""
+def _distinct(found: Sequence[tuple[Ints, Floats]], top: int) -> list[tuple[int, ...]]:
+    """Return the best cycles begun at their first edge, each once, the lowest weight first."""
     best: list[tuple[float, tuple[int, ...]]] = []
     for cycles, weights in found:
         if not len(cycles):
             continue
+        many = top * cycles.shape[1]  # each is there once per place that it can be begun at, at most
+        if len(cycles) > many:
+            kept = np.argpartition(weights, many - 1)[:many]
+            cycles, weights = cycles[kept], weights[kept]  # noqa: PLW2901
         turn = (np.argmin(cycles, axis=1)[:, None] + np.arange(cycles.shape[1])) % cycles.shape[1]
         _, once = np.unique(np.take_along_axis(cycles, turn, axis=1), axis=0, return_index=True)
         turned = np.take_along_axis(cycles, turn, axis=1)[once].tolist()
         best += zip(weights[once].tolist(), map(tuple, turned), strict=True)
-    return [cycle for _, cycle in sorted(best)]
+    return [cycle for _, cycle in sorted(best)[:top]]
