@@ -30,7 +30,7 @@ from xex.analytics.quality import (
     suspect_limits,
     verdicts,
 )
-from xex.analytics.routes import routes as routes  # noqa: PLC0414
+from xex.analytics.transport import transport as transport  # noqa: PLC0414
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import ConfigError, SchemaError
 from xex.model import schema

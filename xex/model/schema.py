@@ -135,7 +135,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "group": TEXT, "currency": TEXT, "exchange": TEXT, "side": TEXT, "quantity": NUMBER, "price": NUMBER,
         "worst_price": NUMBER, "notional": NUMBER, "fees": NUMBER,
     },
-    "routes": {
+    "transport": {
         "group": TEXT, "currency": TEXT, "exchange_low": TEXT, "exchange_high": TEXT, "quantity": NUMBER,
         "arriving": NUMBER, "price_low": NUMBER, "price_high": NUMBER, "notional": NUMBER, "fees": NUMBER,
         "transfer_cost": NUMBER, "net_profit": NUMBER,

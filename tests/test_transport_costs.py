@@ -97,7 +97,7 @@ def test_the_optimum_is_that_of_every_choice_of_routes(fixed: bool) -> None:
         levels, routes = frames(books, costs)
         if not len(levels):
             continue
-        found = xex.arbitrage.routes(levels, routes)
+        found = xex.arbitrage.transport(levels, routes)
         assert found["net_profit"].sum() == pytest.approx(every_choice(books, costs), rel=1e-8, abs=1e-7), case
         moved += bool((found["exchange_low"] != found["exchange_high"]).any())
         net = found["arriving"] * found["price_high"] - found["notional"] - found["fees"] - found["transfer_cost"]
@@ -111,7 +111,7 @@ def test_without_costs_it_is_the_clearing_of_all_books() -> None:
         levels, routes = frames(books, dict.fromkeys(itertools.permutations(books, 2), (0.0, 0.0, 0.0)))
         if len(levels):
             want = xex.arbitrage.depth(levels)["net_profit"].sum()
-            assert xex.arbitrage.routes(levels, routes)["net_profit"].sum() == pytest.approx(want, rel=1e-9, abs=1e-9)
+            assert xex.arbitrage.transport(levels, routes)["net_profit"].sum() == pytest.approx(want, rel=1e-9, abs=1e-9)
 
 
 def two(fee_side: str = "quote") -> pd.DataFrame:
@@ -128,19 +128,19 @@ def way(**costs: Any) -> pd.DataFrame:
 
 def test_by_hand_what_a_route_costs_once_is_go_or_no_go() -> None:
     # 2 coins at 100 go for 106; at 1.5 a coin the next, at 104 for 103, do not. 12 less 3.
-    found = xex.arbitrage.routes(two(), way(per_unit=1.5), taker_bps=0.0).iloc[0]
+    found = xex.arbitrage.transport(two(), way(per_unit=1.5), taker_bps=0.0).iloc[0]
     assert (found["quantity"], found["net_profit"]) == (pytest.approx(2), pytest.approx(9))
-    dear = xex.arbitrage.routes(two(), way(per_unit=1.5, fixed=8.9), taker_bps=0.0).iloc[0]
+    dear = xex.arbitrage.transport(two(), way(per_unit=1.5, fixed=8.9), taker_bps=0.0).iloc[0]
     assert (dear["quantity"], dear["net_profit"]) == (pytest.approx(2), pytest.approx(0.1))
     assert dear["transfer_cost"] == pytest.approx(11.9)
-    assert not len(xex.arbitrage.routes(two(), way(per_unit=1.5, fixed=9.1), taker_bps=0.0))
-    assert not len(xex.arbitrage.routes(two(), way(per_unit=6.1), taker_bps=0.0))
-    assert not len(xex.arbitrage.routes(two(), way().assign(exchange_low="b", exchange_high="a"), taker_bps=0.0))
+    assert not len(xex.arbitrage.transport(two(), way(per_unit=1.5, fixed=9.1), taker_bps=0.0))
+    assert not len(xex.arbitrage.transport(two(), way(per_unit=6.1), taker_bps=0.0))
+    assert not len(xex.arbitrage.transport(two(), way().assign(exchange_low="b", exchange_high="a"), taker_bps=0.0))
 
 
 def test_by_hand_coins_lost_on_the_way_and_to_fees() -> None:
     # Of 2 bought 1.98 arrive after the fee, 1.9602 after 1 % is lost on the way; they bring 207.7812 less 1 %.
-    found = xex.arbitrage.routes(two("get"), way(bps=100.0), taker_bps=100.0).iloc[0]
+    found = xex.arbitrage.transport(two("get"), way(bps=100.0), taker_bps=100.0).iloc[0]
     assert found["quantity"] == pytest.approx(1.98)
     assert found["arriving"] == pytest.approx(1.9602)
     assert found["net_profit"] == pytest.approx(1.9602 * 106 * 0.99 - 200)
@@ -149,12 +149,12 @@ def test_by_hand_coins_lost_on_the_way_and_to_fees() -> None:
 def test_costs_that_are_not_known_are_refused() -> None:
     for costs in ({"per_unit": -1.0}, {"fixed": float("nan")}, {"bps": 10_000.0}):
         with pytest.raises(SchemaError, match=next(iter(costs))):
-            xex.arbitrage.routes(two(), way(**costs), taker_bps=0.0)
+            xex.arbitrage.transport(two(), way(**costs), taker_bps=0.0)
     with pytest.raises(SchemaError, match="exchange_high"):
-        xex.arbitrage.routes(two(), way().drop(columns="exchange_high"), taker_bps=0.0)
+        xex.arbitrage.transport(two(), way().drop(columns="exchange_high"), taker_bps=0.0)
 
 
 def test_without_scipy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(MissingExtra, match=r"xex\[lp\]"):
-        xex.arbitrage.routes(two(), way(), taker_bps=0.0)
+        xex.arbitrage.transport(two(), way(), taker_bps=0.0)

@@ -39,7 +39,7 @@ class Route:
     fixed: float = 0.0
 
 
-def routes(books: pd.DataFrame, costs: pd.DataFrame, *, taker_bps: Any = None) -> pd.DataFrame:
+def transport(books: pd.DataFrame, costs: pd.DataFrame, *, taker_bps: Any = None) -> pd.DataFrame:
     """Return the optimum over all books of a group when each pair of exchanges has its own transfer costs.
 
     `books` as in `depth`. `costs` has a row per route that is open, from `exchange_low`, where coins are bought, to
@@ -52,13 +52,13 @@ def routes(books: pd.DataFrame, costs: pd.DataFrame, *, taker_bps: Any = None) -
     """
     from xex.analytics import arbitrage
 
-    schema.check(costs, ("exchange_low", "exchange_high"), "arbitrage.routes, costs")
+    schema.check(costs, ("exchange_low", "exchange_high"), "arbitrage.transport, costs")
     ways = _routes(costs)
     rows = []
-    for group, currency, parts, _ in arbitrage.cleared(books, taker_bps, None, "arbitrage.routes"):
+    for group, currency, parts, _ in arbitrage.cleared(books, taker_bps, None, "arbitrage.transport"):
         mine = [way for of, way in ways if of in {"", group} and way.low in parts and way.high in parts]
         rows += [{"group": group, "currency": currency, **row} for row in transported(parts, mine)]
-    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["routes"]}, "routes")
+    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["transport"]}, "transport")
 
 
 def _routes(costs: pd.DataFrame) -> list[tuple[str, Route]]:
@@ -69,7 +69,7 @@ def _routes(costs: pd.DataFrame) -> list[tuple[str, Route]]:
     for name, values in (("per_unit", per_unit), ("bps", loss), ("fixed", fixed)):
         if not ((values >= 0) & np.isfinite(values)).all() or (name == "bps" and (values >= 1).any()):
             raise SchemaError(
-                f"arbitrage.routes, costs: {name} is a cost, at least 0 and known; leave closed routes out"
+                f"arbitrage.transport, costs: {name} is a cost, at least 0 and known; leave closed routes out"
             )
     groups = texts(columns, "group") if "group" in costs.columns else [""] * len(costs)
     cells = zip(texts(columns, "exchange_low"), texts(columns, "exchange_high"), per_unit, loss, fixed, strict=True)
