@@ -80,7 +80,7 @@ def main() -> None:
 _WITH_VALUE = (
     "--venues", "--market", "--currency", "--peg", "--parquet", "--timeout", "--levels", "--last", "--out", "--kind",
     "--min-venues", "--min-volume", "--top", "--every", "--min-net-bps", "--min-notional", "--max-age", "--z",
-    "--persistence", "--watch",
+    "--persistence", "--watch", "--legs", "--least-bps",
 )  # fmt: skip
 
 
@@ -571,6 +571,49 @@ def _look_json(look: Scan, *, show_all: bool) -> str:
         "dropped": dict(look.dropped), "gates": look.frame.attrs.get("gates", {}), "rows": _rows(rows),
     }  # fmt: skip
     return json.dumps(plain_value(facts), allow_nan=False)
+
+
+@app.command()
+def cycles(
+    *,
+    currency: Annotated[str, typer.Option(help="Where a cycle begins, if it can.", metavar="USDT")] = "USDT",
+    legs: Annotated[int, typer.Option(help="Of so many legs at most.", metavar="N", min=2, max=8)] = 3,
+    least_bps: Annotated[float, typer.Option(help="Net of fees; below 0 shows near misses.", metavar="B")] = 0.0,
+    top: Annotated[int, typer.Option(help="The N best are sized.", metavar="N", min=1)] = 20,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show the ways round spot markets that bring more than they take.
+
+    Sized through the books of all legs, after fees, with balances wherever they are needed. Where nothing pays, prices
+    prove it.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.cycles(
+            _names(venues), currency=currency.strip().upper(), most_legs=legs, top=top, least_bps=least_bps
+        )
+
+    with _answering(replay) as recording:
+        from xex.lists import cycles_table
+        from xex.page import left_out_of
+
+        found = _asked(question, "their spot markets", out, timeout)
+        told = ("certificate", "left_out", "complete", "books_dropped")
+        account = {**_account_of(found), **{name: found.attrs[name] for name in told}}
+        _put(
+            out,
+            recording,
+            facts=lambda: {**account, "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [cycles_table(found)],
+            remarks=left_out_of(found),
+        )
 
 
 @app.command()

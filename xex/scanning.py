@@ -23,13 +23,14 @@ from xex.analytics.lifetimes import Lifetimes
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, check_number
 from xex.analytics.sized import Route, checked_balances
 from xex.answer import CrossExchangeData
-from xex.catalogue import Catalogue, account
+from xex.catalogue import account
 from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, parse_symbol
 from xex.model.schema import Columns, Text, Words, coded, concat, flags, length, numbers, take, texts
 from xex.recording import in_use
 from xex.roster import Entry, gathered
+from xex.rounds import Rounds
 from xex.snapshot import LEG_COLUMNS, Terms, VenueAnswer, assemble
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Whole(NamedTuple):
     rates: Mapping[str, Rate]
 
 
-class Scanning(Catalogue):
+class Scanning(Rounds):
     """A catalogue that looks for opportunities."""
 
     thresholds = Thresholds()

@@ -29,6 +29,7 @@ from xex.analytics.quality import (
     UsualBps,
     ages_ms,
     by_group,
+    check_max_age,
     duplicates,
     identities,
     medians,
@@ -186,6 +187,23 @@ def unusable(columns: Columns, places: Places) -> Flags:
     with np.errstate(invalid="ignore", divide="ignore"):
         broken = (bid >= ask) | ((ask - bid) / ((ask + bid) / 2) > MAX_SPREAD)
     return flags(columns, "halted") | broken | duplicates(columns, places.of_rows)
+
+
+def row_gates(
+    columns: Columns, max_age_s: float, suspect_edge: float, max_disagree: float, usual_bps: UsualBps
+) -> dict[str, Flags]:
+    """Return by gate which rows nobody should trade on, whatever the rest of the trade is."""
+    check_max_age(max_age_s)
+    places = Places.of(columns)
+    quoted = (numbers(columns, "bid") > 0) & (numbers(columns, "ask") > 0)
+    words, source = coded(columns, "fx_source")
+    measured = np.array([word not in {"", "identity"} for word in words], dtype=bool)
+    return {
+        "identity": strangers(columns, places, max_age_s, suspect_edge, max_disagree, usual_bps)[0],
+        "market_state": ~quoted | unusable(columns, places),
+        "freshness": ages_ms(columns) > 1e3 * max_age_s,
+        "currency": measured[source] if len(source) else measured,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,5 +401,5 @@ def _picked(columns: Columns, name: str, rows: Rows) -> Text:
 
 __all__ = [
     "MOST_BPS", "Funnel", "Moves", "Quotes", "TakerBps", "carried", "converted_apart", "fee_sides", "funnel", "pairs",
-    "strangers", "taker_fees", "unusable",
+    "row_gates", "strangers", "taker_fees", "unusable",
 ]  # fmt: skip

@@ -150,6 +150,22 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "group": TEXT, "currency": TEXT, "exchange": TEXT, "side": TEXT, "quantity": NUMBER, "price": NUMBER,
         "worst_price": NUMBER, "notional": NUMBER, "fees": NUMBER,
     },
+    "transport": {
+        "group": TEXT, "currency": TEXT, "exchange_low": TEXT, "exchange_high": TEXT, "quantity": NUMBER,
+        "arriving": NUMBER, "price_low": NUMBER, "price_high": NUMBER, "notional": NUMBER, "fees": NUMBER,
+        "transfer_cost": NUMBER, "net_profit": NUMBER,
+    },
+    "carry": {
+        "group": TEXT, "exchange_long": TEXT, "exchange_short": TEXT, "rate_kind": TEXT,
+        "rate_long": NUMBER, "interval_hours_long": NUMBER, "rate_short": NUMBER, "interval_hours_short": NUMBER,
+        "per_hour_bps": NUMBER, "per_day_bps": NUMBER, "apr": NUMBER, "fees_bps": NUMBER, "spread_bps": NUMBER,
+        "break_even_hours": NUMBER, "age_ms": NUMBER,
+    },
+    "cycles": {
+        "legs": TEXT, "path": TEXT, "n_legs": NUMBER, "exchanges": TEXT, "gross_bps": NUMBER, "net_bps": NUMBER,
+        "quantity": NUMBER, "profit": NUMBER, "currency": TEXT, "amounts": TEXT, "age_ms": NUMBER,
+        "haircut_bps": NUMBER, "mode": TEXT, "executable": FLAG, "gate": TEXT, "reasons": TEXT,
+    },
     "liquidity": {
         "group": TEXT, "exchange": TEXT, "notional": NUMBER, "cost_bps": NUMBER, "score": NUMBER,
         "censored": FLAG,
