@@ -556,7 +556,8 @@ def _look_line(look: Scan) -> str:
         f"{row['net_profit']:.2f} {row['currency']}"
         for row in found.head(3).to_dict("records")
     ]
-    told = "; ".join([funnel_text(look.frame), *best])
+    missing = sorted({name.partition(" ")[0] for name in look.dropped})
+    told = "; ".join([funnel_text(look.frame), *best, *([f"without {', '.join(missing)}"] * bool(missing))])
     return f"{datetime.fromtimestamp(look.time, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {told}"
 
 
@@ -619,7 +620,10 @@ def cycles(
 @app.command()
 def plan(
     question: Annotated[
-        str, typer.Argument(help="snapshot, ticker, order_book, trades, tickers or instruments.", metavar="QUESTION")
+        str,
+        typer.Argument(
+            help="snapshot, ticker, order_book, trades, tickers, opportunities or instruments.", metavar="QUESTION"
+        ),
     ],
     symbols: Annotated[list[str] | None, typer.Argument(help="BTCUSDT, BTC/USDT, …", metavar="[SYMBOL]…")] = None,
     *,

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from math import ceil, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,7 @@ from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, check_number
 from xex.analytics.sized import Route, checked_balances
 from xex.answer import CrossExchangeData
 from xex.catalogue import account
-from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered
+from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered, SymbolError
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, parse_symbol
 from xex.model.schema import Columns, Text, Words, coded, concat, flags, length, numbers, take, texts
@@ -37,14 +38,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from xex.analytics.currency import Rate
+    from xex.planning import Plan
 
 log = logging.getLogger("xex.scanning")
 
+DEFAULT_TARGET = "USDT"
+"""What profits over whole markets are counted in, unless told otherwise."""
 TOP = 20
 """How many groups' books are asked for, unless told otherwise."""
 OPEN_QUESTIONS = frozenset({"", "depth", "currency"})
 """The gates that quotes alone may be wrong about: books have more depth, and tell what a conversion costs."""
 
+PLANNED_S = 60.0
+"""For so long a watch is planned ahead, to say whose budget is too small for it."""
 BUDGET_PATIENCE_S = 2.5
 """How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile.
 
@@ -122,6 +128,18 @@ class Scanning(Rounds):
             deadline: float | None = None,
             peg: currencies.Peg = (),
         ) -> CrossExchangeData: ...
+
+        def plan(  # noqa: D102  told there
+            self,
+            question: str,
+            symbols: str | Iterable[str] = (),
+            *,
+            market: str | None = None,
+            venues: Iterable[str] | None = None,
+            times: int = 1,
+            top: int = TOP,
+            deadline: float | None = None,
+        ) -> Plan: ...
 
         async def _asked_book(self, entry: Entry, answer: VenueAnswer, instrument: Instrument) -> None: ...
 
@@ -221,7 +239,7 @@ class Scanning(Rounds):
         tell: Callable[[Progress], object],
     ) -> pd.DataFrame:
         """Look at whole markets by their quotes, then at the best through their books."""
-        target = (currency or "USDT").upper()
+        target = (currency or DEFAULT_TARGET).upper()
         if target not in currencies.CURRENCIES:
             raise ConfigError(f"currency {currency!r}: conversion is known among {', '.join(currencies.CURRENCIES)}")
         tell(Progress("tickers"))
@@ -377,6 +395,7 @@ class Scanning(Rounds):
         persistence = int(options.pop("persistence", self.thresholds.persistence))
         self._terms({name: value for name, value in options.items() if name in {*_LIMITS, "sigma", "balances"}})
         await self.connect_all()
+        self._say_what_would_not_fit(wanted, every, options)
         seen = Lifetimes(persistence)
         started, number, due, missed = clock.monotonic(), 0, 0, 0
         seconds = every if deadline is None else min(every, deadline)
@@ -397,6 +416,15 @@ class Scanning(Rounds):
             number += 1
             following = max(due + 1, ceil((clock.monotonic() - started) / every - 1e-9))
             due, missed = following, following - due - 1
+
+    def _say_what_would_not_fit(self, symbols: Sequence[str], every: float, options: Mapping[str, Any]) -> None:
+        """Log which exchanges' budgets are too small for so many looks: they will be missing in some."""
+        asked = {name: options[name] for name in ("market", "venues", "top") if name in options}
+        looks = max(1, round(PLANNED_S / every))
+        with suppress(SymbolError):  # a venue's own id, which no plan is made of
+            plan = self.plan("opportunities", symbols, times=looks, deadline=PLANNED_S, **asked)
+            if not plan.fits:
+                log.warning("looking every %g s is more than the venues' budgets allow, in a minute: %s", every, plan)
 
 
 # --- rows
