@@ -126,7 +126,7 @@ class Lab:
             server = web.Server(partial(self._handle, socket), handler_cancellation=True, access_log=None)
             runner = web.ServerRunner(server, shutdown_timeout=0.01)
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await web.TCPSite(runner, "127.0.0.1", self._port()).start()
             self._runners.append(runner)
             self._ports[socket] = runner.addresses[0][1]
         return self
@@ -187,6 +187,10 @@ class Lab:
     def worst(self) -> dict[tuple[str, str], tuple[float, int]]:
         """Return the most that was in any window, and what is allowed, by (venue, rule); of what was asked."""
         return self.accountant.worst()
+
+    def _port(self) -> int:
+        """Return the port that the next socket listens at, 0 for any."""
+        return 0
 
     async def _handle(self, socket: str, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append(Seen(socket, request.method, request.path_qs, dict(request.headers)))
