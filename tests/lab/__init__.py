@@ -40,13 +40,14 @@ Lists of currencies are answered too; where only holders of a key are told, the 
 
 from tests.lab.faults import Fault
 from tests.lab.server import FAULTS, Answered, Lab, Seen, running_lab
-from tests.lab.truth import Market, Print, Quote, Token, Truth, fractions
+from tests.lab.truth import Forced, Market, Print, Quote, Token, Truth, fractions
 from tests.lab.world import big_truth, bitget_markets, currency_markets, default_truth, extra_markets
 
 __all__ = [
     "FAULTS",
     "Answered",
     "Fault",
+    "Forced",
     "Lab",
     "Market",
     "Print",

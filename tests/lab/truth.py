@@ -332,12 +332,27 @@ def repriced(market: Market, change: Callable[[Decimal], Decimal]) -> tuple[Prin
 
 
 @dataclass(frozen=True)
+class Forced:
+    """One liquidation: of which market, when (Unix ms), at what price, for how many dollars, of what position."""
+
+    venue: str
+    id: str
+    base: str
+    ms: int
+    price: Decimal
+    usd: Decimal
+    position: Literal["long", "short"]
+
+
+@dataclass(frozen=True)
 class Truth:
     """All markets of all venues, and the one USD price of USDT that they agree on."""
 
     markets: tuple[Market, ...]
     usdt_usd: Decimal
     tokens: tuple[Token, ...] = ()
+    forced: tuple[Forced, ...] = ()
+    side_is: Literal["position", "order"] = "position"  # what an aggregator's code of a liquidation's side means
 
     @cached_property
     def _by_id(self) -> dict[tuple[str, str, str], Market]:
