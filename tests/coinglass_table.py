@@ -38,24 +38,37 @@ HEAD = '''\
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias
+
+from xex_connectors.coinglass.refusals import BadParameter
 
 if TYPE_CHECKING:
     from xex_connectors.coinglass.answers import Table
 
+P = ParamSpec("P")
 Interval: TypeAlias = Literal[{intervals}]
 Moment: TypeAlias = int | float | str | datetime
 """Unix milliseconds, a datetime with a zone, or ISO 8601."""
 
 
-class Calls:
-    """The endpoints as methods; each is `ask` by its name."""
+def asked(method: Callable[P, Coroutine[Any, Any, Table]]) -> Callable[P, Coroutine[Any, Any, Table]]:
+    """Ask the endpoint of a method's name: a wrong parameter has the client's error and not Python's."""
 
-    async def ask(self, name: str, /, **parameters: Any) -> Table:
-        """Ask an endpoint by name."""
-        raise NotImplementedError
+    @wraps(method)
+    async def call(self: Any, /, *given: object, **parameters: Any) -> Table:
+        if given:
+            raise BadParameter(f"{method.__name__} takes its parameters by name: symbol=…")
+        answer: Table = await self.ask(method.__name__, **parameters)
+        return answer
+
+    return call  # type: ignore[return-value]
+
+
+class Calls:
+    """The endpoints as methods: signatures and words; `asked` does what they say."""
 '''
 
 
@@ -99,14 +112,13 @@ def method(endpoint: Any) -> str:
         for one in params
     ]
     told += [f"{name}: str | None = None" for name in endpoint.filters.split()]
-    names = [*(one.name for one in params), *endpoint.filters.split()]
-    signature = f"    async def {endpoint.name}(self{', *, ' if told else ''}{', '.join(told)}) -> Table:"
-    if len(signature) > 120:
+    signature = f"    @asked\n    async def {endpoint.name}(self{', *, ' if told else ''}{', '.join(told)}) -> Table:"
+    if len(signature) - len("    @asked\n") > 120:
         inner = ", ".join(["self", "*", *told])
-        signature = f"    async def {endpoint.name}(\n        {inner}\n    ) -> Table:"
+        signature = f"    @asked\n    async def {endpoint.name}(\n        {inner}\n    ) -> Table:"
         if len(inner) + 8 > 120:
             lines = "".join(f"        {one},\n" for one in ["self", "*", *told])
-            signature = f"    async def {endpoint.name}(\n{lines}    ) -> Table:"
+            signature = f"    @asked\n    async def {endpoint.name}(\n{lines}    ) -> Table:"
     plan = endpoint.plan.title()
     about = f"{plan}{' (plans differ in intervals and history)' if endpoint.gated else ''}"
     units = ", ".join(f"{field.name} ({field.unit})" if field.unit else field.name for field in few(endpoint))
@@ -119,14 +131,7 @@ def method(endpoint: Any) -> str:
     more = "" if few(endpoint) == list(endpoint.fields) else f", and {len(endpoint.fields) - 12} more"
     text += wrapped(f"Columns: {units}{more}.".split(), " " * 8, " " * 8)
     text += ['        """']
-    passed = ", ".join([f'"{endpoint.name}"', *(f"{name}={name}" for name in names)])
-    call = f"        return await self.ask({passed})"
-    if len(call) > 120:
-        call = f"        return await self.ask(\n            {passed}\n        )"
-        if len(passed) + 12 > 120:
-            cells = "".join(f"            {one},\n" for one in passed.split(", "))
-            call = f"        return await self.ask(\n{cells}        )"
-    return "\n".join([signature, *text, call])
+    return "\n".join([signature, *text, "        raise NotImplementedError"])
 
 
 def required(param: Any) -> bool:

@@ -205,7 +205,7 @@ class AnswersFunding(Protocol):
 
 @runtime_checkable
 class ServesEndpoints(Protocol):
-    """A source that can be asked for more than exchanges' contracts: by the name of an endpoint, as people do.
+    """A source that people ask by the name of an endpoint, or by any path of its own.
 
     It is an asynchronous context manager, which opens and closes what it needs.
     """
@@ -219,7 +219,11 @@ class ServesEndpoints(Protocol):
         ...
 
     async def ask(self, name: str, /, **parameters: Any) -> Columns:
-        """Return an endpoint's answer; raises `ConnectorError`, a ValueError too where a parameter cannot be."""
+        """Return an endpoint's answer; raises `ConnectorError`, a ValueError too where name or parameter cannot be."""
+        ...
+
+    async def get(self, path: str, /, **parameters: Any) -> Any:
+        """Return what a path answers, as it comes."""
         ...
 
     async def __aenter__(self) -> Any: ...

@@ -152,7 +152,7 @@ def _wallet(data: Any) -> list[Row]:
     held = [row.get("position") or {} for row in _rows(account.get("asset_positions"))]
     types = [row.get("type") for row in _rows(account.get("asset_positions"))]
     rows = [{**account, **_mapped(one), "type": kind} for one, kind in zip(held, types, strict=True)]
-    return rows or [account]
+    return [*rows] or [account]
 
 
 def _book(data: Any) -> list[Row]:

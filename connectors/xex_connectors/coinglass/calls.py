@@ -2,41 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias
+
+from xex_connectors.coinglass.refusals import BadParameter
 
 if TYPE_CHECKING:
     from xex_connectors.coinglass.answers import Table
 
+P = ParamSpec("P")
 Interval: TypeAlias = Literal["1m", "3m", "5m", "15m", "30m", "1h", "4h", "6h", "8h", "12h", "1d", "1w"]
 Moment: TypeAlias = int | float | str | datetime
 """Unix milliseconds, a datetime with a zone, or ISO 8601."""
 
 
+def asked(method: Callable[P, Coroutine[Any, Any, Table]]) -> Callable[P, Coroutine[Any, Any, Table]]:
+    """Ask the endpoint of a method's name: a wrong parameter has the client's error and not Python's."""
+
+    @wraps(method)
+    async def call(self: Any, /, *given: object, **parameters: Any) -> Table:
+        if given:
+            raise BadParameter(f"{method.__name__} takes its parameters by name: symbol=…")
+        answer: Table = await self.ask(method.__name__, **parameters)
+        return answer
+
+    return call  # type: ignore[return-value]
+
+
 class Calls:
-    """The endpoints as methods; each is `ask` by its name."""
+    """The endpoints as methods: signatures and words; `asked` does what they say."""
 
-    async def ask(self, name: str, /, **parameters: Any) -> Table:
-        """Ask an endpoint by name."""
-        raise NotImplementedError
-
+    @asked
     async def supported_coins(self) -> Table:
         """Return coins with futures.
 
         Plan: Hobbyist.
         Columns: symbol.
         """
-        return await self.ask("supported_coins")
+        raise NotImplementedError
 
+    @asked
     async def supported_exchanges(self) -> Table:
         """Return exchanges with futures.
 
         Plan: Hobbyist.
         Columns: exchange.
         """
-        return await self.ask("supported_exchanges")
+        raise NotImplementedError
 
+    @asked
     async def supported_exchange_pairs(self, *, exchange: str | None = None) -> Table:
         """Return every contract of every exchange, by the exchange's own name.
 
@@ -44,16 +60,18 @@ class Calls:
         Columns: exchange, instrument_id, base_asset, quote_asset, settlement_currency, max_leverage (times),
         funding_interval (h), price_tick_size (quote), onboard_date (ms).
         """
-        return await self.ask("supported_exchange_pairs", exchange=exchange)
+        raise NotImplementedError
 
+    @asked
     async def delisted_exchange_pairs(self) -> Table:
         """Return contracts that are traded no more.
 
         Plan: Hobbyist.
         Columns: exchange, instrument_id, base_asset, quote_asset.
         """
-        return await self.ask("delisted_exchange_pairs")
+        raise NotImplementedError
 
+    @asked
     async def coins_markets(
         self, *, exchange_list: str | Sequence[str] | None = None, per_page: int | None = None, page: int | None = None
     ) -> Table:
@@ -65,8 +83,9 @@ class Calls:
         open_interest_quantity (coins), open_interest_volume_ratio (ratio), price_change_percent_5m (%),
         price_change_percent_15m (%), price_change_percent_30m (%), and 38 more.
         """
-        return await self.ask("coins_markets", exchange_list=exchange_list, per_page=per_page, page=page)
+        raise NotImplementedError
 
+    @asked
     async def pairs_markets(self, *, symbol: str) -> Table:
         """Return price, volume, open interest and funding of each contract of a coin.
 
@@ -78,8 +97,9 @@ class Calls:
         short_liquidation_usd_24h (USD), funding_rate (% an interval), next_funding_time (ms),
         open_interest_volume_ratio (ratio), oi_vol_ratio_change_percent_24h (%).
         """
-        return await self.ask("pairs_markets", symbol=symbol)
+        raise NotImplementedError
 
+    @asked
     async def coins_price_change(self) -> Table:
         """Return how far each coin's price moved, and in what band.
 
@@ -90,8 +110,9 @@ class Calls:
         price_amplitude_percent_15m (%), price_amplitude_percent_30m (%), price_amplitude_percent_1h (%),
         price_amplitude_percent_4h (%), price_amplitude_percent_12h (%), price_amplitude_percent_24h (%).
         """
-        return await self.ask("coins_price_change")
+        raise NotImplementedError
 
+    @asked
     async def price_history(
         self,
         *,
@@ -107,24 +128,18 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), open (quote), high (quote), low (quote), close (quote), volume_usd (USD).
         """
-        return await self.ask(
-            "price_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def exchange_rank(self) -> Table:
         """Return exchanges by open interest, volume and liquidations.
 
         Plan: Hobbyist.
         Columns: exchange, open_interest_usd (USD), volume_usd (USD), liquidation_usd_24h (USD).
         """
-        return await self.ask("exchange_rank")
+        raise NotImplementedError
 
+    @asked
     async def open_interest_history(
         self,
         *,
@@ -142,17 +157,9 @@ class Calls:
         Columns: time (ms), open (USD, or coins by `unit`), high (USD, or coins by `unit`), low (USD, or coins by
         `unit`), close (USD, or coins by `unit`).
         """
-        return await self.ask(
-            "open_interest_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            unit=unit,
-        )
+        raise NotImplementedError
 
+    @asked
     async def open_interest_aggregated_history(
         self,
         *,
@@ -169,16 +176,9 @@ class Calls:
         Columns: time (ms), open (USD, or coins by `unit`), high (USD, or coins by `unit`), low (USD, or coins by
         `unit`), close (USD, or coins by `unit`).
         """
-        return await self.ask(
-            "open_interest_aggregated_history",
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            unit=unit,
-        )
+        raise NotImplementedError
 
+    @asked
     async def open_interest_aggregated_stablecoin_history(
         self,
         *,
@@ -195,16 +195,9 @@ class Calls:
         answer has coins.
         Columns: time (ms), open (unconfirmed), high (unconfirmed), low (unconfirmed), close (unconfirmed).
         """
-        return await self.ask(
-            "open_interest_aggregated_stablecoin_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def open_interest_aggregated_coin_margin_history(
         self,
         *,
@@ -221,16 +214,9 @@ class Calls:
         says.
         Columns: time (ms), open (unconfirmed), high (unconfirmed), low (unconfirmed), close (unconfirmed).
         """
-        return await self.ask(
-            "open_interest_aggregated_coin_margin_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def open_interest_exchange_list(self, *, symbol: str) -> Table:
         """Return a coin's open interest by exchange; All is their sum.
 
@@ -242,8 +228,9 @@ class Calls:
         (%), open_interest_change_percent_1h (%), open_interest_change_percent_4h (%),
         open_interest_change_percent_24h (%).
         """
-        return await self.ask("open_interest_exchange_list", symbol=symbol)
+        raise NotImplementedError
 
+    @asked
     async def open_interest_exchange_history_chart(
         self,
         *,
@@ -256,8 +243,9 @@ class Calls:
         Plan: Hobbyist. `symbol` is a coin: BTC. `range` is the step, not the span.
         Columns: time (ms), price (USD), exchange, value (USD, or coins by `unit`).
         """
-        return await self.ask("open_interest_exchange_history_chart", symbol=symbol, range=range, unit=unit)
+        raise NotImplementedError
 
+    @asked
     async def funding_rate_history(
         self,
         *,
@@ -273,16 +261,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), open (% an interval), high (% an interval), low (% an interval), close (% an interval).
         """
-        return await self.ask(
-            "funding_rate_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def funding_rate_oi_weight_history(
         self,
         *,
@@ -297,15 +278,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC.
         Columns: time (ms), open (% an interval), high (% an interval), low (% an interval), close (% an interval).
         """
-        return await self.ask(
-            "funding_rate_oi_weight_history",
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def funding_rate_vol_weight_history(
         self,
         *,
@@ -320,15 +295,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC.
         Columns: time (ms), open (% an interval), high (% an interval), low (% an interval), close (% an interval).
         """
-        return await self.ask(
-            "funding_rate_vol_weight_history",
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def funding_rate_exchange_list(self, *, symbol: str | None = None, exchange: str | None = None) -> Table:
         """Return the coming funding rate of each coin, by exchange and margin.
 
@@ -336,8 +305,9 @@ class Calls:
         Columns: symbol, margin, exchange, funding_rate (% an interval), funding_interval_hours (h),
         next_funding_time (ms).
         """
-        return await self.ask("funding_rate_exchange_list", symbol=symbol, exchange=exchange)
+        raise NotImplementedError
 
+    @asked
     async def funding_rate_accumulated_exchange_list(
         self, *, range: Literal["1d", "7d", "30d", "365d"], symbol: str | None = None, exchange: str | None = None
     ) -> Table:
@@ -346,8 +316,9 @@ class Calls:
         Plan: Hobbyist.
         Columns: symbol, margin, exchange, funding_rate (% of the range).
         """
-        return await self.ask("funding_rate_accumulated_exchange_list", range=range, symbol=symbol, exchange=exchange)
+        raise NotImplementedError
 
+    @asked
     async def funding_rate_arbitrage(self, *, usd: float, exchange_list: str | Sequence[str] | None = None) -> Table:
         """Return pairs of exchanges whose funding rates differ.
 
@@ -356,8 +327,9 @@ class Calls:
         (% an interval), sell_exchange, sell_open_interest_usd (USD), sell_funding_interval_hours (h),
         sell_funding_rate (% an interval), apr (%), funding (%), fee (%), spread (%), next_funding_time (ms).
         """
-        return await self.ask("funding_rate_arbitrage", usd=usd, exchange_list=exchange_list)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_history(
         self,
         *,
@@ -373,16 +345,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), long_liquidation_usd (USD), short_liquidation_usd (USD).
         """
-        return await self.ask(
-            "liquidation_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def liquidation_aggregated_history(
         self,
         *,
@@ -398,16 +363,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC.
         Columns: time (ms), long_liquidation_usd (USD), short_liquidation_usd (USD).
         """
-        return await self.ask(
-            "liquidation_aggregated_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def liquidation_coin_list(self, *, exchange: str) -> Table:
         """Return what was liquidated on an exchange, by coin.
 
@@ -417,8 +375,9 @@ class Calls:
         long_liquidation_usd_4h (USD), long_liquidation_usd_1h (USD), short_liquidation_usd_24h (USD),
         short_liquidation_usd_12h (USD), short_liquidation_usd_4h (USD), short_liquidation_usd_1h (USD).
         """
-        return await self.ask("liquidation_coin_list", exchange=exchange)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_exchange_list(
         self, *, range: Literal["1h", "4h", "12h", "24h"], symbol: str | None = None
     ) -> Table:
@@ -427,8 +386,9 @@ class Calls:
         Plan: Hobbyist. `symbol` is a coin: BTC.
         Columns: exchange, liquidation_usd (USD), long_liquidation_usd (USD), short_liquidation_usd (USD).
         """
-        return await self.ask("liquidation_exchange_list", range=range, symbol=symbol)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_order(
         self,
         *,
@@ -444,31 +404,27 @@ class Calls:
         `reconciled`.
         Columns: time (ms), exchange, symbol, base_asset, price (quote), usd_value (USD), side (1 or 2, as sent).
         """
-        return await self.ask(
-            "liquidation_order",
-            exchange=exchange,
-            symbol=symbol,
-            min_liquidation_amount=min_liquidation_amount,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def liquidation_map(self, *, exchange: str, symbol: str, range: Literal["1d", "7d", "30d"]) -> Table:
         """Return where a contract's positions would be liquidated, by leverage.
 
         Plan: Professional. `symbol` is the exchange's own name of a pair.
         Columns: price (quote), value (USD), leverage (times).
         """
-        return await self.ask("liquidation_map", exchange=exchange, symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_aggregated_map(self, *, symbol: str, range: Literal["1d", "7d", "30d"]) -> Table:
         """Return where a coin's positions would be liquidated.
 
         Plan: Professional. `symbol` is a coin: BTC.
         Columns: price (quote), value (USD), leverage (times).
         """
-        return await self.ask("liquidation_aggregated_map", symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_heatmap_model1(
         self, *, exchange: str, symbol: str, range: Literal["12h", "24h", "3d", "7d", "30d", "90d", "180d", "1y"]
     ) -> Table:
@@ -478,8 +434,9 @@ class Calls:
         Columns: time (ms), price (quote), value (USD), open (quote), high (quote), low (quote), close (quote),
         volume_usd (USD).
         """
-        return await self.ask("liquidation_heatmap_model1", exchange=exchange, symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_heatmap_model2(
         self, *, exchange: str, symbol: str, range: Literal["12h", "24h", "3d", "7d", "30d", "90d", "180d", "1y"]
     ) -> Table:
@@ -489,8 +446,9 @@ class Calls:
         Columns: time (ms), price (quote), value (USD), open (quote), high (quote), low (quote), close (quote),
         volume_usd (USD).
         """
-        return await self.ask("liquidation_heatmap_model2", exchange=exchange, symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_heatmap_model3(
         self, *, exchange: str, symbol: str, range: Literal["12h", "24h", "3d", "7d", "30d", "90d", "180d", "1y"]
     ) -> Table:
@@ -500,8 +458,9 @@ class Calls:
         Columns: time (ms), price (quote), value (USD), open (quote), high (quote), low (quote), close (quote),
         volume_usd (USD).
         """
-        return await self.ask("liquidation_heatmap_model3", exchange=exchange, symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_aggregated_heatmap_model1(
         self, *, symbol: str, range: Literal["12h", "24h", "3d", "7d", "30d", "90d", "180d", "1y"]
     ) -> Table:
@@ -511,8 +470,9 @@ class Calls:
         Columns: time (ms), price (quote), value (USD), open (quote), high (quote), low (quote), close (quote),
         volume_usd (USD).
         """
-        return await self.ask("liquidation_aggregated_heatmap_model1", symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_aggregated_heatmap_model2(
         self, *, symbol: str, range: Literal["12h", "24h", "3d", "7d", "30d", "90d", "180d", "1y"]
     ) -> Table:
@@ -522,8 +482,9 @@ class Calls:
         Columns: time (ms), price (quote), value (USD), open (quote), high (quote), low (quote), close (quote),
         volume_usd (USD).
         """
-        return await self.ask("liquidation_aggregated_heatmap_model2", symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_aggregated_heatmap_model3(
         self, *, symbol: str, range: Literal["12h", "24h", "3d", "7d", "30d", "90d", "180d", "1y"]
     ) -> Table:
@@ -533,8 +494,9 @@ class Calls:
         Columns: time (ms), price (quote), value (USD), open (quote), high (quote), low (quote), close (quote),
         volume_usd (USD).
         """
-        return await self.ask("liquidation_aggregated_heatmap_model3", symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def liquidation_max_pain(
         self, *, range: Literal["12h", "24h", "48h", "3d", "7d", "14d", "30d"] | None = None
     ) -> Table:
@@ -544,8 +506,9 @@ class Calls:
         Columns: symbol, price (USD), long_max_pain_liq_level (USD), long_max_pain_liq_price (USD),
         short_max_pain_liq_level (USD), short_max_pain_liq_price (USD).
         """
-        return await self.ask("liquidation_max_pain", range=range)
+        raise NotImplementedError
 
+    @asked
     async def global_long_short_account_ratio_history(
         self,
         *,
@@ -561,16 +524,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), long_percent (%), short_percent (%), long_short_ratio (ratio).
         """
-        return await self.ask(
-            "global_long_short_account_ratio_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def top_long_short_account_ratio_history(
         self,
         *,
@@ -586,16 +542,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), long_percent (%), short_percent (%), long_short_ratio (ratio).
         """
-        return await self.ask(
-            "top_long_short_account_ratio_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def top_long_short_position_ratio_history(
         self,
         *,
@@ -611,16 +560,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), long_percent (%), short_percent (%), long_short_ratio (ratio).
         """
-        return await self.ask(
-            "top_long_short_position_ratio_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def taker_buy_sell_volume_exchange_list(
         self, *, symbol: str, range: Literal["5m", "15m", "30m", "1h", "4h", "12h", "24h"]
     ) -> Table:
@@ -629,8 +571,9 @@ class Calls:
         Plan: Hobbyist. `symbol` is a coin: BTC. The exchange All is their sum.
         Columns: exchange, symbol, buy_ratio (%), sell_ratio (%), buy_volume_usd (USD), sell_volume_usd (USD).
         """
-        return await self.ask("taker_buy_sell_volume_exchange_list", symbol=symbol, range=range)
+        raise NotImplementedError
 
+    @asked
     async def net_position_history(
         self,
         *,
@@ -647,16 +590,9 @@ class Calls:
         Columns: time (ms), net_long_change (coins), net_short_change (coins), net_long_change_cum (coins),
         net_short_change_cum (coins), net_position_change_cum (coins).
         """
-        return await self.ask(
-            "net_position_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def v2_net_position_history(
         self,
         *,
@@ -673,16 +609,9 @@ class Calls:
         Columns: time (ms), net_long_change (coins), net_short_change (coins), net_long_change_cum (coins),
         net_short_change_cum (coins), net_position_change_cum (coins).
         """
-        return await self.ask(
-            "v2_net_position_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def orderbook_ask_bids_history(
         self,
         *,
@@ -700,17 +629,9 @@ class Calls:
         `range` is the % either side.
         Columns: time (ms), bids_usd (USD), bids_quantity (coins), asks_usd (USD), asks_quantity (coins).
         """
-        return await self.ask(
-            "orderbook_ask_bids_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            range=range,
-        )
+        raise NotImplementedError
 
+    @asked
     async def orderbook_aggregated_ask_bids_history(
         self,
         *,
@@ -727,17 +648,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC. `exchange_list` may be ALL.
         Columns: time (ms), bids_usd (USD), bids_quantity (coins), asks_usd (USD), asks_quantity (coins).
         """
-        return await self.ask(
-            "orderbook_aggregated_ask_bids_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            range=range,
-        )
+        raise NotImplementedError
 
+    @asked
     async def orderbook_history(
         self,
         *,
@@ -754,16 +667,9 @@ class Calls:
         unknown where they do not tell.
         Columns: time (ms), side, price (quote), quantity (coins).
         """
-        return await self.ask(
-            "orderbook_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def orderbook_large_limit_order(self, *, exchange: str, symbol: str) -> Table:
         """Return large orders that stand in a contract's book.
 
@@ -772,8 +678,9 @@ class Calls:
         (coins), start_usd (USD), current_quantity (coins), current_usd (USD), current_time (ms), executed_quantity
         (coins), executed_usd (USD), trade_count (count), side, state, end_time (ms).
         """
-        return await self.ask("orderbook_large_limit_order", exchange=exchange, symbol=symbol)
+        raise NotImplementedError
 
+    @asked
     async def orderbook_large_limit_order_history(
         self, *, exchange: str, symbol: str, start_time: Moment, end_time: Moment, state: Literal["1", "2", "3"] | int
     ) -> Table:
@@ -784,15 +691,9 @@ class Calls:
         (coins), start_usd (USD), current_quantity (coins), current_usd (USD), current_time (ms), executed_quantity
         (coins), executed_usd (USD), trade_count (count), side, state, end_time (ms).
         """
-        return await self.ask(
-            "orderbook_large_limit_order_history",
-            exchange=exchange,
-            symbol=symbol,
-            start_time=start_time,
-            end_time=end_time,
-            state=state,
-        )
+        raise NotImplementedError
 
+    @asked
     async def v2_taker_buy_sell_volume_history(
         self,
         *,
@@ -808,16 +709,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), buy_volume_usd (USD), sell_volume_usd (USD).
         """
-        return await self.ask(
-            "v2_taker_buy_sell_volume_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def aggregated_taker_buy_sell_volume_history(
         self,
         *,
@@ -834,17 +728,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC.
         Columns: time (ms), buy_volume (USD, or coins by `unit`), sell_volume (USD, or coins by `unit`).
         """
-        return await self.ask(
-            "aggregated_taker_buy_sell_volume_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            unit=unit,
-        )
+        raise NotImplementedError
 
+    @asked
     async def volume_footprint_history(
         self,
         *,
@@ -862,16 +748,9 @@ class Calls:
         buy_volume_quote (quote), sell_volume_quote (quote), buy_volume_usd (USD), sell_volume_usd (USD), buy_count
         (count), sell_count (count).
         """
-        return await self.ask(
-            "volume_footprint_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def cvd_history(
         self,
         *,
@@ -888,16 +767,9 @@ class Calls:
         range.
         Columns: time (ms), buy_volume (USD), sell_volume (USD), cum_vol_delta (USD).
         """
-        return await self.ask(
-            "cvd_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def aggregated_cvd_history(
         self,
         *,
@@ -915,17 +787,9 @@ class Calls:
         Columns: time (ms), buy_volume (USD, or coins by `unit`), sell_volume (USD, or coins by `unit`),
         cum_vol_delta (USD, or coins by `unit`).
         """
-        return await self.ask(
-            "aggregated_cvd_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            unit=unit,
-        )
+        raise NotImplementedError
 
+    @asked
     async def netflow_list(self, *, per_page: int | None = None, page: int | None = None) -> Table:
         """Return what takers bought and sold, by coin.
 
@@ -935,8 +799,9 @@ class Calls:
         buy_volume_usd_8h (USD), buy_volume_usd_12h (USD), buy_volume_usd_24h (USD), buy_volume_usd_3d (USD), and 47
         more.
         """
-        return await self.ask("netflow_list", per_page=per_page, page=page)
+        raise NotImplementedError
 
+    @asked
     async def coin_netflow(self, *, symbol: str, exchange_list: str | Sequence[str]) -> Table:
         """Return what takers bought and sold of a coin.
 
@@ -946,8 +811,9 @@ class Calls:
         buy_volume_usd_24h (USD), buy_volume_usd_3d (USD), buy_volume_usd_5d (USD), buy_volume_usd_7d (USD), and 99
         more.
         """
-        return await self.ask("coin_netflow", symbol=symbol, exchange_list=exchange_list)
+        raise NotImplementedError
 
+    @asked
     async def hyperliquid_whale_alert(self) -> Table:
         """Return positions above 1 M USD that were opened or closed just now.
 
@@ -955,8 +821,9 @@ class Calls:
         Columns: user, symbol, position_size (coins, below 0 for short), entry_price (USD), liq_price (USD),
         position_value_usd (USD), action, create_time (ms).
         """
-        return await self.ask("hyperliquid_whale_alert")
+        raise NotImplementedError
 
+    @asked
     async def hyperliquid_whale_position(self) -> Table:
         """Return the largest positions.
 
@@ -965,8 +832,9 @@ class Calls:
         liq_price (USD), leverage (times), margin_balance (USD), position_value_usd (USD), unrealized_pnl (USD),
         funding_fee (USD), margin_mode, create_time (ms), update_time (ms).
         """
-        return await self.ask("hyperliquid_whale_position")
+        raise NotImplementedError
 
+    @asked
     async def hyperliquid_position(self, *, symbol: str, current_page: int | None = None) -> Table:
         """Return positions in a coin, a page at a time.
 
@@ -976,8 +844,9 @@ class Calls:
         funding_fee (USD), margin_mode, create_time (ms), update_time (ms), total_pages (count), current_page
         (count).
         """
-        return await self.ask("hyperliquid_position", symbol=symbol, current_page=current_page)
+        raise NotImplementedError
 
+    @asked
     async def hyperliquid_user_position(self, *, user_address: str) -> Table:
         """Return a wallet's account and positions.
 
@@ -989,8 +858,9 @@ class Calls:
         return_on_equity (fraction), max_leverage (times), funding_all_time (USD), funding_since_open (USD),
         funding_since_change (USD).
         """
-        return await self.ask("hyperliquid_user_position", user_address=user_address)
+        raise NotImplementedError
 
+    @asked
     async def hyperliquid_global_long_short_account_ratio_history(
         self,
         *,
@@ -1006,15 +876,9 @@ class Calls:
         Columns: time (ms), long_count (count), short_count (count), total_count (count), long_percent (%),
         short_percent (%), long_short_ratio (ratio).
         """
-        return await self.ask(
-            "hyperliquid_global_long_short_account_ratio_history",
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def hyperliquid_wallet_position_distribution(self) -> Table:
         """Return wallets by the size of what they hold.
 
@@ -1025,8 +889,9 @@ class Calls:
         profit_address_count (count), loss_address_count (count), profit_address_percent (%), loss_address_percent
         (%).
         """
-        return await self.ask("hyperliquid_wallet_position_distribution")
+        raise NotImplementedError
 
+    @asked
     async def hyperliquid_wallet_pnl_distribution(self) -> Table:
         """Return wallets by what they have won or lost.
 
@@ -1037,24 +902,27 @@ class Calls:
         profit_address_count (count), loss_address_count (count), profit_address_percent (%), loss_address_percent
         (%).
         """
-        return await self.ask("hyperliquid_wallet_pnl_distribution")
+        raise NotImplementedError
 
+    @asked
     async def spot_supported_coins(self) -> Table:
         """Return coins with spot markets.
 
         Plan: Hobbyist.
         Columns: symbol.
         """
-        return await self.ask("spot_supported_coins")
+        raise NotImplementedError
 
+    @asked
     async def spot_supported_exchange_pairs(self) -> Table:
         """Return every spot pair of every exchange, by the exchange's own name.
 
         Plan: Hobbyist.
         Columns: exchange, instrument_id, base_asset, quote_asset.
         """
-        return await self.ask("spot_supported_exchange_pairs")
+        raise NotImplementedError
 
+    @asked
     async def spot_coins_markets(self, *, per_page: int | None = None, page: int | None = None) -> Table:
         """Return price and volume by coin, over all exchanges.
 
@@ -1063,8 +931,9 @@ class Calls:
         price_change_30m (USD), price_change_1h (USD), price_change_4h (USD), price_change_12h (USD),
         price_change_24h (USD), price_change_1w (USD), price_change_percent_5m (%), and 55 more.
         """
-        return await self.ask("spot_coins_markets", per_page=per_page, page=page)
+        raise NotImplementedError
 
+    @asked
     async def spot_pairs_markets(self, *, symbol: str) -> Table:
         """Return price and volume of each pair of a coin.
 
@@ -1073,8 +942,9 @@ class Calls:
         price_change_12h (quote), price_change_24h (quote), price_change_1w (quote), price_change_percent_1h (%),
         price_change_percent_4h (%), price_change_percent_12h (%), price_change_percent_24h (%), and 31 more.
         """
-        return await self.ask("spot_pairs_markets", symbol=symbol)
+        raise NotImplementedError
 
+    @asked
     async def spot_price_history(
         self,
         *,
@@ -1090,16 +960,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), open (quote), high (quote), low (quote), close (quote), volume_usd (USD).
         """
-        return await self.ask(
-            "spot_price_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_orderbook_ask_bids_history(
         self,
         *,
@@ -1117,17 +980,9 @@ class Calls:
         `range` is the % either side.
         Columns: time (ms), bids_usd (USD), bids_quantity (coins), asks_usd (USD), asks_quantity (coins).
         """
-        return await self.ask(
-            "spot_orderbook_ask_bids_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            range=range,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_orderbook_aggregated_ask_bids_history(
         self,
         *,
@@ -1144,17 +999,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC.
         Columns: time (ms), bids_usd (USD), bids_quantity (coins), asks_usd (USD), asks_quantity (coins).
         """
-        return await self.ask(
-            "spot_orderbook_aggregated_ask_bids_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            range=range,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_orderbook_history(
         self,
         *,
@@ -1171,16 +1018,9 @@ class Calls:
         unknown where they do not tell.
         Columns: time (ms), side, price (quote), quantity (coins).
         """
-        return await self.ask(
-            "spot_orderbook_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_orderbook_large_limit_order(self, *, exchange: str, symbol: str) -> Table:
         """Return large orders that stand in a pair's book.
 
@@ -1189,8 +1029,9 @@ class Calls:
         (coins), start_usd (USD), current_quantity (coins), current_usd (USD), current_time (ms), executed_quantity
         (coins), executed_usd (USD), trade_count (count), side, state, end_time (ms).
         """
-        return await self.ask("spot_orderbook_large_limit_order", exchange=exchange, symbol=symbol)
+        raise NotImplementedError
 
+    @asked
     async def spot_orderbook_large_limit_order_history(
         self, *, exchange: str, symbol: str, start_time: Moment, end_time: Moment, state: Literal["1", "2", "3"] | int
     ) -> Table:
@@ -1201,15 +1042,9 @@ class Calls:
         (coins), start_usd (USD), current_quantity (coins), current_usd (USD), current_time (ms), executed_quantity
         (coins), executed_usd (USD), trade_count (count), side, state, end_time (ms).
         """
-        return await self.ask(
-            "spot_orderbook_large_limit_order_history",
-            exchange=exchange,
-            symbol=symbol,
-            start_time=start_time,
-            end_time=end_time,
-            state=state,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_taker_buy_sell_volume_history(
         self,
         *,
@@ -1225,16 +1060,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), buy_volume_usd (USD), sell_volume_usd (USD).
         """
-        return await self.ask(
-            "spot_taker_buy_sell_volume_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_aggregated_taker_buy_sell_volume_history(
         self,
         *,
@@ -1251,17 +1079,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC.
         Columns: time (ms), buy_volume (USD, or coins by `unit`), sell_volume (USD, or coins by `unit`).
         """
-        return await self.ask(
-            "spot_aggregated_taker_buy_sell_volume_history",
-            exchange_list=exchange_list,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            unit=unit,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_cvd_history(
         self,
         *,
@@ -1280,17 +1100,9 @@ class Calls:
         Columns: time (ms), buy_volume (USD, or coins by `unit`), sell_volume (USD, or coins by `unit`),
         cum_vol_delta (USD, or coins by `unit`).
         """
-        return await self.ask(
-            "spot_cvd_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-            unit=unit,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_aggregated_cvd_history(
         self, *, exchange_list: str | Sequence[str], symbol: str, interval: Interval
     ) -> Table:
@@ -1299,10 +1111,9 @@ class Calls:
         Plan: Startup. `symbol` is a coin: BTC.
         Columns: time (ms), buy_volume (USD), sell_volume (USD), cum_vol_delta (USD).
         """
-        return await self.ask(
-            "spot_aggregated_cvd_history", exchange_list=exchange_list, symbol=symbol, interval=interval
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_volume_footprint_history(
         self,
         *,
@@ -1320,16 +1131,9 @@ class Calls:
         buy_volume_quote (quote), sell_volume_quote (quote), buy_volume_usd (USD), sell_volume_usd (USD), buy_count
         (count), sell_count (count).
         """
-        return await self.ask(
-            "spot_volume_footprint_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def spot_netflow_list(self, *, per_page: int | None = None, page: int | None = None) -> Table:
         """Return what takers bought and sold, by coin.
 
@@ -1339,8 +1143,9 @@ class Calls:
         buy_volume_usd_8h (USD), buy_volume_usd_12h (USD), buy_volume_usd_24h (USD), buy_volume_usd_3d (USD), and 47
         more.
         """
-        return await self.ask("spot_netflow_list", per_page=per_page, page=page)
+        raise NotImplementedError
 
+    @asked
     async def spot_coin_netflow(self, *, symbol: str, exchange_list: str | Sequence[str]) -> Table:
         """Return what takers bought and sold of a coin.
 
@@ -1350,8 +1155,9 @@ class Calls:
         buy_volume_usd_24h (USD), buy_volume_usd_3d (USD), buy_volume_usd_5d (USD), buy_volume_usd_7d (USD), and 99
         more.
         """
-        return await self.ask("spot_coin_netflow", symbol=symbol, exchange_list=exchange_list)
+        raise NotImplementedError
 
+    @asked
     async def option_max_pain(self, *, symbol: str, exchange: str) -> Table:
         """Return options by expiry: what is open, and the price that hurts most.
 
@@ -1360,8 +1166,9 @@ class Calls:
         call_open_interest_notional (USD), put_open_interest_notional (USD), call_open_interest_market_value (USD),
         put_open_interest_market_value (USD).
         """
-        return await self.ask("option_max_pain", symbol=symbol, exchange=exchange)
+        raise NotImplementedError
 
+    @asked
     async def option_info(self, *, symbol: str) -> Table:
         """Return a coin's options by exchange; the exchange All is their sum.
 
@@ -1369,8 +1176,9 @@ class Calls:
         Columns: exchange, open_interest (contracts), oi_market_share (%), open_interest_change_24h (%),
         open_interest_usd (USD), volume_usd_24h (USD), volume_change_percent_24h (%).
         """
-        return await self.ask("option_info", symbol=symbol)
+        raise NotImplementedError
 
+    @asked
     async def option_exchange_oi_history(
         self, *, symbol: str, unit: str, range: Literal["1h", "4h", "12h", "all"]
     ) -> Table:
@@ -1379,16 +1187,18 @@ class Calls:
         Plan: Hobbyist. `symbol` is a coin: BTC. `unit` is USD or the coin.
         Columns: time (ms), price (USD), exchange, value (the asked `unit`).
         """
-        return await self.ask("option_exchange_oi_history", symbol=symbol, unit=unit, range=range)
+        raise NotImplementedError
 
+    @asked
     async def option_exchange_vol_history(self, *, symbol: str, unit: str) -> Table:
         """Return the volume of a coin's options over time, by exchange.
 
         Plan: Hobbyist. `symbol` is a coin: BTC. `unit` is USD or the coin.
         Columns: time (ms), price (USD), exchange, value (the asked `unit`).
         """
-        return await self.ask("option_exchange_vol_history", symbol=symbol, unit=unit)
+        raise NotImplementedError
 
+    @asked
     async def basis_history(
         self,
         *,
@@ -1404,16 +1214,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is the exchange's own name of a pair.
         Columns: time (ms), open_basis (%), close_basis (%), open_change (%), close_change (%).
         """
-        return await self.ask(
-            "basis_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def coinbase_premium_index(
         self,
         *,
@@ -1428,10 +1231,9 @@ class Calls:
         pages' rates are percent: unconfirmed.
         Columns: time (ms), premium (USD), premium_rate (%).
         """
-        return await self.ask(
-            "coinbase_premium_index", interval=interval, limit=limit, start_time=start_time, end_time=end_time
-        )
+        raise NotImplementedError
 
+    @asked
     async def bitfinex_margin_long_short(
         self,
         *,
@@ -1446,15 +1248,9 @@ class Calls:
         Plan: Hobbyist (plans differ in intervals and history). `symbol` is a coin: BTC.
         Columns: time (ms), long_quantity (coins), short_quantity (coins).
         """
-        return await self.ask(
-            "bitfinex_margin_long_short",
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError
 
+    @asked
     async def borrow_interest_rate_history(
         self,
         *,
@@ -1470,12 +1266,4 @@ class Calls:
         Plan: Hobbyist. `symbol` is a coin: BTC. Binance, OKX and Bybit.
         Columns: time (ms), interest_rate (a day).
         """
-        return await self.ask(
-            "borrow_interest_rate_history",
-            exchange=exchange,
-            symbol=symbol,
-            interval=interval,
-            limit=limit,
-            start_time=start_time,
-            end_time=end_time,
-        )
+        raise NotImplementedError

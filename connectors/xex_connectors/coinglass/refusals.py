@@ -10,7 +10,7 @@
         ├── PlanTooLow           .plan: the key's, .needs: the least that will do; "" where unknown
         │   └── IntervalNotInPlan   bars that short, or that old, come with a higher plan
         ├── BadParameter         .allowed: what it may be; also a ValueError
-        ├── UnknownEndpoint      there is no such path
+        ├── UnknownEndpoint      .nearest: what it may have been; also a ValueError
         └── ServerError          its own trouble, or a parameter that it did not understand
 """
 
@@ -44,7 +44,7 @@ class BadParameter(VenueRefused, ValueError):
         self.allowed = tuple(allowed)
 
 
-class UnknownEndpoint(VenueRefused):
+class UnknownEndpoint(VenueRefused, ValueError):
     """CoinGlass has no such path, or no such method is described here."""
 
     def __init__(self, message: str, *, nearest: Iterable[str] = (), venue: str = "") -> None:
