@@ -61,7 +61,7 @@ def data_of(body: bytes, status: int = 200) -> Any:
 
 
 def _listed(data: Any, what: str = "a list") -> list[Any]:
-    if data is None:
+    if data is None or data == {}:
         return []
     if not isinstance(data, list):
         raise BadPayload(f"{what} was expected, {type(data).__name__} came")

@@ -317,9 +317,7 @@ class CoinGlass(Calls, Reference):
 
 def _signature(endpoint: Endpoint) -> str:
     """Return an endpoint's parameters in words; those that may be left out in brackets."""
-    told = [
-        param.name if param.required and param.name != "limit" else f"[{param.name}]" for param in endpoint.params
-    ]
+    told = [param.name if param.required and param.name != "limit" else f"[{param.name}]" for param in endpoint.params]
     return " ".join([*told, *(f"[{name}]" for name in endpoint.filters.split())])
 
 
