@@ -174,6 +174,7 @@ def _by_exchange(found: Described, truth: Truth, query: Query) -> Body:
         name = EXCHANGES.get(market.venue)
         if market.kind in kinds and name and query.get("exchange", name) == name and "delisted" not in found.path:
             fixed = {"instrument_id": market.id, "base_asset": market.base, "quote_asset": market.quote}
+            fixed["settlement_currency"] = market.base if market.kind == "inverse" else market.quote
             body.setdefault(name, []).append(made(found, market.id, fixed))
     return body or {"Binance": [made(found, "BTCUSD_250627", {"instrument_id": "BTCUSD_250627", "quote_asset": "USD"})]}
 

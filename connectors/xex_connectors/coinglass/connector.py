@@ -109,11 +109,13 @@ class CoinGlassConnector(ExchangeConnector):
         now_ms = clock.now_ms()
         if self._pairs is None or now_ms - self._pairs_ms > PAIRS_FRESH_MS:
             self._pairs, self._pairs_ms = await self.client.supported_exchange_pairs(), now_ms
-        pairs, coin = self._pairs, instrument.base
         found: dict[str, set[str]] = {}
-        cells = zip(pairs["exchange"], pairs["instrument_id"], pairs["base_asset"], pairs["quote_asset"], strict=True)
-        for exchange, id_, base, quote in cells:
-            if (base, quote, expiry_of(id_)) == (coin, instrument.quote, instrument.expiry or ""):
+        names = ("exchange", "instrument_id", "base_asset", "quote_asset", "settlement_currency")
+        for exchange, id_, base, quote, settle in zip(*(self._pairs[name] for name in names), strict=True):
+            # Older lists do not say what settles: dollars that are none of a stablecoin are quoted by inverse ones.
+            settled = settle or (base if quote == "USD" else quote)
+            meant = Instrument(base, quote, "inverse" if settled == base else "linear", settled, expiry_of(id_))
+            if meant == instrument:
                 found.setdefault(exchange, set()).add(id_)
         return {name: frozenset(found[name]) for name in self.exchanges if name in found}
 
