@@ -227,9 +227,9 @@ def expected(path: str, data: Any) -> list[dict[str, Any]]:
         return [{"price": cell[0], "value": cell[1], "leverage": cell[2]} for cell in cells]
     elif kind == "heatmap":
         candles, prices = data["price_candlesticks"], data["y_axis"]
-        names = ("open", "high", "low", "close", "volume_usd")
+        bar = ("open", "high", "low", "close", "volume_usd")
         return [
-            {"time": candles[x][0], "price": prices[y], "value": value, **dict(zip(names, candles[x][1:], strict=True))}
+            {"time": candles[x][0], "price": prices[y], "value": value, **dict(zip(bar, candles[x][1:], strict=True))}
             for x, y, value in data["liquidation_leverage_data"]
         ]
     elif kind == "book":
@@ -259,7 +259,7 @@ def expected(path: str, data: Any) -> list[dict[str, Any]]:
 def cell_of(column: str, dtype: str, path: str, raw: Any) -> Any:
     """Return what a cell must be for what a body says: a number, Unix milliseconds or text."""
     if dtype == schema.TEXT:
-        words = {} if path == glass.ORDERS else WORDS.get(column, {})
+        words: dict[Any, str] = {} if path == glass.ORDERS else dict(WORDS.get(column, {}))
         return words.get(raw, str(raw)) if isinstance(raw, str | int) else ""
     number = nan if raw is None else float(raw)
     if dtype != schema.TIME:
@@ -313,7 +313,8 @@ async def test_every_endpoint_is_asked_and_read(name: str, lab: Lab, cg: CoinGla
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_answer_has_every_column(name: str) -> None:
     endpoint = BY_NAME[name]
-    for data in (None, [], {}):
+    empty: tuple[Any, ...] = (None, [], {})
+    for data in empty:
         found = table(endpoint, data)
         assert list(found) == list(endpoint.schema)
         assert schema.length(found) == 0
@@ -499,7 +500,7 @@ def test_what_is_no_answer_is_said_to_be_none(name: str, data: Any) -> None:
         table(BY_NAME[name], data)
 
 
-JUNK = (
+JUNK: tuple[Any, ...] = (
     None, True, False, 0, -1, 7, 10**30, 1.5, float("nan"), float("inf"), -1e308, "", "x", "12.5", "nan", "1e400",
     [], {}, [1, 2], [[]], {"a": 1}, [None], "2026-01-01", 1_768_550_400,
 )  # fmt: skip
@@ -773,7 +774,7 @@ def test_history_that_a_plan_does_not_reach_is_refused() -> None:
 
 # --- parameters ----------------------------------------------------------------------------------------------------
 
-BARS = {"exchange": "Binance", "symbol": "BTCUSDT", "interval": "4h"}
+BARS: dict[str, Any] = {"exchange": "Binance", "symbol": "BTCUSDT", "interval": "4h"}
 
 
 @pytest.mark.parametrize(
@@ -815,7 +816,7 @@ async def test_what_cannot_be_right_is_named_with_what_can(
 
 async def test_parameters_are_given_by_name(cg: CoinGlass) -> None:
     with pytest.raises(BadParameter, match="by name"):
-        await cg.pairs_markets("BTC")  # type: ignore[misc]
+        await cg.pairs_markets("BTC")  # type: ignore[call-arg]
 
 
 async def test_an_endpoint_s_name_may_be_its_path_and_a_slip_is_told(lab: Lab, cg: CoinGlass) -> None:

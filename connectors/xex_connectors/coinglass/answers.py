@@ -17,7 +17,7 @@ from xex.model import schema
 from xex.model.schema import TEXT, TIME, Columns
 from xex_connectors.coinglass.endpoints import VENUES, Endpoint, Field
 from xex_connectors.coinglass.refusals import refusal
-from xex_connectors.mapping import decode, number
+from xex_connectors.mapping import LARGEST, decode, number
 
 Row = Mapping[str, Any]
 
@@ -288,7 +288,7 @@ def _text(cell: Any) -> str:
 
 def milliseconds(times: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return times as Unix milliseconds, told from seconds and nanoseconds by their size; 0 and less is absent."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         scale = np.select([times < 1e11, times < 1e14, times < 1e17], [1e3, 1.0, 1e-3], 1e-6)
         return np.where(times > 0, np.floor(times * scale), np.nan)
 
@@ -320,7 +320,7 @@ def _grid(rows: list[Any], width: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     try:
         grid = np.array(rows, dtype=np.float64)
         if grid.shape == (len(rows), width):
-            return np.where(np.isfinite(grid), grid, np.nan)
+            return np.where(np.abs(grid) <= LARGEST, grid, np.nan)
     except (TypeError, ValueError, OverflowError):
         pass
     cells = [[*row, *[None] * width][:width] if isinstance(row, list) else [None] * width for row in rows]
