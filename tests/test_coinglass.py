@@ -793,6 +793,9 @@ BARS: dict[str, Any] = {"exchange": "Binance", "symbol": "BTCUSDT", "interval": 
         ("price_history", {**BARS, "start_time": datetime(2026, 1, 1)}, "a time with a zone"),  # noqa: DTZ001
         ("price_history", {**BARS, "start_time": nan}, "start_time nan"),
         ("price_history", {**BARS, "start_time": NOW, "end_time": NOW}, "is not after start_time"),
+        ("coin_netflow", {"symbol": "BTC", "exchange_list": 5}, "exchange_list 5: names of exchanges"),
+        ("coin_netflow", {"symbol": "BTC", "exchange_list": []}, r"exchange_list \[\]: names of exchanges"),
+        ("coin_netflow", {"symbol": "BTC", "exchange_list": "OKX,"}, "exchange '': .*allowed: OKX"),
         ("price_history", {**BARS, "symbol": " "}, "symbol is empty"),
         ("pairs_markets", {"symbol": "BTCUSDT"}, "takes a coin, such as BTC"),
         ("pairs_markets", {"symbol": "BTC/USDT"}, "takes a coin"),
@@ -904,8 +907,11 @@ async def test_a_venue_that_sends_bars_beyond_the_range_or_twice_is_cut(lab: Lab
     start = NOW // HOUR * HOUR - 2 * HOUR
     rows = [{"time": start + HOUR * place, "open": place} for place in (1, 0, -1, 2, 1)]
     lab.fault("coinglass", "status", code=200, body={"code": "0", "data": rows})
-    found = await cg.price_history(**BARS | {"interval": "1h"}, start_time=start, end_time=start + 2 * HOUR)
-    assert found["time"].tolist() == [start, start + HOUR]
+    for limit in (1000, 1):
+        whole = {**BARS, "interval": "1h", "limit": limit, "start_time": start, "end_time": start + 2 * HOUR}
+        found = await cg.price_history(**whole)
+        assert found["time"].tolist() == [start, start + HOUR]
+        assert found["open"].tolist() == [0.0, 1.0]
 
 
 async def test_a_range_without_bars_is_empty(lab: Lab, cg: CoinGlass) -> None:

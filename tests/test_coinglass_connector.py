@@ -181,6 +181,18 @@ async def test_where_the_sums_cannot_tell_the_side_is_unknown(lab: Lab) -> None:
     assert columns["notional"].tolist() == [100.0, 100.0]
 
 
+async def test_sums_that_are_refused_leave_the_side_unknown_and_old_ones_are_hourly(lab: Lab) -> None:
+    xm, found = await with_manager(settings(lab))
+    sums = "/api/futures/liquidation/aggregated-history"
+    async with xm:
+        old = await found.liquidations(BTC, NOW - 6 * 24 * HOUR, NOW)
+        assert [side for side in old["position_side"] if side != "unknown"]
+        assert all("interval=1h" in seen.path_qs for seen in lab.seen if sums in seen.path_qs)
+        lab.fault("coinglass", "status", path=sums, code=200, body={"code": "401", "msg": "Upgrade plan"})
+        columns = await found.liquidations(BTC, NOW - HOUR, NOW)
+        assert columns["position_side"] == ["unknown"] * 4
+
+
 async def test_the_instrument_is_found_by_its_currencies_and_not_by_its_name(lab: Lab) -> None:
     xm, found = await with_manager(settings(lab))
     async with xm:

@@ -169,13 +169,13 @@ class CoinGlass(Calls, Reference):
             return _chosen(await self._table(endpoint, params), chosen)
         start, end = int(params["start_time"]), int(params.get("end_time", max(now_ms, int(params["start_time"]) + 1)))
         if endpoint.split:
-            return _once(endpoint, await self._halved(endpoint, params, start, end), start, end)
+            return _once(endpoint, await self._halved(endpoint, params, start, end))
         limit = int(params.get("limit", endpoint.most))
-        parts = [
-            await self._table(endpoint, {**params, "limit": str(limit), "start_time": str(a), "end_time": str(b)})
-            for a, b in windows(start, end, params["interval"], limit)
-        ]
-        return _once(endpoint, parts, start, end)
+        parts = []
+        for a, b in windows(start, end, params["interval"], limit):
+            part = {**params, "limit": str(limit), "start_time": str(a), "end_time": str(b)}
+            parts.append(_within(await self._table(endpoint, part), a, b))
+        return _once(endpoint, parts)
 
     async def get(self, path: str, /, **parameters: Any) -> Any:
         """Ask any path and return what the answer holds, as it comes: the way to the endpoints without a method."""
@@ -249,7 +249,8 @@ class CoinGlass(Calls, Reference):
         if rows < endpoint.most or end - start < 2:
             if rows >= endpoint.most:
                 log.warning("%s: %d rows within a millisecond; more may be missing", endpoint.name, rows)
-            return [self._read(endpoint, data)]
+            part = self._read(endpoint, data)
+            return [part if endpoint.by else _within(part, start, end)]
         middle = (start + end) // 2
         return [
             *await self._halved(endpoint, params, start, middle),
@@ -336,8 +337,14 @@ def _chosen(found: Table, wanted: Mapping[str, str]) -> Table:
     return Table(take(found, good), found.endpoint) if wanted else found
 
 
-def _once(endpoint: Endpoint, parts: list[Table], start: int, end: int) -> Table:
-    """Return the rows of several answers within [start, end), each once, oldest first."""
+def _within(part: Table, start: int, end: int) -> Table:
+    """Return the rows of a range [start, end): what an answer has beyond it is another's."""
+    times = part["time"]
+    return Table(take(part, (times >= start) & (times < end)), part.endpoint)
+
+
+def _once(endpoint: Endpoint, parts: list[Table]) -> Table:
+    """Return the rows of several answers, each once, oldest first."""
     rows = _added_up(endpoint, [_in_order(endpoint, part) for part in parts if length(part)])
     if not rows:
         return empty(endpoint)
@@ -345,8 +352,7 @@ def _once(endpoint: Endpoint, parts: list[Table], start: int, end: int) -> Table
     if endpoint.by:
         _, first = np.unique(np.array(whole[endpoint.by]), return_index=True)
         return _in_order(endpoint, Table(take(whole, np.sort(first)), endpoint))
-    whole = _in_order(endpoint, whole)
-    return Table(take(whole, (whole["time"] >= start) & (whole["time"] < end)), endpoint)
+    return _in_order(endpoint, whole)
 
 
 def _in_order(endpoint: Endpoint, part: Table) -> Table:

@@ -11,14 +11,14 @@ import numpy as np
 from xex.access.port import ExchangeConnector
 from xex.access.transport import Route, Transport
 from xex.config import ExchangeConfig
-from xex.errors import AuthRejected, NotListed
+from xex.errors import AuthRejected, NotListed, VenueRefused
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, Kind
 from xex.model.schema import Columns
 from xex_connectors.coinglass.answers import Table, venue_of
 from xex_connectors.coinglass.client import CoinGlass
 
-BAR_MS = 60_000
+DAY_MS = 86_400_000
 PAIRS_FRESH_MS = 3_600_000
 """The lists of pairs change hourly at most for what is asked of them."""
 FITS, FITS_NOT = 0.01, 0.1
@@ -93,16 +93,28 @@ class CoinGlassConnector(ExchangeConnector):
         orders = await self.client.liquidation_order(
             exchange=exchange, symbol=coin, min_liquidation_amount=0, start_time=since_ms, end_time=until_ms
         )
-        closed = min(until_ms, clock.now_ms()) // BAR_MS * BAR_MS
-        begun = since_ms // BAR_MS * BAR_MS
-        known: Columns = {}
-        if schema.length(orders) and closed > begun:
-            known = await self.client.liquidation_aggregated_history(
-                exchange_list=exchange, symbol=coin, interval="1m", start_time=begun, end_time=closed
-            )
-        sides = reconciled(orders, known, step_ms=BAR_MS)
+        sides = reconciled(orders, *await self._sums(orders, exchange, coin, since_ms, until_ms))
         mine = np.array([pair in ids for pair in orders["symbol"]], dtype=bool)
         return _liquidations(instrument, venue_of(exchange), schema.take({**orders, "position_side": sides}, mine))
+
+    async def _sums(
+        self, orders: Columns, exchange: str, coin: str, since_ms: int, until_ms: int
+    ) -> tuple[Columns, float]:
+        """Return what was liquidated as long and as short in closed bars, and how long they are; nothing if refused."""
+        now_ms = clock.now_ms()
+        # The least plan that has orders has minutes of six days.
+        interval, step = ("1m", 60_000) if now_ms - since_ms < 5 * DAY_MS else ("1h", 3_600_000)
+        begun, closed = since_ms // step * step, min(until_ms, now_ms) // step * step
+        if not schema.length(orders) or closed <= begun:
+            return {}, step
+        try:
+            sums = await self.client.ask(
+                "liquidation_aggregated_history", exchange_list=exchange, symbol=coin, interval=interval,
+                start_time=begun, end_time=closed,
+            )  # fmt: skip
+        except VenueRefused:
+            return {}, step
+        return sums, step
 
     async def _pairs_of(self, instrument: Instrument) -> dict[str, frozenset[str]]:
         """Return what each exchange calls an instrument; exchanges that do not list it are left out."""
@@ -155,7 +167,7 @@ def expiry_of(pair: str) -> str:
     return f"{day[-2:]}{month:02d}{day[:-5]:0>2}"
 
 
-def reconciled(orders: Columns, history: Columns, *, step_ms: float | None = None) -> list[str]:
+def reconciled(orders: Columns, history: Columns, step_ms: float | None = None) -> list[str]:
     """Tell which positions were liquidated: "long", "short" or "unknown" for each order.
 
     `orders` are those of `liquidation_order`, whose `side` is read in two ways: 1 for long positions and 2 for short

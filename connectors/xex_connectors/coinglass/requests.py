@@ -132,6 +132,8 @@ def _written(endpoint: Endpoint, name: str, value: Any) -> str:
     if name == "exchange":
         return _exchange(value)
     if name == "exchange_list":
+        if not isinstance(value, str | list | tuple | set | frozenset) or not value:
+            raise _bad(f"{name} {value!r}: names of exchanges are expected, in a list or with commas", EXCHANGES)
         names = value.split(",") if isinstance(value, str) else list(value)
         return ",".join("ALL" if str(one).strip().upper() == "ALL" else _exchange(one) for one in names)
     text = str(value).strip()
