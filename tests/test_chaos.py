@@ -14,6 +14,7 @@ import math
 import os
 import random
 import re
+import socket as net
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -134,6 +135,7 @@ class StormyLab(Lab):
         self.spoiled: dict[str, Spoiled] = {}
         self.names: dict[int, str] = {}
         self._under: dict[int, list[Fault]] = {}
+        self._held: dict[str, net.socket] = {}
 
     def _respond(self, socket: str, request: web.BaseRequest, struck: list[Fault]) -> Any:
         made = super()._respond(socket, request, struck)
@@ -158,19 +160,24 @@ class StormyLab(Lab):
         return self._runners[list(self._ports).index(socket)]
 
     async def shut(self, socket: str) -> None:
-        """Refuse connections, and drop those that are open."""
+        """Refuse connections, and drop those that are open.
+
+        The port stays ours, bound and without a listener, or a connection of anybody's might be given it meanwhile.
+        """
         runner = self._runner(socket)
         for site in list(runner.sites):
             await site.stop()
+            self._held[socket] = held = net.socket()
+            held.setsockopt(net.SOL_SOCKET, net.SO_REUSEADDR, 1)
+            held.bind(("127.0.0.1", self._ports[socket]))
         for protocol in list(runner.server.connections if runner.server else ()):
             if protocol.transport is not None:
                 protocol.transport.abort()
 
     async def open(self, socket: str) -> None:
         """Listen again, at the same port."""
-        runner = self._runner(socket)
-        if not runner.sites:
-            await web.TCPSite(runner, "127.0.0.1", self._ports[socket], reuse_address=True).start()
+        if socket in self._held:
+            await web.SockSite(self._runner(socket), self._held.pop(socket)).start()
 
     @property
     def connections(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import xex
@@ -268,6 +269,11 @@ def test_order_scale_and_names_change_nothing(
     price: float, noise: list[float], seed: int, method: str, scale: float
 ) -> None:
     prices, volumes, ages = market(price, noise, seed)
+    # Exactly at the limit of what is an outlier the last bit decides.
+    centre = statistics.median(prices)
+    away = [abs(one - centre) for one in prices]
+    limit = max(3.5 * 1.4826 * statistics.median(away), 1e-3 * centre)
+    assume(all(abs(one - limit) > 1e-9 * limit for one in away))
     plain = total(frame(prices, volumes, ages), method)
     order = random.Random(seed).sample(range(len(prices)), len(prices))
     again = {

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.conftest import VENUES, ManagerFor
+from tests.conftest import NO_KEYS, VENUES, ManagerFor
 from tests.lab import Lab, limits
 from tests.lab.venues import format_of, is_clock
 from xex.access.budgets import Limit
@@ -56,7 +56,7 @@ def weighed(venue: str, path_qs: str) -> dict[tuple[str, ...], int]:
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_what_is_planned_is_what_arrives_cold_and_warm(name: str, lab: Lab, manager_for: ManagerFor) -> None:
     asked, options, question = QUESTIONS[name]
-    xm = manager_for(lab)
+    xm = manager_for(lab, **NO_KEYS)
     for _ in range(2):
         plan = xm.plan(*asked, **options)
         assert lab.seen == []
@@ -68,7 +68,7 @@ async def test_what_is_planned_is_what_arrives_cold_and_warm(name: str, lab: Lab
 @pytest.mark.parametrize("name", ["snapshot", "books", "market"])
 async def test_weights_are_those_that_the_venue_counts(name: str, lab: Lab, manager_for: ManagerFor) -> None:
     asked, options, question = QUESTIONS[name]
-    xm = manager_for(lab)
+    xm = manager_for(lab, **NO_KEYS)
     await question(xm)
     lab.seen.clear()
     plan = xm.plan(*asked, **options)

@@ -218,7 +218,10 @@ def test_totals_are_plain_sums_whatever_the_order(
     world: list[tuple[str, str, float, float]], rng: random.Random
 ) -> None:
     rows = [row(name, base, quote, group=group) for name, group, base, quote in world]
-    frame = pd.DataFrame(rows, columns=list(row("a", 1, 1))).sample(frac=1, random_state=rng.randint(0, 999))
+    frame = pd.DataFrame(rows, columns=list(row("a", 1, 1))).assign(
+        instrument=[f"market {n}" for n in range(len(rows))]
+    )
+    frame = frame.sample(frac=1, random_state=rng.randint(0, 999))
     shares, totals = xex.volume.shares(frame), xex.volume.total(frame)
     for total in cells(totals):
         mine = [cell for cell in world if cell[1] == total["group"]]

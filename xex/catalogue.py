@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
-from xex.access.port import AnswersAddresses, ListsInstruments, able
+from xex.access.port import AnswersAddresses, AnswersNetworks, ListsInstruments, able
 from xex.errors import (
     AmbiguousSymbol,
     ConnectorError,
@@ -219,6 +219,69 @@ class Catalogue(Watch):
         entry.contracts[clock.epoch(), name] = told
         return {**found, **{column: schema.Text.same(cell, length(found)) for column, cell in who(entry).items()}}
 
+    async def networks(
+        self, assets: str | Iterable[str], *, venues: Iterable[str] | None = None, deadline: float | None = None
+    ) -> pd.DataFrame:
+        """Return which networks some assets can be moved by, a row per exchange, asset and network.
+
+        `network` is one name for all venues ("ethereum", "tron", "bsc"), `venue_network` the venue's own. `deposit`
+        and `withdraw` are "open", "closed" or "unknown"; `withdraw_fee` and `withdraw_min` are units of the asset,
+        `confirmations` those until a deposit can be traded with, all NaN where not told. `source` says who is told:
+        "public", "account" (holders of a key, one that may only read will do), or "unknown": an exchange that has not
+        answered, or not about an asset, has a row without a network whose `reason` says why, and stands in
+        ``frame.attrs["dropped"]``. Nothing is guessed, and no failure of a venue raises. Lists are kept for a minute.
+        `xex.arbitrage.routes` makes routes of the frame. Raises `SymbolError`, `ConfigError`, `UnknownVenue`.
+        """
+        self._enter()
+        names = list(dict.fromkeys(_one_asset(one) for one in ([assets] if isinstance(assets, str) else assets)))
+        if not names:
+            raise SymbolError("networks are of assets; name some: BTC, USDT")
+        groups = self._chosen("ticker", venues)
+        failures: dict[str, Drop] = {}
+
+        async def in_turn(group: Sequence[Entry]) -> Columns:
+            for entry in group:
+                try:
+                    return await self._networks(entry, names)
+                except ConnectorError as exc:
+                    failures[entry.id] = exc.drop
+            return {}
+
+        with until(self._seconds(deadline)):
+            parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
+        note_late(groups, parts, failures)
+        rows = list[Columns]()
+        for entry in (group[0] for group in groups):
+            part = parts.get(entry.id, {})
+            rows.append(part)
+            untold = [name for name in names if name not in set(texts(part, "asset"))]
+            if untold and length(part):
+                add_failure(failures, entry.id, Dropped.NOT_LISTED, f"no network of {', '.join(untold)}")
+            if untold:
+                rows.append(_untold(entry, untold, failures[entry.id]))
+        frame = schema.frame(concat(rows, "networks"), "networks")
+        told = [name for part in parts.values() for name in texts(part, "exchange")]
+        frame.attrs = {**account(groups, told, failures), "assets": names}
+        return frame
+
+    async def _networks(self, entry: Entry, names: Sequence[str]) -> Columns:
+        """Return what one exchange says of the networks of some assets."""
+        connector = entry.connector
+        if not able(connector, AnswersNetworks):
+            raise NotListed("the connector does not know which networks are open")
+        await self._ready(entry)
+        if entry.config.api_key is not None:
+            await self._measure_skew_if_old(entry)
+
+        async def checked() -> Columns:
+            return schema.checked(await connector.networks(names), "networks")
+
+        # Not guarded, as `addresses` is not: what is wrong with a key is no failure of the venue.
+        found = await self._translated(entry, checked())
+        if not length(found):
+            raise NotListed(f"no network of {', '.join(names)}")
+        return {**found, **{column: schema.Text.same(cell, length(found)) for column, cell in who(entry).items()}}
+
     def _known_contracts(self, entry: Entry, instrument: Instrument) -> Addresses:
         """Return what `addresses` has told of a spot market's base on an exchange's venue; nothing is asked."""
         key = (clock.epoch(), instrument.base)
@@ -324,11 +387,19 @@ class Catalogue(Watch):
         return NoVenueAnswered(f"no venue answered for {instrument.description}:{lines(failures)}", failures)
 
 
+def _untold(entry: Entry, names: Sequence[str], drop: Drop) -> Columns:
+    """Return the rows of assets of which an exchange has told nothing."""
+    same = {**who(entry), "deposit": "unknown", "withdraw": "unknown", "source": "unknown", "reason": drop.text}
+    return {"asset": list(names), **{name: schema.Text.same(cell, len(names)) for name, cell in same.items()}}
+
+
 def _one_asset(text: object) -> str:
     """Return the asset that a person means by the name of a currency."""
     plain = text.strip() if isinstance(text, str) else ""
     if not plain or len(plain) > LONGEST or not re.fullmatch(r"[^\W_]+(\.[^\W_]+)?", plain):
-        raise SymbolError(f"{str(text)[:LONGEST]!r} is no currency; addresses are of one asset, write BTC or PEPE")
+        raise SymbolError(
+            f"{str(text)[:LONGEST]!r} is no currency; addresses and networks are of assets, write BTC or PEPE"
+        )
     return asset_of(plain, "spot")[0]
 
 

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from xex.answer import CrossExchangeData
     from xex.manager import ExchangeManager
     from xex.recording import Recording
+    from xex.scanning import Scan
 
 T = TypeVar("T")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 ANSWERED, NOBODY, USAGE, INTERRUPTED = 0, 1, 2, 130
-INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN = 40, 40, 20
+INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN, PAIRS_SHOWN = 40, 40, 20, 40
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
 WATCHED_S, REDRAWN_S, CHANGES_SHOWN = 10.0, 1.0, 5
 """How often venues are asked and the table is redrawn while somebody watches, and how many changes stand below it."""
@@ -79,7 +80,8 @@ def main() -> None:
 
 _WITH_VALUE = (
     "--venues", "--market", "--currency", "--peg", "--parquet", "--timeout", "--levels", "--last", "--out", "--kind",
-    "--min-venues", "--min-volume", "--top", "--every",
+    "--min-venues", "--min-volume", "--top", "--every", "--min-net-bps", "--min-notional", "--max-age", "--z",
+    "--persistence", "--watch", "--legs", "--least-bps",
 )  # fmt: skip
 
 
@@ -350,6 +352,41 @@ def lookup(
 
 
 @app.command()
+def networks(
+    assets: Annotated[list[str], typer.Argument(help="Assets: BTC USDT.", metavar="ASSET…")],
+    *,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show which networks assets can be moved by, and what a withdrawal costs.
+
+    One row per asset, exchange and network. Some venues tell holders of a key alone, one that may only read.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.networks(assets, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.lists import networks_table
+        from xex.page import left_out_of
+
+        found = _asked(question, ", ".join(assets), out, timeout)
+        _put(
+            out,
+            recording,
+            facts=lambda: {"assets": found.attrs["assets"], **_account_of(found), "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [networks_table(found)],
+            remarks=left_out_of(found),
+        )
+
+
+@app.command()
 def universe(
     *,
     kind: Annotated[str, typer.Option(help="spot, perp, linear, inverse or dated.", metavar="WORD")] = "linear",
@@ -397,6 +434,185 @@ def universe(
             facts=lambda: {**account, "rows": _rows(rows)},
             frame=lambda: rows,
             shown=lambda: [universe_table(rows, what, target, ASSETS_SHOWN if top is None else top)],
+            remarks=left_out_of(found),
+        )
+
+
+@app.command()
+def scan(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="BTCUSDT, BTC/USDT, …; none: the whole market.", metavar="[SYMBOL]…")
+    ] = None,
+    *,
+    market: Markets = None,
+    venues: Venues = None,
+    currency: Annotated[str | None, typer.Option(help="What profits are counted in.", metavar="USDT")] = None,
+    min_net_bps: Annotated[float, typer.Option(help="Net of all fees so much at least.", metavar="BPS", min=0)] = 0.0,
+    min_notional: Annotated[float, typer.Option(help="Worth so much at least.", metavar="V", min=0)] = 0.0,
+    max_age: Annotated[float | None, typer.Option(help="No quote older than S seconds.", metavar="S")] = None,
+    z: Annotated[float | None, typer.Option(help="Standard deviations of the haircut.", metavar="Z")] = None,
+    haircut: Annotated[bool, typer.Option(help="Leave out what may be old quotes and chance alone.")] = True,
+    transfer: Annotated[bool, typer.Option("--transfer", help="Move the coins: needs an open route.")] = False,
+    top: Annotated[int, typer.Option(help="Ask for the books of so many groups.", metavar="N", min=1)] = 20,
+    show_all: Annotated[bool, typer.Option("--all", help="Show what does not pass as well, with its gates.")] = False,
+    watch: Annotated[
+        float | None, typer.Option(help="Look again every S seconds; Ctrl-C ends it.", metavar="S", min=0.05)
+    ] = None,
+    persistence: Annotated[
+        int | None, typer.Option(help="With --watch, found by so many looks in a row.", metavar="N", min=1)
+    ] = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Look for opportunities: what survives fees, depth, lots, age and chance.
+
+    Without symbols all venues' markets are compared and the books of the best asked for. Rejected pairs are counted by
+    the gate that stops them.
+    """
+    out = _output(as_json, as_csv, parquet)
+    given: dict[str, Any] = {
+        "min_profit_pct": min_net_bps / 100, "min_notional": min_notional, "max_age_s": max_age, "z": z,
+        "haircut": haircut, "mode": "transfer" if transfer else "inventory", "persistence": persistence,
+    }  # fmt: skip
+    options = {
+        "market": market, "venues": _names(venues), "currency": currency, "top": top,
+        **{name: value for name, value in given.items() if value is not None},
+    }  # fmt: skip
+    if watch is not None:
+        if out.as_csv or out.parquet is not None or replay is not None:
+            _leave("--watch goes without --csv, --parquet and --replay", USAGE)
+        _scans_watched(symbols or [], watch, options, timeout, show_all=show_all, as_json=as_json)
+        return
+    if persistence is not None:
+        _leave("--persistence goes with --watch", USAGE)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.opportunities(symbols or [], **options)
+
+    with _answering(replay) as recording:
+        from xex.finds import opportunities_table
+        from xex.page import left_out_of
+
+        what = ", ".join(symbols) if symbols else "their markets"
+        found = _asked(question, what, out, timeout)
+        rows = found if show_all else found[found["executable"]].reset_index(drop=True)
+        account = {name: found.attrs[name] for name in ("asked", "answered", "dropped", "gates", "unsized")}
+        head = f"opportunities, {what if symbols else (market or 'all') + ' markets'}"
+        _put(
+            out,
+            recording,
+            facts=lambda: {**account, "rows": _rows(rows)},
+            frame=lambda: rows,
+            shown=lambda: [opportunities_table(found, head, PAIRS_SHOWN, rejected=show_all)],
+            remarks=left_out_of(found),
+        )
+
+
+def _scans_watched(
+    symbols: list[str], every_s: float, options: dict[str, Any], timeout: float | None, *, show_all: bool, as_json: bool
+) -> None:
+    """Look again and again until Ctrl-C: a table where it can be redrawn, else a line, or JSON, for each look."""
+    import asyncio
+
+    from rich.console import Console
+
+    from xex.manager import ExchangeManager
+
+    console = Console()
+    redraw = console.is_terminal and not console.is_dumb_terminal and not as_json
+
+    async def watching() -> None:
+        from rich.live import Live
+
+        from xex.finds import opportunities_table
+
+        async with ExchangeManager.from_env(deadline=timeout) as xm:
+            looks = xm.watch(symbols, every=every_s, **options)
+            if not redraw:
+                async for look in looks:
+                    with _writing():
+                        typer.echo(_look_json(look, show_all=show_all) if as_json else _look_line(look))
+                return
+            with Live(console=console, auto_refresh=False) as live:
+                async for look in looks:
+                    head = f"look {look.number + 1}, every {every_s:g} s, took {look.took_s:.2f} s; Ctrl-C ends it"
+                    live.update(opportunities_table(look.frame, head, PAIRS_SHOWN, rejected=show_all), refresh=True)
+
+    gc.enable()  # this is no short run
+    with _answering(None, hint=""), suppress(KeyboardInterrupt):
+        asyncio.run(watching())
+
+
+def _look_line(look: Scan) -> str:
+    from datetime import UTC, datetime
+
+    from xex.finds import funnel_text
+
+    found = look.frame[look.frame["executable"]]
+    best = [
+        f"{row['symbol']} {row['exchange_low']} → {row['exchange_high']} net {row['net_bps']:+.2f} bps, "
+        f"{row['net_profit']:.2f} {row['currency']}"
+        for row in found.head(3).to_dict("records")
+    ]
+    told = "; ".join([funnel_text(look.frame), *best])
+    return f"{datetime.fromtimestamp(look.time, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {told}"
+
+
+def _look_json(look: Scan, *, show_all: bool) -> str:
+    import json
+
+    from xex.answer import plain_value
+
+    rows = look.frame if show_all else look.frame[look.frame["executable"]]
+    facts = {
+        "time": look.time, "number": look.number, "took_s": look.took_s, "missed": look.missed,
+        "dropped": dict(look.dropped), "gates": look.frame.attrs.get("gates", {}), "rows": _rows(rows),
+    }  # fmt: skip
+    return json.dumps(plain_value(facts), allow_nan=False)
+
+
+@app.command()
+def cycles(
+    *,
+    currency: Annotated[str, typer.Option(help="Where a cycle begins, if it can.", metavar="USDT")] = "USDT",
+    legs: Annotated[int, typer.Option(help="Of so many legs at most.", metavar="N", min=2, max=8)] = 3,
+    least_bps: Annotated[float, typer.Option(help="Net of fees; below 0 shows near misses.", metavar="B")] = 0.0,
+    top: Annotated[int, typer.Option(help="The N best are sized.", metavar="N", min=1)] = 20,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show the ways round spot markets that bring more than they take.
+
+    Sized through the books of all legs, after fees, with balances wherever they are needed. Where nothing pays, prices
+    prove it.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.cycles(
+            _names(venues), currency=currency.strip().upper(), most_legs=legs, top=top, least_bps=least_bps
+        )
+
+    with _answering(replay) as recording:
+        from xex.lists import cycles_table
+        from xex.page import left_out_of
+
+        found = _asked(question, "their spot markets", out, timeout)
+        told = ("certificate", "left_out", "complete", "books_dropped")
+        account = {**_account_of(found), **{name: found.attrs[name] for name in told}}
+        _put(
+            out,
+            recording,
+            facts=lambda: {**account, "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [cycles_table(found)],
             remarks=left_out_of(found),
         )
 

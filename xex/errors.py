@@ -76,6 +76,7 @@ class Dropped(StrEnum):
     OUTLIER = "outlier"
     SUSPECT = "suspect"
     UNIT_ERROR = "unit_error"
+    DUPLICATE = "duplicate"
 
 
 class Drop(str):

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,9 @@ from xex.access.port import (
 )
 from xex.access.transport import heard
 from xex.analytics import currency as currencies
-from xex.analytics.quality import MAX_AGE_S, verdicts
+from xex.analytics.quality import verdicts
 from xex.answer import CrossExchangeData
-from xex.catalogue import Catalogue, account, add_failure, lines, note_late, sections_of_market, who, words_of
+from xex.catalogue import account, add_failure, lines, note_late, sections_of_market, who, words_of
 from xex.errors import (
     ConfigError,
     ConnectorError,
@@ -46,7 +47,8 @@ from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.planning import Asked, Plan, planned
 from xex.recording import in_use
 from xex.roster import HEALTH, SKEW_FRESH_S, Entry, gathered
-from xex.snapshot import LEG_COLUMNS, VenueAnswer, ages, assemble, leg_rows, top_of
+from xex.scanning import ASSEMBLY_S, BUDGET_PATIENCE_S, MOST_ASSEMBLY, STRAGGLER_S, Scanning, Whole
+from xex.snapshot import LEG_COLUMNS, Terms, VenueAnswer, ages, assemble, leg_rows, top_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,23 +57,14 @@ log = logging.getLogger("xex.manager")
 
 SKEW_GRACE_S = 0.25
 """How much longer than for the quotes a question waits for the venues' clocks."""
-STRAGGLER_S = MAX_AGE_S / 2
-"""How long after the first venue the last is worth waiting for: the quotes that came grow old meanwhile."""
 RATE_GRACE_S = 0.5
 """How much longer than for the quotes a question waits for rates at least."""
 RATE_PATIENCE_MOST_S = 2.0
 """The longest that a question waits for rates after its quotes."""
 RATE_PATIENCE_S = 0.2
 """How long a rate waits for a request budget before the last legs, with their age, must do."""
-BUDGET_PATIENCE_S = 2.5
-"""How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile.
-
-Budgets by the second or two come back within it, budgets of ten seconds and more do not."""
 HEDGE_S = 1.0
 """How long `first` waits for an exchange of unknown latency before it asks the next one as well."""
-
-ASSEMBLY_S, MOST_ASSEMBLY = 0.004, 0.4
-"""How long a snapshot is taken to be put together before one was, and the share of a deadline kept for that at most."""
 
 NATIVE = "native"
 """The currency of who wants nothing converted."""
@@ -89,7 +82,7 @@ QUESTIONS = {"ticker": "tickers", "order_book": "books", "trades": "trades"}
 """The schema of the rows that answer a feature about one instrument."""
 
 
-class ExchangeManager(Catalogue):
+class ExchangeManager(Scanning):
     """Several exchanges behind one interface.
 
     Use it as ``async with ExchangeManager.from_env() as xm`` or add exchanges one by one. It belongs to the event
@@ -123,12 +116,32 @@ class ExchangeManager(Catalogue):
         call in seconds. A venue that fails is dropped with its reason. Raises `SymbolError` for a symbol without one
         meaning, `UnknownVenue`, `ConfigError`, and `NoVenueAnswered` when not one did.
         """
+        return await self._snapshot(
+            symbol, Terms(self.thresholds), currency=currency, market=market, venues=venues, books=books,
+            deadline=deadline, peg=peg,
+        )  # fmt: skip
+
+    async def _snapshot(
+        self,
+        symbol: str,
+        terms: Terms,
+        *,
+        currency: str | None = None,
+        market: str | None = None,
+        venues: Iterable[str] | None = None,
+        books: bool = True,
+        deadline: float | None = None,
+        peg: currencies.Peg = (),
+    ) -> CrossExchangeData:
         self._enter()
         pegged = currencies.check_peg(peg)
         groups = self._chosen("ticker", venues)
         async with self._time_to_ask(self._seconds(deadline)):
             ask, instrument = await self._meant(symbol, market, groups)
             target = _checked_currency(currency, instrument)
+            if instrument.kind == "spot":
+                ways = await self._ways_of([instrument.base], terms, venues)
+                terms = replace(terms, routes=ways.get(instrument.base, {}))
             answered = await self._asked_all(groups, instrument, target, books=books)
             if not any(length(answer.ticker) for answer in answered):
                 failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
@@ -142,7 +155,8 @@ class ExchangeManager(Catalogue):
         started = clock.monotonic()
         snap = assemble(
             symbol, instrument, instrument.quote if target == NATIVE else target, asked, answered,
-            now_ms=_now(answered), with_books=books, recording=in_use(), native=target == NATIVE, peg=pegged,
+            now_ms=_now(answered), with_books=books, recording=in_use(), terms=terms, native=target == NATIVE,
+            peg=pegged,
         )  # fmt: skip
         self._assembly_s += 0.2 * (clock.monotonic() - started - self._assembly_s)
         self._note(snap)
@@ -199,10 +213,10 @@ class ExchangeManager(Catalogue):
         self._enter()
         target, pegged = _checked_target(currency), currencies.check_peg(peg)
         with until(self._seconds(deadline)):
-            columns, failures, groups, rates = await self._market_in(target, market, venues, pegged)
-        frame = schema.frame(columns, "tickers")
-        frame.attrs = account(groups, texts(columns, "exchange"), failures)
-        frame.attrs["fx"] = {quote: rate.sources or rate.why for quote, rate in rates.items()}
+            whole = await self._market_in(target, market, venues, pegged)
+        frame = schema.frame(whole.columns, "tickers")
+        frame.attrs = account(whole.groups, texts(whole.columns, "exchange"), whole.failures)
+        frame.attrs["fx"] = {quote: rate.sources or rate.why for quote, rate in whole.rates.items()}
         return frame
 
     async def universe(
@@ -231,7 +245,7 @@ class ExchangeManager(Catalogue):
             raise ConfigError(f"currency {currency!r}: volumes are added in {', '.join(currencies.CURRENCIES)}")
         check_limits(min_venues, min_quote_volume)
         with until(self._seconds(deadline)):
-            columns, failures, groups, rates = await self._market_in(target, kind, venues, ())
+            columns, _, failures, groups, rates = await self._market_in(target, kind, venues, ())
         found = select(columns, target, min_venues=min_venues, min_quote_volume=min_quote_volume)
         frame = schema.frame(found, "universe")
         frame.attrs = {
@@ -243,7 +257,7 @@ class ExchangeManager(Catalogue):
 
     async def _market_in(
         self, target: str | None, market: str | None, venues: Iterable[str] | None, peg: Sequence[str]
-    ) -> tuple[Columns, dict[str, Drop], list[list[Entry]], dict[str, currencies.Rate]]:
+    ) -> Whole:
         """Return the tickers of every market asked for, in `target` if there is one, and what converted them."""
         whole = asyncio.create_task(self._whole_market(market, venues))
         tries: list[VenueAnswer] = []
@@ -263,7 +277,7 @@ class ExchangeManager(Catalogue):
                 self._keep(task)  # also what has just failed, while the caller gave up
         columns = concat(came, "tickers")
         if target is None:
-            return columns, failures, groups, {}
+            return Whole(columns, columns, failures, groups, {})
         now_ms = clock.now_ms()
         parts = [_ratio_legs(columns), *(leg_rows(answer, now_ms) for answer in tries if length(answer.legs))]
         legs = concat(parts, "tickers")
@@ -275,7 +289,7 @@ class ExchangeManager(Catalogue):
         # Whatever has a say in the rates is priced by rates in which it has none.
         voices, worth = dict.fromkeys(texts(legs, "base")), rates_for("")
         own = {base: rates_for(base) for base in voices} if any(quote != target for quote in quotes) else {}
-        return currencies.converted(columns, worth, own), failures, groups, worth
+        return Whole(currencies.converted(columns, worth, own), columns, failures, groups, worth)
 
     async def _whole_market(
         self, market: str | None, venues: Iterable[str] | None
@@ -479,8 +493,8 @@ class ExchangeManager(Catalogue):
         `question` is "snapshot" (`get_cross_exchange_ticker`), "ticker", "order_book" or "trades" about each of the
         `symbols`, or "tickers" and "instruments" about whole markets; `times` how often it would be asked. What budgets
         have given out already counts, and so do instruments, clocks and rates where they would be asked for too; books
-        that the venue cuts may be asked for deeper, which does not. Raises `ConfigError`, `SymbolError` and
-        `UnknownVenue`.
+        that the venue cuts may be asked for deeper, and with a key what its account pays, once, which do not. Raises
+        `ConfigError`, `SymbolError` and `UnknownVenue`.
         """
         seconds = self._seconds(deadline)
         if question not in PLANNED:

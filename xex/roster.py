@@ -27,6 +27,7 @@ from xex.access.lifetime import Lifetime, dismiss
 from xex.access.port import AnswersTime, ExchangeConnector, ListsInstruments, OffersClient, able, answers
 from xex.access.state import VenueState
 from xex.access.transport import CLOSE_S, CLOSED, Route, Transport, scrub
+from xex.analytics.gates import Thresholds
 from xex.config import DEFAULT_DEADLINE_S, ExchangeConfig, check_features, read_environment
 from xex.errors import (
     BadPayload,
@@ -103,6 +104,7 @@ class Entry:
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
     contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
     warned_of: tuple[str, ...] = ()
+    fees_of: int | None = None
 
     @property
     def id(self) -> str:
@@ -120,11 +122,13 @@ class Roster:
         cache: bool = True,
         requests_per_second: float | None = None,
         reuse_s: float = 0.0,
+        thresholds: Thresholds | None = None,
     ) -> None:
         self.deadline = checked_deadline(deadline)
         if not 0 <= reuse_s < inf:
             raise ConfigError(f"reuse_s is a number of seconds, 0 to ask anew each time, not {reuse_s!r}")
         self._reuse_s = float(reuse_s)
+        self.thresholds = thresholds or Thresholds()
         self.exchange_configs: dict[str, ExchangeConfig] = {}
         self.exchange_info: dict[str, VenueState] = {}
         self._entries: dict[str, Entry] = {}
@@ -163,6 +167,7 @@ class Roster:
         made = type(self)(
             deadline=self.deadline, cache=self._cache.folder is not None,
             requests_per_second=self._requests_per_second, reuse_s=self._reuse_s,
+            thresholds=self.thresholds,
         )  # fmt: skip
         points = registry.installed()
         for entry in self._entries.values():

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from xex.access.transport import Response
-from xex.analytics import arbitrage, currency, liquidity, pricing, sizing
-from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, MAX_AGE_S, NOT_COUNTED, ages_ms, verdicts
+from xex.analytics import arbitrage, currency, gates, liquidity, pricing, sized, sizing
+from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, NOT_COUNTED, ages_ms, verdicts
 from xex.answer import CrossExchangeData
 from xex.errors import Drop, Dropped
 from xex.explained import number_text
@@ -90,11 +90,13 @@ def assemble(
     now_ms: int,
     with_books: bool,
     recording: str = "",
-    max_age_s: float = MAX_AGE_S,
+    terms: Terms | None = None,
     native: bool = False,
     peg: Sequence[str] = (),
 ) -> CrossExchangeData:
     """Make the answer from what came; with `native` only rows that quote in `target` make its numbers."""
+    terms = terms or Terms()
+    max_age_s = terms.limits.max_age_s
     came = [answer for answer in answers if length(answer.ticker)]
     rows = concat((_row(answer) for answer in came), "tickers")
     legs = _legs(answers, now_ms)
@@ -126,7 +128,7 @@ def assemble(
     dropped = _dropped(answers, rows, unconverted, reasons, rates, strangers, max_age_s)
     scores, score = _liquidity(levels, numbers(rows, "fx_rate"), reasons, price)
     opportunities, rejected, together = _arbitrage(
-        instrument, target, came, levels, rows, unconverted, legs, reasons, max_age_s
+        instrument, target, came, levels, rows, unconverted, legs, reasons, terms
     )
     split = "disagree" in str(total.get("flags", "")).split(",")
     volume, volume_quote, partial = _volumes(asked, rows, reasons, split=split)
@@ -416,7 +418,20 @@ def _liquidity(
 
 # --- arbitrage ----------------------------------------------------------------------------------------------
 
-_UNUSABLE = {Dropped.HALTED, Dropped.CROSSED, Dropped.WIDE}
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms opportunities are looked for, and what is known beside the quotes.
+
+    `sigma` is the volatility of a second as a fraction where the caller knows it, `routes` are by (exchange from,
+    exchange to), `daily` the funding of a day by exchange as a fraction of notional.
+    """
+
+    limits: gates.Thresholds = field(default_factory=gates.Thresholds)
+    sigma: float = nan
+    routes: Mapping[tuple[str, str], sized.Route] = field(default_factory=dict)
+    daily: Mapping[str, float] = field(default_factory=dict)
+    balances: sized.Balances | None = None
 
 
 def _arbitrage(
@@ -428,86 +443,51 @@ def _arbitrage(
     native: Columns,
     legs: Columns,
     reasons: Sequence[str],
-    max_age_s: float,
+    terms: Terms,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
     """Return what passes every gate, best first, the others with the gates that stop them, and all books' optimum."""
-    quotes = texts(native, "quote")
+    quotes, limits = texts(native, "quote"), terms.limits
     direct = {
-        quote: currency.executable(legs, *currency.canonical(quote, target), asset=instrument.base, max_age_s=max_age_s)
+        quote: currency.executable(
+            legs, *currency.canonical(quote, target), asset=instrument.base, max_age_s=limits.max_age_s
+        )
         for quote in dict.fromkeys(quotes)
         if quote != target
     }
-    sigma = arbitrage.parkinson_sigma_bps(numbers(rows, "high"), numbers(rows, "low"))
-    known = sigma[np.isfinite(sigma)].tolist()
-    drift = median(known) if known else 0.0
-    sides = {
-        (row, buying): _side(answer, levels[row], row, native, target, direct.get(quotes[row]), buying=buying)
-        for row, answer in enumerate(came)
-        for buying in (True, False)
-    }
-    pairs = [(low, high) for low in range(len(came)) for high in range(len(came)) if low != high]
     aged = ages_ms(rows)
-    cuts = arbitrage.haircut_bps(drift, aged[[low for low, _ in pairs]], aged[[high for _, high in pairs]])
-    found = [
-        _opportunity(
-            instrument, target, came, reasons, pair, (sides[pair[0], True], sides[pair[1], False]),
-            (aged[pair[0]], aged[pair[1]]), float(cut), max_age_s,
+    books = []
+    for row, answer in enumerate(came):
+        book = direct.get(quotes[row])
+        buy, sell = (_leg(answer, levels[row], row, native, target, book, buying=buying) for buying in (True, False))
+        quote, deep = quotes[row], levels[row] is not None
+        books.append(
+            sized.Book(answer.exchange, quote, buy, sell, float(aged[row]), reasons[row], quote != target, deep)
         )
-        for pair, cut in zip(pairs, cuts, strict=True)
-    ]  # fmt: skip
-    good = [row for row in found if row["executable"]]
-    rest = [row for row in found if not row["executable"]]
-    rest.sort(
-        key=lambda row: (
-            len(arbitrage.GATES) - arbitrage.GATES.index(row["gate"]),
-            -_or_least(row["net_bps"]),
-        )
-    )
-    usable = [row for row in range(len(came)) if not _barred(row, reasons, aged, max_age_s)]
-    together = _together(instrument, target, came, [(row, sides[row, True], sides[row, False]) for row in usable])
-    if together["net_profit"] > 0 and 1e4 * together["net_profit"] / together["notional"] <= max(cuts, default=0.0):
-        together["gate"] = "haircut"
-    return arbitrage.best_first(good), rest, together
-
-
-def _barred(row: int, reasons: Sequence[str], aged: Floats, max_age_s: float) -> bool:
-    """Say whether a venue's book must not be traded on: another asset perhaps, closed, or old."""
-    return bool({reasons[row]} & {*IDENTITY, *_UNUSABLE}) or bool(aged[row] > 1e3 * max_age_s)
-
-
-def _together(
-    instrument: Instrument, target: str, came: Sequence[VenueAnswer], usable: Sequence[tuple[int, _Side, _Side]]
-) -> dict[str, Any]:
-    """Return the optimum over all usable books at once, in lots and above minimums, and its legs."""
-    times = arbitrage.fee_sides(instrument.kind)
-    able = [
-        (row, buy, sell)
-        for row, buy, sell in usable
-        if isfinite(buy.leg.fee) and isfinite(buy.factor) and isfinite(sell.factor)
-    ]
-    parts = {came[row].exchange: (buy.leg, sell.leg, times) for row, buy, sell in able}
-    found = sizing.clear_in_lots(
-        [part[0] for part in parts.values()], [part[1] for part in parts.values()], times
+    market = sized.Market(
+        instrument.symbol, instrument.group, instrument.base, instrument.kind, instrument.settle, target,
+        _sigma_bps(rows, terms.sigma), terms.routes, terms.daily, terms.balances,
     )  # fmt: skip
-    return {
+    found, able, gate = sized.together(books, market, limits)
+    times = arbitrage.fee_sides(instrument.kind)
+    parts = {book.exchange: (book.buy, book.sell, times) for book in able}
+    together = {
         "quantity": found.quantity, "gross_profit": found.gross_profit, "net_profit": found.net_profit,
         "notional": found.notional, "fees": found.fees, "currency": target,
-        "clearing_price": found.price, "gate": found.gate, "legs": arbitrage.leg_rows(parts, found),
+        "clearing_price": found.price, "gate": gate, "legs": arbitrage.leg_rows(parts, found),
     }  # fmt: skip
+    return *sized.found_in(books, market, limits), together
 
 
-def _or_least(value: float) -> float:
-    return value if value == value else -1e18
+def _sigma_bps(rows: Columns, given: float) -> float:
+    """Return the volatility of a second: the caller's, else the median of the venues' by their day's range."""
+    if isfinite(given):
+        return 1e4 * given
+    sigma = gates.parkinson_sigma_bps(numbers(rows, "high"), numbers(rows, "low"))
+    known = sigma[np.isfinite(sigma)].tolist()
+    return median(known) if known else nan
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    leg: sizing.Leg
-    factor: float
-    converted: bool
-
-
-def _side(
+def _leg(
     answer: VenueAnswer,
     levels: Levels | None,
     row: int,
@@ -516,7 +496,7 @@ def _side(
     direct: currency.Executable | None,
     *,
     buying: bool,
-) -> _Side:
+) -> sizing.Leg:
     """Return one leg in the common currency, converted on the side of the direct book that would be hit."""
     side, quote = "ask" if buying else "bid", texts(native, "quote")[row]
     if levels is not None:
@@ -526,11 +506,10 @@ def _side(
         known = np.isfinite(price) & (price > 0) & (size > 0)
         price, size = price[known], size[known]
     factor = executable_factor(direct, quote, target, buying=buying)
-    leg = sizing.Leg(
+    return sizing.Leg(
         price * factor, size, float(numbers(native, "taker_bps")[row]) / 1e4,
         answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor, answer.rule("lot_quote"),
     )  # fmt: skip
-    return _Side(leg, factor, quote != target)
 
 
 def executable_factor(book: currency.Executable | None, quote: str, target: str, *, buying: bool) -> float:
@@ -545,66 +524,3 @@ def executable_factor(book: currency.Executable | None, quote: str, target: str,
     if currency.canonical(quote, target) == (target, quote):
         return 1.0 / (book.bid if buying else book.ask)
     return book.ask if buying else book.bid
-
-
-def _opportunity(
-    instrument: Instrument,
-    target: str,
-    came: Sequence[VenueAnswer],
-    reasons: Sequence[str],
-    pair: tuple[int, int],
-    sides: Sequence[_Side],
-    pair_ages: tuple[float, float],
-    haircut: float,
-    max_age_s: float,
-) -> dict[str, Any]:
-    low, high = pair
-    buy, sell = sides[0].leg, sides[1].leg
-    times = arbitrage.fee_sides(instrument.kind)
-    ask = float(buy.price[0]) if len(buy.price) else nan
-    bid = float(sell.price[0]) if len(sell.price) else nan
-    net = bid * (1 - times * sell.fee) - ask * (1 + times * buy.fee)
-    priced = all(map(isfinite, (ask, bid, buy.fee, sell.fee)))
-    gate = "fees" if priced else "depth"
-    # Levels come best first: where the first does not pay, nothing does.
-    best = sizing.pair(buy, sell, times) if priced and net > 0 else sizing.Optimum(0.0, 0.0, 0.0, 0.0, gate)
-    given = {Dropped(reasons[row]) for row in pair if reasons[row]}
-    mean_edge = 1e4 * best.net_profit / best.notional if best.notional > 0 else nan
-    stopped = {
-        "identity": bool(given & IDENTITY) or abs(bid / ask - 1) > arbitrage.SUSPECT_EDGE,
-        "market_state": bool(given & _UNUSABLE),
-        "freshness": max(pair_ages) > 1e3 * max_age_s,
-        "currency": not (isfinite(sides[0].factor) and isfinite(sides[1].factor)),
-        "fees": not (isfinite(buy.fee) and isfinite(sell.fee)) or (priced and net <= 0),
-        "depth": not (isfinite(ask) and isfinite(bid)) or (best.gate == "depth" and priced),
-        "lots": best.gate == "lots",
-        "haircut": best.net_profit > 0 and mean_edge <= haircut,
-    }
-    reasons_found = [gate for gate in arbitrage.GATES if stopped.get(gate)]
-    rate = next((side.factor for side in sides if side.converted), 1.0)
-    return {
-        "symbol": instrument.symbol,
-        "trade": "arbitrage" if times == 1 else "spread",
-        "exchange_low": came[low].exchange,
-        "exchange_high": came[high].exchange,
-        "price_low": ask,
-        "price_high": bid,
-        "price_difference": bid - ask,
-        "price_difference_pct": 100 * (bid - ask) / ask,
-        "net_bps": 1e4 * net / ask,
-        "gross_profit": best.gross_profit,
-        "net_profit": best.net_profit,
-        "net_profit_pct": 100 * best.net_profit / best.notional if best.notional > 0 else nan,
-        "quantity": best.quantity,
-        "notional": best.notional,
-        "fees": times * (best.notional * buy.fee + (best.notional + best.gross_profit) * sell.fee),
-        "currency": target,
-        "fx_rate": rate,
-        "age_ms": float(max(pair_ages)),
-        "haircut_bps": haircut,
-        "mode": "inventory",
-        "transfer": "unknown",
-        "executable": not reasons_found,
-        "gate": reasons_found[0] if reasons_found else "",
-        "reasons": reasons_found,
-    }

@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap, SpotCurrencies
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap, KeyMap, SpotCurrencies
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 
@@ -45,6 +45,7 @@ _TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker 
     "fields": {"trade_id": "a", "price": "p", "size": "q", "side": "m", "time": "T"}, "buys": "False",
     "sells": "True", "id": "symbol", "rows": "", "limit": ("limit", 1000), "bundled": True,
 }  # fmt: skip
+_PAID = ("takerCommissionRate", "makerCommissionRate")  # of one contract, alike for those of its quote currency
 
 
 class BinanceConnector(SpotCurrencies, CcxtConnector):
@@ -61,7 +62,8 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
              TickerMap("fapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False, fields=_DAY,
                 time="closeTime", time_source="trade")),
             BookMap("fapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
-            TradeMap("fapiPublicGetAggTrades", **_TRADES), TickerMap("fapiPublicGetOpenInterest", **_OPEN)),
+            TradeMap("fapiPublicGetAggTrades", **_TRADES), TickerMap("fapiPublicGetOpenInterest", **_OPEN),
+            FeeMap("fapiPrivateGetCommissionRate", {"symbol": "BTCUSDT"}, {"USDT": _PAID})),
         "inverse": Market(
             "binancecoinm",
             Units("binance.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
@@ -74,7 +76,8 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
              TickerMap("dapiPublicGetTicker24hr", id="symbol", one="symbol", quotes=False, time="closeTime",
                 time_source="trade", fields={**_DAY, "base_volume": "baseVolume", "quote_volume": "volume"})),
             BookMap("dapiPublicGetDepth", depths=(500, 1000), time="T", **_BOOK),
-            TradeMap("dapiPublicGetAggTrades", **_TRADES), TickerMap("dapiPublicGetOpenInterest", **_OPEN)),
+            TradeMap("dapiPublicGetAggTrades", **_TRADES), TickerMap("dapiPublicGetOpenInterest", **_OPEN),
+            FeeMap("dapiPrivateGetCommissionRate", {"symbol": "BTCUSD_PERP"}, {"USD": _PAID})),
         "spot": Market(
             "binance", Units("binance.spot", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
             Fee(10.0, 10.0, "published: spot, regular tier"),
@@ -83,7 +86,8 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
                 fields={**_FIELDS, "min_notional": _rule("NOTIONAL", "minNotional")}),
             (TickerMap("publicGetTicker24hr", id="symbol", one="symbol", many="symbols", as_json=True,
                 time="closeTime", time_source="trade", fields={**_QUOTE, **_DAY}),),
-            BookMap("publicGetDepth", depths=(500, 5000), **_BOOK), TradeMap("publicGetAggTrades", **_TRADES)),
+            BookMap("publicGetDepth", depths=(500, 5000), **_BOOK), TradeMap("publicGetAggTrades", **_TRADES),
+            account=FeeMap("sapiGetAssetTradeFee", taker="takerCommission", maker="makerCommission")),
     }  # fmt: skip
     time_map = ValueMap("fapiPublicGetTime", "serverTime")
     status_map = ValueMap("sapiGetSystemStatus", "msg", ok=("status", "0", "1"), good=("normal",))
@@ -92,11 +96,13 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
     key_map = KeyMap("sapiGetAccountApiRestrictions", ["enableReading"], withdraw=["enableWithdrawals"], trade=[
         "enableSpotAndMarginTrading", "enableFutures", "enableMargin", "enableVanillaOptions", "enableFixApiTrade",
         "enablePortfolioMarginTrading", "enableInternalTransfer", "permitsUniversalTransfer"])  # fmt: skip
-    asset_map = AssetMap("sapiGetCapitalConfigGetall", "coin", "", "networkList", "network", signed=True)
+    asset_map = AssetMap("sapiGetCapitalConfigGetall", "coin", "", "networkList", "network", signed=True,
+        deposit="depositEnable", withdraw="withdrawEnable", fee="withdrawFee", least="withdrawMin",
+        confirmations="minConfirm")  # fmt: skip
     limits = (
         *(Limit("weight", host, 2400, 60, path="^(?!/futures/data/|.*/funding(Rate|Info)$)", costs={
             "/depth$": _depth((50, 2), (100, 5), (500, 10), (1000, 20), usual=500), "/aggTrades$": 20,
-            "/ticker/24hr$": lambda query: 1 if "symbol" in query else 40,
+            "/commissionRate$": 20, "/ticker/24hr$": lambda query: 1 if "symbol" in query else 40,
             "/ticker/bookTicker$": lambda query: 2 if "symbol" in query else 5}, **_USED)
           for host in ("fapi.binance.com", "dapi.binance.com")),
         *(Limit(name, host, count, 300, path=path, source="futures docs, per IP")
@@ -106,8 +112,4 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
             "/depth$": _depth((100, 5), (500, 25), (1000, 50), (5000, 250), usual=100), "/aggTrades$": 4,
             "/ticker/24hr$": _statistics, "/exchangeInfo$": 20, "/config/getall$": 10}),
     )  # fmt: skip
-    pauses = (
-        Pause(
-            r"banned until (?P<until>\d{13})", 120, banned=True, source="docs, limits: 418 names the end in its body"
-        ),
-    )
+    pauses = (Pause(r"banned until (?P<until>\d{13})", 120, banned=True, source="docs, limits: 418 says until when"),)

@@ -8,7 +8,7 @@ from typing import Any
 from xex.access.budgets import Limit, Pause
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step
 
 _OK, _V2 = ("status", "ok"), ("code", "200")
@@ -87,11 +87,16 @@ class HtxConnector(CcxtConnector):
                 "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "quote_volume": "vol"}),),
             BookMap("spotPublicGetMarketDepth", id="symbol", **_BOOK),
             TradeMap("spotPublicGetMarketHistoryTrade", id="symbol", fields={**_TRADE, "trade_id": "trade-id"},
-                **_TRADES)),
+                **_TRADES),
+            account=FeeMap("spotPrivateGetV2ReferenceTransactFeeRate", {"symbols": "btcusdt"}, ok=_V2,
+                quotes={"USDT": ("data.0.actualTakerRate", "data.0.actualMakerRate")})),
     }  # fmt: skip
     time_map = ValueMap("spotPublicGetV1CommonTimestamp", "data", ok=_OK)
     status_map = ValueMap("spotPublicGetV2MarketStatus", "data.marketStatus", ok=_V2, good=("1",))
-    asset_map = AssetMap("spotPublicGetV2ReferenceCurrencies", "currency", network="displayName", ok=("code", "200"))
+    asset_map = AssetMap("spotPublicGetV2ReferenceCurrencies", "currency", network="displayName", ok=_V2,
+        deposit="depositStatus", withdraw="withdrawStatus", words=("allowed", "prohibited"), least="minWithdrawAmt",
+        confirmations="numOfConfirmations",
+        fee=lambda row: row.get("transactFeeWithdraw") if row.get("withdrawFeeType") == "fixed" else None)  # fmt: skip
     probes = {"api.huobi.pro": ("spotPublicGetV1CommonTimestamp", {}),
         "api.hbdm.vn": ("contractPublicGetApiV1Timestamp", {})}  # fmt: skip
     words = {"1032": RateLimited}

@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap, KeyMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
@@ -25,12 +25,8 @@ def _tickers(kind: str, **volumes: str) -> tuple[TickerMap, ...]:
         "bid": "bidPx", "bid_size": "bidSz", "ask": "askPx", "ask_size": "askSz", "last": "last",
         "open": "open24h", "high": "high24h", "low": "low24h", **volumes,
     }  # fmt: skip
-    return (
-        TickerMap(
-            "publicGetMarketTickers", id="instId", rows="data", one="instId", one_call="publicGetMarketTicker",
-            params={"instType": kind}, ok=_OK, time="ts", fields=fields,
-        ),
-    )  # fmt: skip
+    return (TickerMap("publicGetMarketTickers", id="instId", rows="data", one="instId", ok=_OK, time="ts",
+        one_call="publicGetMarketTicker", params={"instType": kind}, fields=fields),)  # fmt: skip
 
 
 _RULES = {"tick": "tickSz", "lot": "lotSz", "min_amount": "minSz"}
@@ -49,6 +45,14 @@ _CONTRACTS: dict[str, Any] = {
     "base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy", "contract_size": _contract_size,
     **_RULES,
 }  # fmt: skip
+
+
+def _account(type_: str, **quotes: str) -> FeeMap:
+    """Return where the account's fees stand, by quote currency; what is charged is below zero."""
+    return FeeMap("privateGetAccountTradeFee", {"instType": type_}, ok=_OK, scale=-1e4, quotes={
+        quote: (f"data.0.taker{end}", f"data.0.maker{end}") for quote, end in quotes.items()})  # fmt: skip
+
+
 _CONTRACT_FEE = Fee(5.0, 2.0, "published: perpetual swaps and futures, regular tier")
 
 
@@ -63,6 +67,7 @@ def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
         _tickers(type_, **volumes), _BOOK, _TRADES,
         TickerMap("publicGetPublicOpenInterest", id="instId", rows="data", one="instId", ok=_OK, time="ts",
             params={"instType": type_}, fields={"oi": "oi", "oi_base": "oiCcy"}),
+        _account(type_, USDT="U", USDC="USDC") if linear else _account(type_, USD=""),
     )  # fmt: skip
 
 
@@ -89,12 +94,15 @@ class OkxConnector(CcxtConnector):
             Fee(10.0, 8.0, "published: spot, regular tier"),
             InstrumentMap("publicGetPublicInstruments", **_INSTRUMENTS, params={"instType": "SPOT"},
                 fields={"base": "baseCcy", "quote": "quoteCcy", **_RULES}),
-            _tickers("SPOT", base_volume="vol24h", quote_volume="volCcy24h"), _BOOK, _TRADES),
+            _tickers("SPOT", base_volume="vol24h", quote_volume="volCcy24h"), _BOOK, _TRADES,
+            account=_account("SPOT", USDT="", USDC="USDC")),
     }  # fmt: skip
     time_map = ValueMap("publicGetPublicTime", "data.0.ts", ok=_OK)
     status_map = ValueMap("publicGetSystemStatus", "data", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
-    asset_map = AssetMap("privateGetAssetCurrencies", "ccy", chains="", address="ctAddr", sep="-", ok=_OK, signed=True)
+    asset_map = AssetMap("privateGetAssetCurrencies", "ccy", chains="", address="ctAddr", sep="-", ok=_OK, signed=True,
+        deposit="canDep", withdraw="canWd", least="minWd", confirmations="minDepArrivalConfirm",
+        fee=lambda row: None if row.get("burningFeeRate") else row.get("fee"))  # fmt: skip
     probes = {"www.okx.com": ("publicGetPublicTime", {})}
     key_map = KeyMap("privateGetAccountConfig", ("data.0.perm=read_only",), ("data.0.perm=trade",),
         ("data.0.perm=withdraw",), ok=_OK)  # fmt: skip
@@ -102,5 +110,6 @@ class OkxConnector(CcxtConnector):
         "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
         "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),
         "/public/open-interest$": (20, 2), "/public/time$": (10, 2), "/system/status$": (1, 5),
-        "/asset/currencies$": (6, 1)}, other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
+        "/asset/currencies$": (6, 1), "/account/trade-fee$": (5, 2)},
+        other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
     pauses = (Pause(r'"code":\s*"?(?:50011|50061)\b', 2, source="docs v5: the window of most endpoints"),)

@@ -87,8 +87,9 @@ class Lab:
     clock. With `cache_s` a body is sent again for that long, which spares encoding in measurements.
 
     Every answer has a number of its own in the header `X-Lab-Id`; `answered` tells of the last 100,000 by that text.
-    `permissions` are what a key may do, by venue. With `limits` every request is counted on arrival by `accountant`,
-    before any latency or fault; beyond a venue's limits it is refused, and who goes on is shut out for a while.
+    `permissions` are what a key may do, by venue, and `accepted` the only key that is one, any by default.
+    With `limits` every request is counted on arrival by `accountant`, before any latency or fault; beyond a venue's
+    limits it is refused, and who goes on is shut out for a while.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Lab:
         self.faults: list[Fault] = []
         self.answered: dict[str, Answered] = {}
         self.permissions: dict[str, set[Permission]] = {venue: {"read"} for venue, _ in refusals.KEYED}
+        self.accepted: dict[str, str] = {}
         self.accountant = Accountant()
         self.breaches, self.bans = self.accountant.breaches, self.accountant.bans
         self._limits = limits
@@ -243,9 +245,10 @@ class Lab:
         kept = None if struck else self._fresh(key)
         if kept is not None:
             return _Made(_copy(kept.made.response), kept.made.answer, kept.made.made_ms)
-        if not struck and refusals.lacks_key(socket, request.path, request.headers):
+        refuse = refusals.refused_key(socket, request.path, request.headers, request.query, self.accepted.get(socket))
+        if not struck and refuse is not None:
             now_ms = self.now_ms()
-            return self._made(socket, request, Answer(refusals.NO_KEY[socket](now_ms), self.truth, now_ms))
+            return self._made(socket, request, Answer(refuse(now_ms), self.truth, now_ms))
         query = {**request.query, **venues.shown(socket, request.headers)}
         keyed = (socket, request.path) in refusals.KEYED
         if keyed:

@@ -138,6 +138,7 @@ def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
         row[name] = _number(name, ticker.get(name))
     if ticker and "last" not in ticker and not {"bid", "ask"} <= set(ticker):
         raise BadPayload(f"neither last, nor bid and ask, but: {', '.join(map(str, ticker))}")
+    row["fee_source"] = "given: by the connector" if row["taker_bps"] == row["taker_bps"] else ""
     stamp = ticker.get("timestamp")
     if stamp is not None and float(stamp) == float(stamp):
         if not 0 <= float(stamp) < 1e11:
@@ -295,6 +296,28 @@ class AnswersAddresses(Protocol):
 
         Raises `AuthRejected` where a key is needed and there is none, `NotListed` where no network is known.
         """
+        ...
+
+
+@runtime_checkable
+class AnswersNetworks(Protocol):
+    """Knows which networks coins go in and out by. One request for all of them, signed where the venue wants a key."""
+
+    async def networks(self, assets: Sequence[str]) -> Columns:
+        """Return a row for each network of each of the assets, in the schema `networks`.
+
+        `deposit` and `withdraw` are "open", "closed" or "unknown", fees and minimums units of the asset. Raises
+        `AuthRejected` where a key is needed and there is none, `NotListed` where no network of any is known.
+        """
+        ...
+
+
+@runtime_checkable
+class LearnsFees(Protocol):
+    """Can ask what the configured key's account pays. Some signed requests that read."""
+
+    async def learn_fees(self) -> Mapping[str, str]:
+        """Have the account's fees stand in place of the published ones from now on; return what failed, by market."""
         ...
 
 

@@ -456,7 +456,8 @@ class Transport:
             latency,
             _origin(target, exchange.public_url),
             urlsplit(exchange.public_url).path,
-            exchange.public_url,
+            # What a signed address carries besides is a key or a signature, and answers are shown to people.
+            exchange.public_url.partition("?")[0] if exchange.signed else exchange.public_url,
         )
 
     def _judge(self, route: Route, response: Response) -> None:

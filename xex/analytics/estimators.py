@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from xex.analytics.quality import Floats, medians
+from xex.analytics.quality import Floats, check_number, medians
 from xex.errors import ConfigError
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
@@ -150,7 +149,7 @@ _LIMITS: Mapping[str, tuple[Callable[[float], bool], str]] = {
 
 def check_method(method: str, names: Collection[str]) -> None:
     """Raise a `ConfigError` for a name that is no method."""
-    if method not in names:
+    if method not in list(names):  # a list, since what cannot be hashed may be asked for
         raise ConfigError(f"unknown method {method!r}; methods are: {', '.join(names)}")
 
 
@@ -160,14 +159,6 @@ def check_names(method: str, given: Parameters, allowed: Mapping[str, Any]) -> N
         if name not in allowed:
             has = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
             raise ConfigError(f"{name}={value!r} is no parameter of the method {method!r}; {has}")
-
-
-def check_number(name: str, value: object, good: Callable[[float], bool], meaning: str) -> float:
-    """Return a parameter as a number; raise a `ConfigError` for another value."""
-    plain = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not plain or not isfinite(float(value)) or not good(float(value)):  # type: ignore[arg-type]
-        raise ConfigError(f"{name} is {meaning}, not {value!r}")
-    return float(value)  # type: ignore[arg-type]
 
 
 def checked(method: str, given: Parameters) -> dict[str, Any]:

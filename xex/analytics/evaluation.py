@@ -19,6 +19,8 @@ from xex.analytics.quality import (
     Scatter,
     UsualBps,
     by_group,
+    check_number,
+    duplicates,
     identities,
     medians,
     mids,
@@ -99,6 +101,7 @@ def evaluate(
     known = estimators.checked(method, parameters or {})
     verdict = verdicts(columns, max_age_s=max_age_s) if reasons is None else reasons.copy()
     places, prices = Places.of(columns), mids(columns)
+    verdict[duplicates(columns, places.of_rows)] = Dropped.DUPLICATE.value
     flags = _use_last(columns, verdict, prices, places)
     judged = judge(
         columns, places, verdict, prices, max_age_s=max_age_s, max_disagree=max_disagree, usual_bps=usual_bps
@@ -118,8 +121,7 @@ def judge(
     usual_bps: UsualBps = None,
 ) -> Judged:
     """Tell rows that may be another asset from the others; `verdict` is empty for the rows that have a price."""
-    if not 0 < max_disagree < 1:
-        raise ConfigError(f"max_disagree is a fraction between 0 and 1, not {max_disagree!r}")
+    check_number("max_disagree", max_disagree, lambda value: 0 < value < 1, "a fraction between 0 and 1")
     at = Scatter(places.of_rows, len(places))
     # Who raises `max_disagree` beyond 3 % suspects nobody nearer than that.
     limits = suspect_limits(places.groups, usual_bps, max(SUSPECT, max_disagree))
@@ -140,7 +142,7 @@ def concluded(
     verdict[judged.at.back(estimate.far)] = Dropped.OUTLIER.value
     reason = np.where(judged.same.reasons == "", verdict, judged.same.reasons).tolist()
     totals = _totals(columns, judged, estimate, sigma)
-    totals["flags"] = [",".join(filter(None, pair)) for pair in zip(totals["flags"], flags, strict=True)]
+    totals["flags"] = _joined(totals["flags"], flags)
     return Evaluation(judged.prices, judged.at.back(estimate.weight), reason, judged.ages_ms, totals)
 
 
@@ -174,15 +176,22 @@ def _totals(columns: Columns, judged: Judged, estimate: Estimate, sigma: UsualBp
     flag = np.where(judged.same.disagree, "disagree", _counted(n))
     if estimate.unknown is not None:
         flag = np.where(estimate.unknown, "no_volume", flag)
+    twice = judged.verdict == Dropped.DUPLICATE.value
+    repeated = np.bincount(judged.places.of_rows, twice, len(judged.places)) > 0
     per_s = _sigmas(columns, judged, sigma)
     return {
         "group": list(judged.places.groups), "currency": list(judged.places.currencies),
         "price": value, "price_variance": deviation, "price_var_sq": square, "dispersion_bps": dispersion,
         "dispersion_z": _z(deviation, value, (ask - bid) / 2, grid.age_s, estimate.kept, per_s),
         "range_bps": range_bps, "mad_bps": mad_bps, "arb_index": arb_index,
-        "n_asked": np.bincount(judged.places.of_rows, minlength=len(judged.places)).astype(np.float64),
-        "n_used": used.astype(np.float64), "flags": flag.tolist(),
+        "n_asked": np.bincount(judged.places.of_rows, np.where(twice, 0.0, 1.0), len(judged.places)),
+        "n_used": used.astype(np.float64),
+        "flags": _joined(flag.tolist(), np.where(repeated, "duplicates", "").tolist()),
     }  # fmt: skip
+
+
+def _joined(flags: Sequence[str], more: Sequence[str]) -> list[str]:
+    return [",".join(filter(None, pair)) for pair in zip(flags, more, strict=True)]
 
 
 def _counted(n: np.ndarray[Any, Any]) -> Texts:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xex.analytics import currency, estimators
 from xex.analytics.evaluation import Evaluation, Places, concluded, judge
-from xex.analytics.quality import MAX_DISAGREE, Floats, UsualBps
+from xex.analytics.quality import MAX_DISAGREE, Floats, UsualBps, duplicates
 from xex.errors import ConfigError, Dropped, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, length, numbers, take, texts
@@ -35,7 +35,8 @@ def series(
     `ohlcv` needs `exchange`, `time` (when the bar opens: time-zone aware, or milliseconds since 1970 in UTC), the
     column that `price` names (quote currency per base unit), `group` or `base` and `kind`, `currency` or `quote`;
     `volume` (base units; `base_volume` is the same) and `quote_volume` count where present, the latter being else
-    `volume` · price. A bar without volume repeats an older price and has no part.
+    `volume` · price. A bar without volume repeats an older price and has no part, of
+    equal bars of one market the last counts (`flags`: duplicates).
 
     Returns `price`, `price_variance`, `dispersion_bps`, `range_bps`, `n_asked`, `n_used`, `flags` as `aggregate` does;
     methods and parameters are those of quotes. Raises `ConfigError` and `SchemaError` as `aggregate`.
@@ -165,6 +166,9 @@ def _over_time(
     # Of the bars nothing but these is a quote's: their highs and lows are not those of a day.
     rows: Columns = {"quote_volume": turnover}
     places, at = _places(columns, times)
+    # The last of equal bars is the one that was downloaded last.
+    markets: Columns = {name: columns[name] for name in ("exchange", "quote", "instrument") if name in columns}
+    verdict[duplicates(markets, places.of_rows)] = Dropped.DUPLICATE.value
     judged = judge(rows, places, verdict, prices, max_disagree=max_disagree, usual_bps=usual_bps)
     estimate = estimators.ESTIMATORS[method](judged.grid, **known)
     return concluded(rows, judged, estimate, [""] * len(places)), at

@@ -53,8 +53,9 @@ def aggregate(
     Returns `price` (NaN with the flag `no_data`, `disagree` or `no_volume`), `price_variance` (a standard deviation in
     the currency, NaN below two venues) and its square, `dispersion_bps`, `range_bps` and `mad_bps` over all valid
     venues that are surely the same asset, `arb_index` (their highest bid over their lowest ask), `n_asked`, `n_used`,
-    `flags`. `dispersion_z` is `price_variance` in units of √(mean half spread² + (σ·price)² · mean |age − age|): above
-    3 the venues are apart, not merely asked at different moments; σ, the volatility of one second as a fraction, is
+    `flags` (`duplicates` where a row repeats another of the same market: the youngest counts). `dispersion_z` is
+    `price_variance` in units of √(mean half spread² + (σ·price)² · mean |age − age|): above 3 the venues are apart,
+    not merely asked at different moments; σ, the volatility of one second as a fraction, is
     `sigma`, a number or by group, else ln(high / low) / √(4 ln 2 · 86400 s), the venues' median; NaN without either.
 
     Methods and their `parameters`: robust (cap, tau_s, mads, floor_bps), median, vwap, clamp (x, weights), mad_vwap

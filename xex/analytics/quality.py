@@ -6,14 +6,15 @@ price alone, at first sight. `identities` compares each row with the median of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from xex.errors import ConfigError, Dropped
-from xex.model.schema import Columns, flags, length, numbers, texts
+from xex.model.schema import Columns, coded, flags, length, numbers, texts
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 UsualBps = Any
@@ -33,15 +34,22 @@ UNIT_TOLERANCE = 0.03
 IDENTITY = frozenset({Dropped.SUSPECT, Dropped.UNIT_ERROR, Dropped.DISAGREE})
 """Reasons that say: this may not be the same asset."""
 
-NOT_COUNTED = IDENTITY | {Dropped.STALE, Dropped.HALTED, Dropped.NO_QUOTE}
-"""Reasons for which a row's volume is not counted either: it is old, or it may not be this asset."""
+NOT_COUNTED = IDENTITY | {Dropped.STALE, Dropped.HALTED, Dropped.NO_QUOTE, Dropped.DUPLICATE}
+"""Reasons for which a row's volume is not counted either: it is old, counted already, or may not be this asset."""
 
 
 def check_max_age(max_age_s: float) -> float:
     """Return `max_age_s`; beyond the hard limit it raises, since older quotes never enter the maths."""
-    if not 0 < max_age_s <= HARD_MAX_AGE_S:
-        raise ConfigError(f"max_age_s is {max_age_s:g}; it must be above 0 and at most {HARD_MAX_AGE_S:g}")
-    return max_age_s
+    meaning = f"seconds, above 0 and at most {HARD_MAX_AGE_S:g}"
+    return check_number("max_age_s", max_age_s, lambda value: 0 < value <= HARD_MAX_AGE_S, meaning)
+
+
+def check_number(name: str, value: object, good: Callable[[float], bool], meaning: str) -> float:
+    """Return a parameter as a number; raise a `ConfigError` for another value."""
+    plain = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not plain or not isfinite(float(value)) or not good(float(value)):  # type: ignore[arg-type]
+        raise ConfigError(f"{name} is {meaning}, not {value!r}")
+    return float(value)  # type: ignore[arg-type]
 
 
 def mids(columns: Columns) -> Floats:
@@ -78,6 +86,31 @@ def verdicts(columns: Columns, *, max_age_s: float = MAX_AGE_S) -> np.ndarray[An
     reasons[~quoted & ~np.isfinite(last)] = Dropped.NO_QUOTE.value
     reasons[flags(columns, "halted")] = Dropped.HALTED.value
     return reasons
+
+
+def duplicates(columns: Columns, places: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return which rows say again what another says: the same instrument of one exchange twice at one of `places`.
+
+    The youngest of them is none, the last where ages are equal. Rows of one exchange in different quotes, or of
+    different instruments, are different markets.
+    """
+    keys = _keys(coded(columns, "exchange")[1], places)
+    found = np.zeros(len(keys), dtype=bool)
+    again = np.flatnonzero(np.bincount(keys)[keys] > 1) if len(keys) else keys
+    if not len(again):
+        return found
+    for name in ("quote", "instrument"):
+        keys = _keys(keys, coded(columns, name)[1])
+    # By key, the youngest first, and of equal ages the last row.
+    order = again[np.lexsort((-again, ages_ms(columns)[again], keys[again]))]
+    found[order[1:]] = keys[order[1:]] == keys[order[:-1]]
+    return found
+
+
+def _keys(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Return a small number for every pair of two rows of small numbers."""
+    pairs = first * (int(second.max(initial=0)) + 1) + second
+    return np.unique(pairs, return_inverse=True)[1]
 
 
 def _without_rate(columns: Columns) -> np.ndarray[Any, np.dtype[np.bool_]]:

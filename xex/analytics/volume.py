@@ -74,7 +74,7 @@ class _Volumes:
         self.groups, self.group = _ordered([group for group, _ in self.cells])
         reasons = np.array(pricing.evaluate(rows).reason, dtype=object)
         self.stranger = np.where(np.isin(reasons, [reason.value for reason in IDENTITY]), reasons, "")
-        self.own = (self.stranger == "").astype(bool)
+        self.own = (self.stranger == "") & (reasons != Dropped.DUPLICATE.value)
         self.quotes = texts(rows, "quote") if "quote" in rows else texts(rows, "currency")
         self.base, self.quote = _reported(rows, "base_volume"), _reported(rows, "quote_volume")
         converted = np.array([a != b for a, b in zip(self.quotes, texts(rows, "currency"), strict=True)], dtype=bool)
@@ -120,7 +120,7 @@ class _Volumes:
         for flag, rows in ((Dropped.NO_RATE.value, other), ("no_volume", silent)):
             for cell in self.cell[rows].tolist():
                 found[cell].add(flag)
-        for row in np.flatnonzero(~self.own).tolist():
+        for row in np.flatnonzero(self.stranger != "").tolist():
             found[self.cell[row]].add(str(self.stranger[row]))
         return found
 

@@ -102,6 +102,15 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "addresses": {
         "exchange": TEXT, "venue": TEXT, "code": TEXT, "asset": TEXT, "network": TEXT, "address": TEXT, "source": TEXT,
     },
+    "networks": {
+        "exchange": TEXT, "venue": TEXT, "asset": TEXT, "network": TEXT, "code": TEXT, "venue_network": TEXT,
+        "contract": TEXT, "deposit": TEXT, "withdraw": TEXT, "withdraw_fee": NUMBER, "withdraw_min": NUMBER,
+        "confirmations": NUMBER, "source": TEXT, "reason": TEXT, "received_time": TIME, "response_id": TEXT,
+    },
+    "routes": {
+        "asset": TEXT, "exchange_from": TEXT, "exchange_to": TEXT, "network": TEXT, "state": TEXT,
+        "withdraw_fee": NUMBER, "withdraw_min": NUMBER, "minutes": NUMBER, "reason": TEXT, "received_time": TIME,
+    },
     "universe": {
         "group": TEXT, "base": TEXT, "kind": TEXT, "expiry": TEXT, "n_venues": NUMBER, "exchanges": TEXT,
         "price": NUMBER, "dispersion_bps": NUMBER, "base_volume": NUMBER, "quote_volume": NUMBER, "currency": TEXT,
@@ -135,8 +144,14 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         "price_low": NUMBER, "price_high": NUMBER, "price_difference": NUMBER, "price_difference_pct": NUMBER,
         "net_bps": NUMBER, "gross_profit": NUMBER, "net_profit": NUMBER, "net_profit_pct": NUMBER,
         "quantity": NUMBER, "notional": NUMBER, "fees": NUMBER, "currency": TEXT, "fx_rate": NUMBER,
-        "age_ms": NUMBER, "haircut_bps": NUMBER, "mode": TEXT, "transfer": TEXT, "executable": FLAG,
+        "age_ms": NUMBER, "haircut_bps": NUMBER, "chance": NUMBER, "funding_per_day": NUMBER, "mode": TEXT,
+        "transfer": TEXT, "network": TEXT, "transfer_minutes": NUMBER, "sized_by": TEXT, "executable": FLAG,
         "gate": TEXT, "reasons": TEXT,
+    },
+    "lifetimes": {
+        "symbol": TEXT, "group": TEXT, "exchange_low": TEXT, "exchange_high": TEXT, "first_seen": TIME,
+        "last_seen": TIME, "looks": NUMBER, "count": NUMBER, "in_a_row": NUMBER, "best_net_bps": NUMBER,
+        "last_net_bps": NUMBER, "half_life_s": NUMBER, "alive": FLAG,
     },
     "depth": {
         "group": TEXT, "currency": TEXT, "quantity": NUMBER, "gross_profit": NUMBER, "net_profit": NUMBER,
@@ -145,6 +160,22 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "legs": {
         "group": TEXT, "currency": TEXT, "exchange": TEXT, "side": TEXT, "quantity": NUMBER, "price": NUMBER,
         "worst_price": NUMBER, "notional": NUMBER, "fees": NUMBER,
+    },
+    "transport": {
+        "group": TEXT, "currency": TEXT, "exchange_low": TEXT, "exchange_high": TEXT, "quantity": NUMBER,
+        "arriving": NUMBER, "price_low": NUMBER, "price_high": NUMBER, "notional": NUMBER, "fees": NUMBER,
+        "transfer_cost": NUMBER, "net_profit": NUMBER,
+    },
+    "carry": {
+        "group": TEXT, "exchange_long": TEXT, "exchange_short": TEXT, "rate_kind": TEXT,
+        "rate_long": NUMBER, "interval_hours_long": NUMBER, "rate_short": NUMBER, "interval_hours_short": NUMBER,
+        "per_hour_bps": NUMBER, "per_day_bps": NUMBER, "apr": NUMBER, "fees_bps": NUMBER, "spread_bps": NUMBER,
+        "break_even_hours": NUMBER, "age_ms": NUMBER,
+    },
+    "cycles": {
+        "legs": TEXT, "path": TEXT, "n_legs": NUMBER, "exchanges": TEXT, "gross_bps": NUMBER, "net_bps": NUMBER,
+        "quantity": NUMBER, "profit": NUMBER, "currency": TEXT, "amounts": TEXT, "age_ms": NUMBER,
+        "haircut_bps": NUMBER, "mode": TEXT, "executable": FLAG, "gate": TEXT, "reasons": TEXT,
     },
     "liquidity": {
         "group": TEXT, "exchange": TEXT, "notional": NUMBER, "cost_bps": NUMBER, "score": NUMBER,
@@ -244,9 +275,9 @@ class Text:
     @overload
     def __getitem__(self, place: int) -> str: ...
     @overload
-    def __getitem__(self, place: slice) -> Text: ...
-    def __getitem__(self, place: int | slice) -> str | Text:
-        if isinstance(place, slice):
+    def __getitem__(self, place: slice | np.ndarray[Any, Any]) -> Text: ...
+    def __getitem__(self, place: int | slice | np.ndarray[Any, Any]) -> str | Text:
+        if isinstance(place, (slice, np.ndarray)):
             return Text(self.words, self.codes[place])
         return self.words.texts[int(self.codes[place])]
 
