@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, TypeVar
 
@@ -979,6 +980,108 @@ def _examined(out: _Output, base: str, venues: list[str] | None, timeout: float 
         remarks=left_out(found.attrs["dropped"]),
     )
     return not faulty(found)
+
+
+def _source_command(name: str) -> Callable[..., None]:
+    """Return the command that asks an installed source of figures."""
+
+    def source(
+        endpoint: Annotated[
+            str | None, typer.Argument(help="What to ask; without it, the list of what there is.")
+        ] = None,
+        parameters: Annotated[list[str] | None, typer.Argument(help="name=value …", metavar="NAME=VALUE …")] = None,
+        *,
+        as_json: AsJson = False,
+        as_csv: AsCsv = False,
+        parquet: Parquet = None,
+        timeout: Timeout = None,
+    ) -> None:
+        from xex.errors import ConnectorError
+
+        out = _output(as_json, as_csv, parquet)
+        with _answering(None, hint=""):
+            try:
+                _ask_source(name, endpoint, _given(parameters or []), out, timeout)
+            except ConnectorError as exc:
+                _leave(f"{name}: {exc}", USAGE if isinstance(exc, ValueError) else NOBODY)
+
+    return source
+
+
+for _point in sorted(entry_points(group="xex.references")):
+    app.command(_point.name, help=f"Ask {_point.name} for one of its endpoints; needs its key.")(
+        _source_command(_point.name)
+    )
+
+
+def _given(parameters: Sequence[str]) -> dict[str, str]:
+    """Return name=value words as names and values; a word that is none may be a key, and is not repeated."""
+    found = {}
+    for place, word in enumerate(parameters, 1):
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            _leave(f"parameter {place} is not of the form name=value", USAGE)
+        if name in found:
+            _leave(f"{name} is given twice", USAGE)
+        found[name] = value
+    return found
+
+
+def _source(name: str) -> Any:
+    """Return an installed source with its key from the environment, where one is set."""
+    from xex.access import registry
+    from xex.access.port import ServesEndpoints, able
+    from xex.config import read_environment
+    from xex.errors import ConfigError
+
+    (config,) = read_environment([name]).configs
+    source = registry.load_reference(registry.references()[name])(config)
+    if not able(source, ServesEndpoints):
+        raise ConfigError(f"{name} has no endpoints that can be asked by name")
+    return source
+
+
+def _ask_source(name: str, endpoint: str | None, given: Mapping[str, str], out: _Output, timeout: float | None) -> None:
+    """Show what a source answers, or what it can be asked."""
+    import asyncio
+
+    from xex.access.deadline import until
+    from xex.errors import ConfigError
+    from xex.lists import endpoints_table, source_table
+    from xex.model import schema
+    from xex.roster import checked_deadline
+
+    source = _source(name)
+    if endpoint is None:
+        listed = source.endpoints()
+        rows = [dict(zip(listed, cells, strict=True)) for cells in zip(*listed.values(), strict=True)]
+        _put(
+            out, None, facts=lambda: {"rows": rows}, frame=lambda: schema.frame(listed, "endpoints"),
+            shown=lambda: [endpoints_table(rows)],
+        )  # fmt: skip
+        return
+    if source.config.api_key is None:
+        raise ConfigError(f"{name} needs a key: set {name.upper()}_API_KEY; {source.key_hint}")
+    described = endpoint in {*source.endpoints()["name"], *source.endpoints()["path"]}
+    raw = endpoint.strip().startswith("/") and not described
+    if raw and (out.as_csv or out.parquet is not None):
+        _leave(f"{endpoint} is answered as it comes, which is no table: leave --csv and --parquet out", USAGE)
+
+    async def ask() -> Any:
+        with until(None if timeout is None else checked_deadline(timeout)):
+            async with source as opened:
+                return await (opened.get(endpoint, **given) if raw else opened.ask(endpoint, **given))
+
+    with _spinner(endpoint, shown=not (out.as_json or out.as_csv)):
+        answer = asyncio.run(ask())
+    if raw:
+        _put(_Output(as_json=True), None, facts=lambda: {"data": answer}, frame=lambda: answer, shown=list)
+        return
+    found = schema.frame(answer, source.schema_of(endpoint))
+    _put(
+        out, None, facts=lambda: {"endpoint": endpoint, "rows": _rows(found)}, frame=lambda: found,
+        shown=lambda: [source_table(found, endpoint, INSTRUMENTS_SHOWN)],
+    )  # fmt: skip
 
 
 # --- what they share

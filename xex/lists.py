@@ -521,6 +521,51 @@ def checkup_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     return Group(table, *([Text("")] if count else []), *head, *told)
 
 
+_COLUMNS_SHOWN = 9
+"""How many columns of a source's answer a terminal shows; the other forms have all."""
+
+
+def endpoints_table(rows: Sequence[Mapping[str, str]]) -> RenderableType:
+    """Return a line per endpoint of a source: its name, the least plan, and its parameters, in brackets if optional."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("endpoint", "plan", "parameters"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(Text(row["name"]), Text(row["plan"]), Text(row["parameters"]))
+    return table
+
+
+def source_table(frame: pd.DataFrame, head: str, most: int) -> RenderableType:
+    """Return the first rows and columns of a source's answer, and how many more there are."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    names = list(frame.columns[:_COLUMNS_SHOWN])
+    table = Table(box=None, pad_edge=False, header_style="bold", title=head, title_justify="left")
+    for name in names:
+        table.add_column(name, justify="right" if frame[name].dtype.kind == "f" else "left", overflow="fold")
+    for cells in frame[names].head(most).itertuples(index=False):
+        table.add_row(*(Text(_plain(cell)) for cell in cells))
+    rows, columns = max(0, len(frame) - most), len(frame.columns) - len(names)
+    parts = [f"{count:,} more {what}" for count, what in ((rows, "rows"), (columns, "columns")) if count]
+    more = [Text(f"{' and '.join(parts)}: --csv, --json or --parquet FILE", style="dim")] if parts else []
+    empty = [] if len(frame) else [Text("nothing", style="dim")]
+    return Group(table, *empty, *more)
+
+
+def _plain(cell: object) -> str:
+    """Return one cell for people: numbers with their digits, times in UTC, an absent one as such."""
+    if cell is None or cell != cell:
+        return ABSENT
+    if isinstance(cell, float):
+        return f"{cell:,.10g}"
+    return f"{cell:%Y-%m-%d %H:%M:%S}" if hasattr(cell, "strftime") else str(cell)
+
+
 def plan_table(plan: Plan) -> RenderableType:
     """Return what a question would cost: the sum in a line, then a row per exchange and budget."""
     from rich.text import Text

@@ -145,9 +145,10 @@ class Roster:
     def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> Self:
         """Return a manager of every installed venue, with keys, priorities and limits from the environment.
 
-        Nothing needs to be set. Read are ``<VENUE>_API_KEY``, ``_SECRET_KEY`` and ``_PASSPHRASE``,
-        ``EXCHANGE_PRIORITY_<VENUE>`` (1 is the best), ``EXCHANGE_TIMEOUT`` (seconds) and ``EXCHANGE_RATE_LIMIT``
-        (requests a second to any one venue). Raises `ConfigError`.
+        Nothing needs to be set; what answers nothing without a key is added only with one. Read are
+        ``<VENUE>_API_KEY``, ``_SECRET_KEY`` and ``_PASSPHRASE``, ``EXCHANGE_PRIORITY_<VENUE>`` (1 is the best),
+        ``EXCHANGE_TIMEOUT`` (seconds) and ``EXCHANGE_RATE_LIMIT`` (requests a second to any one venue). Raises
+        `ConfigError`.
         """
         points = registry.installed()
         environment = read_environment(sorted(points))
@@ -157,7 +158,8 @@ class Roster:
             requests_per_second=environment.requests_per_second,
         )
         for config in environment.configs:
-            manager._add(config, None, points)
+            if config.api_key is not None or not registry.load(points[config.venue]).needs_key:
+                manager._add(config, None, points)
         return manager
 
     def sibling(self) -> Self:

@@ -42,13 +42,14 @@ asking account pays (`with_account`). Where only holders of a key are told, the 
 
 from tests.lab.faults import Fault
 from tests.lab.server import FAULTS, Answered, Lab, Seen, running_lab
-from tests.lab.truth import Market, Paid, Print, Quote, Token, Truth, fractions
+from tests.lab.truth import Forced, Market, Paid, Print, Quote, Token, Truth, fractions
 from tests.lab.world import big_truth, bitget_markets, currency_markets, default_truth, extra_markets
 
 __all__ = [
     "FAULTS",
     "Answered",
     "Fault",
+    "Forced",
     "Lab",
     "Market",
     "Paid",

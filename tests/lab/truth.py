@@ -359,6 +359,19 @@ def repriced(market: Market, change: Callable[[Decimal], Decimal]) -> tuple[Prin
 
 
 @dataclass(frozen=True)
+class Forced:
+    """One liquidation: of which market, when (Unix ms), at what price, for how many dollars, of what position."""
+
+    venue: str
+    id: str
+    base: str
+    ms: int
+    price: Decimal
+    usd: Decimal
+    position: Literal["long", "short"]
+
+
+@dataclass(frozen=True)
 class Truth:
     """All markets of all venues, and the one USD price of USDT that they agree on."""
 
@@ -367,6 +380,8 @@ class Truth:
     tokens: tuple[Token, ...] = ()
     account: tuple[Paid, ...] = ()
     halted: Mapping[str, str] = field(default_factory=dict)  # Kraken's word for an asset that is not enabled
+    forced: tuple[Forced, ...] = ()
+    side_is: Literal["position", "order"] = "position"  # what an aggregator's code of a liquidation's side means
 
     @cached_property
     def _by_id(self) -> dict[tuple[str, str, str], Market]:

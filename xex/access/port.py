@@ -41,6 +41,10 @@ class ExchangeConnector(ABC):
     """One exchange behind xex. A subclass with `connect` and `get_ticker` works in the manager."""
 
     kinds: ClassVar[Sequence[Kind]] = ("spot", "linear")
+    quotes: ClassVar[bool] = True
+    """Whether it trades: a source of figures does not, and is never asked for a ticker."""
+    needs_key: ClassVar[bool] = False
+    """Whether it answers nothing without a key: then the environment adds it only with one."""
 
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         self.config = config
@@ -177,6 +181,55 @@ class AnswersOpenInterest(Protocol):
     async def open_interest(self, instruments: Sequence[Instrument]) -> Columns:
         """Return `oi_base` and `oi_quote` of each listed contract, every contract counted once."""
         ...
+
+
+@runtime_checkable
+class AnswersLiquidations(Protocol):
+    """Knows single liquidations. As many requests as the range takes."""
+
+    async def liquidations(self, instrument: Instrument, since_ms: int, until_ms: int) -> Columns:
+        """Return liquidations within [since_ms, until_ms), oldest first, in the schema `liquidations`.
+
+        `order_side` is the order's that closed the position of `position_side`; "unknown" where it cannot be told.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersFunding(Protocol):
+    """Knows the coming funding rates of perpetuals. One request per market where the venue has a list."""
+
+    async def funding(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the coming rate of each listed perpetual in the schema `funding`, a fraction per its own interval."""
+        ...
+
+
+@runtime_checkable
+class ServesEndpoints(Protocol):
+    """A source that people ask by the name of an endpoint, or by any path of its own.
+
+    It is an asynchronous context manager, which opens and closes what it needs.
+    """
+
+    def endpoints(self) -> Columns:
+        """Return what can be asked, in the schema `endpoints`."""
+        ...
+
+    def schema_of(self, name: str) -> Mapping[str, str]:
+        """Return the columns of an endpoint's answers and their types."""
+        ...
+
+    async def ask(self, name: str, /, **parameters: Any) -> Columns:
+        """Return an endpoint's answer; raises `ConnectorError`, a ValueError too where name or parameter cannot be."""
+        ...
+
+    async def get(self, path: str, /, **parameters: Any) -> Any:
+        """Return what a path answers, as it comes."""
+        ...
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
 
 
 @runtime_checkable
@@ -330,6 +383,7 @@ class Reference(ABC):
 
 FEATURE_PROTOCOLS: Mapping[str, type] = {
     "ticker": ExchangeConnector, "order_book": AnswersBooks, "trades": AnswersTrades,
+    "liquidations": AnswersLiquidations, "funding_rates": AnswersFunding,
 }  # fmt: skip
 """Which Protocol a feature needs; features without an entry no connector answers yet."""
 
@@ -337,7 +391,7 @@ FEATURE_PROTOCOLS: Mapping[str, type] = {
 def answers(connector: ExchangeConnector, feature: str) -> bool:
     """Say whether a connector can answer a feature."""
     protocol = FEATURE_PROTOCOLS.get(feature)
-    return protocol is not None and able(connector, protocol)
+    return protocol is not None and able(connector, protocol) and (feature != "ticker" or connector.quotes)
 
 
 A = TypeVar("A")

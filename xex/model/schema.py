@@ -52,6 +52,17 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "books": {**_COMMON, "side": TEXT, "level": NUMBER, "price": NUMBER, "size": NUMBER, "censored": FLAG},
     "trades": {**_COMMON, "trade_id": TEXT, "side": TEXT, "price": NUMBER, "size": NUMBER, "notional": NUMBER},
     "open_interest": {**_COMMON, "oi_base": NUMBER, "oi_quote": NUMBER},
+    "funding": {
+        **_COMMON, "rate": NUMBER, "rate_kind": TEXT, "interval_hours": NUMBER, "apr": NUMBER, "next_time": TIME,
+        "mark": NUMBER, "index": NUMBER,
+    },
+    "liquidations": {
+        **_COMMON, "position_side": TEXT, "order_side": TEXT, "price": NUMBER, "price_kind": TEXT, "size": NUMBER,
+        "notional": NUMBER, "source": TEXT, "complete": FLAG,
+    },
+    "endpoints": {
+        "name": TEXT, "path": TEXT, "plan": TEXT, "parameters": TEXT, "intervals": TEXT, "history": TEXT, "about": TEXT,
+    },
     "reference": {
         "venue": TEXT, "id": TEXT, "symbol": TEXT, "price": NUMBER, "volume_usd": NUMBER, "oi_base": NUMBER,
         "oi_usd": NUMBER,
@@ -407,13 +418,13 @@ def _joined_text(given: Sequence[Columns], name: str) -> Text | list[str]:
     return [cell for part in given for cell in texts(part, name)]
 
 
-def frame(columns: Columns, kind: str) -> pd.DataFrame:
-    """Make the DataFrame of a schema: every column, in its order, with its type."""
+def frame(columns: Columns, kind: str | Mapping[str, str]) -> pd.DataFrame:
+    """Make the DataFrame of a schema, ours by name or a connector's own: every column, in its order, with its type."""
     import pandas as pd
 
-    schema = SCHEMAS[kind]
+    schema = SCHEMAS[kind] if isinstance(kind, str) else kind
     if unknown := set(columns) - set(schema):
-        raise SchemaError(f"{', '.join(sorted(unknown))}: no column of {kind}")
+        raise SchemaError(f"{', '.join(sorted(unknown))}: no column of {kind if isinstance(kind, str) else 'these'}")
     rows = length(columns)
     if any(len(values) != rows for values in columns.values()):
         raise SchemaError(f"columns differ in length: { {name: len(v) for name, v in columns.items()} }")
