@@ -50,8 +50,8 @@ def test_two_hundred_looks_do_not_drift_overlap_leak_or_break_a_limit(benchmark:
     drift = abs(told["last_late_ms"]) / (1e3 * EVERY_S)
     print(
         f"\n{told['looks']:.0f} looks, one each {EVERY_S:g} s: {told['found']:.0f} found what is planted, "
-        f"{told['overlaps']:.0f} overlaps, at most {told['late_ms']:.1f} ms late, the last {told['last_late_ms']:.2f} ms "
-        f"({100 * drift:.2f} % of the interval); {told['breaches']:.0f} limits broken, {told['bans']:.0f} bans; "
+        f"{told['overlaps']:.0f} overlaps, {told['late_ms']:.1f} ms late at most and {told['last_late_ms']:.2f} ms at "
+        f"last ({100 * drift:.2f} % of the interval); {told['breaches']:.0f} limits broken, {told['bans']:.0f} bans; "
         f"since the tenth part {told['tasks']:+.0f} tasks, {told['descriptors']:+.0f} descriptors, "
         f"{told['objects']:+,.0f} objects"
     )
