@@ -203,12 +203,12 @@ async def test_haircut(lab: Lab, manager_for: ManagerFor) -> None:
 
 
 async def test_significance(lab: Lab, manager_for: ManagerFor) -> None:
-    """One deviation of noise is asked for, and twenty pairs were compared: an edge of 1.3 deviations is nothing."""
+    """One deviation is asked for, and one in a hundred may be wrong: an edge of 1.3 is a chance of one in ten."""
     lab.fault("binance", "stale", seconds=4)
     plain = pair(await asked(lab, manager_for, PLANTED, "BTCUSDT"))
     mean = 1e4 * plain["net_profit"] / plain["notional"]
     sigma = mean / 1e4 / 1.3 / 2
-    row = pair(await asked(lab, manager_for, PLANTED, "BTCUSDT", sigma=sigma, z=1.0))
+    row = pair(await asked(lab, manager_for, PLANTED, "BTCUSDT", sigma=sigma, z=1.0, false_share=0.01))
     assert row["reasons"] == ["significance"]
     assert row["chance"] == pytest.approx(0.097, abs=0.02)
 
