@@ -41,7 +41,7 @@ _DAY = {"last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "l
 _OPEN: Any = {"id": "symbol", "one": "symbol", "each": True, "time": "time", "fields": {"oi": "openInterest"}}
 _USED: dict[str, Any] = {"used_header": "X-MBX-USED-WEIGHT-1M", "source": "docs, limits of exchangeInfo: per IP"}
 _BOOK: dict[str, Any] = {"id": "symbol", "bids": "bids", "asks": "asks", "limit": "limit"}
-_TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker sold
+_TRADES: dict[str, Any] = {"older": ("fromId", -999, "id"),  # `m` says that the buyer was the maker: the taker sold
     "fields": {"trade_id": "a", "price": "p", "size": "q", "side": "m", "time": "T"}, "buys": "False",
     "sells": "True", "id": "symbol", "rows": "", "limit": ("limit", 1000), "bundled": True,
 }  # fmt: skip

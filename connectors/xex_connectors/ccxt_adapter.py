@@ -61,6 +61,7 @@ from xex_connectors.mapping import (
     check_envelope,
     decode,
     dig,
+    iso_ms,
     key_rights,
     listings,
     network_columns,
@@ -648,10 +649,22 @@ class CcxtConnector(ExchangeConnector):
         """Return the latest public trades of each instrument, oldest first."""
         return concat(await asyncio.gather(*(self._tape(instrument) for instrument in instruments)), "trades")
 
-    async def _tape(self, instrument: Instrument) -> Columns:
+    async def older_trades(self, instrument: Instrument, page: Columns, since_ms: float) -> Columns:
+        """Return the trades up to the first one of a page, that one included; empty where the venue has no pages."""
+        del since_ms
+        spec, first = self._market(instrument).trades, int(np.argmin(numbers(page, "exchange_time")))
+        id_, time_ms = texts(page, "trade_id")[first], int(numbers(page, "exchange_time")[first])
+        if spec.older is None or (spec.older[2] == "id" and not id_.isdigit()):
+            return {}
+        name, more, kind = spec.older
+        params = {name: str(int(id_) + more) if kind == "id" else iso_ms(time_ms + more)}
+        call, limit = spec.older_call or (spec.call, None)
+        return await self._tape(instrument, {**params, **dict([limit] if limit else [])}, call)
+
+    async def _tape(self, instrument: Instrument, more: Mapping[str, Any] | None = None, call: str = "") -> Columns:
         spec = self._market(instrument).trades
-        params = {**spec.params, **dict([spec.limit] if spec.limit else [])}
-        table, found, response = await self._asked(instrument, spec.call, params, spec.id)
+        params = {**spec.params, **dict([spec.limit] if spec.limit else []), **(more or {})}
+        table, found, response = await self._asked(instrument, call or spec.call, params, spec.id)
         with self._reading(self.homes[instrument.section], response):
             columns = trade_columns(response.body, spec, found.id)
         done = self._single(table, found, response, "trade", columns, trades_to_base)

@@ -49,7 +49,8 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
         BookMap("publicGetOrderbook", id="symbol", bids="orderBook.bids", asks="orderBook.asks", ok=_FUTURES_OK,
             time="serverTime", time_source="server"),
         TradeMap("publicGetHistory", id="symbol", rows="history", ok=_FUTURES_OK, buys="buy", sells="sell",
-            fields={"trade_id": "uid", "price": "price", "size": "size", "side": "side", "time": "time"}),
+            fields={"trade_id": "uid", "price": "price", "size": "size", "side": "side", "time": "time"},
+            older=("lastTime", 1, "iso")),
         TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK,
             fields={"oi": "openInterest", "mark": "markPrice", "last": "last"}),
     )  # fmt: skip

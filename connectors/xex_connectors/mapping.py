@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from math import nan
 from operator import attrgetter
@@ -121,7 +122,9 @@ class TradeMap:
     `fields` names `trade_id`, `price`, `size`, `side` and `time`. `buys` and `sells` are what `side` says where the
     taker bought or sold; whoever states the maker's side swaps them. `inner` leads from a row to the trades in it,
     where they come in bundles. `scale` brings times to milliseconds. `bundled` marks a venue that adds up what one
-    order took at one price.
+    order took at one price. `older` asks for the page that ends with the first
+    trade of the one at hand, where the venue has pages: a parameter, what is added, and to what: the trade's number
+    ("id") or its time ("iso", ms). `older_call` is a call of its own for that and its limit; its answers are alike.
     """
 
     call: str
@@ -136,6 +139,8 @@ class TradeMap:
     ok: tuple[str, ...] | None = None
     scale: float = 1.0
     bundled: bool = False
+    older: tuple[str, int, str] | None = None
+    older_call: tuple[str, tuple[str, int]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -606,6 +611,15 @@ def _levels(levels: Any, path: str) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 # --- trades ------------------------------------------------------------------------------------------------
+
+
+def iso_ms(time_ms: int) -> str:
+    """Return a time as ISO text, in UTC.
+
+    >>> iso_ms(1_700_000_000_123)
+    '2023-11-14T22:13:20.123Z'
+    """
+    return f"{datetime.fromtimestamp(time_ms / 1e3, UTC):%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"
 
 
 def trade_columns(body: bytes, spec: TradeMap, native_id: str = "") -> Columns:

@@ -38,8 +38,8 @@ _BOOK = BookMap(
 _TRADES = TradeMap(
     "publicGetMarketTrades", id="instId", rows="data", ok=_OK, buys="buy", sells="sell", limit=("limit", 500),
     fields={"trade_id": "tradeId", "price": "px", "size": "sz", "side": "side", "time": "ts"},
+    older=("after", 1, "id"), older_call=("publicGetMarketHistoryTrades", ("limit", 100)),
 )  # fmt: skip
-
 
 _CONTRACTS: dict[str, Any] = {
     "base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy", "contract_size": _contract_size,

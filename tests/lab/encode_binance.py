@@ -285,8 +285,8 @@ def depth(market: Market, style: Style, now_ms: int, limit: int) -> Body:
     return {"lastUpdateId": quoted} | names | times | sides
 
 
-def trades(market: Market, style: Style, now_ms: int, limit: int) -> list[Body]:
-    """Encode the latest trades, oldest first; `m` says that the buyer was the maker, so that the taker sold."""
+def trades(market: Market, style: Style, now_ms: int, limit: int, from_id: int | None = None) -> list[Body]:
+    """Encode the latest trades, or those from an id on, oldest first; `m`: the buyer was the maker, the taker sold."""
 
     def row(trade: Print) -> Body:
         number = int(trade.id)
@@ -301,7 +301,10 @@ def trades(market: Market, style: Style, now_ms: int, limit: int) -> list[Body]:
         }
         return body | ({"M": True} if style.kind == "spot" else {})
 
-    return [row(trade) for trade in reversed(market.trades[:limit])]
+    oldest_first = market.trades[::-1]
+    if from_id is None:
+        return [row(trade) for trade in oldest_first[-limit:]]
+    return [row(trade) for trade in oldest_first if int(trade.id) >= from_id][:limit]
 
 
 def currency(name: str, tokens: tuple[Token, ...]) -> Body:
@@ -421,7 +424,8 @@ def _market_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: i
     if name == "openInterest":
         return Reply(interest(market, style, now_ms))
     if name == "aggTrades":
-        return Reply(trades(market, style, now_ms, min(int(query.get("limit", "500")), 1000)))
+        from_id = int(query["fromId"]) if "fromId" in query else None
+        return Reply(trades(market, style, now_ms, min(int(query.get("limit", "500")), 1000), from_id))
     limit = int(query.get("limit", "100" if style.kind == "spot" else "500"))
     if style.kind != "spot" and limit not in FUTURES_DEPTHS:
         return error(-4021, f"{limit} is not valid depth limit.")

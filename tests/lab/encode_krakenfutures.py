@@ -193,5 +193,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     if name == "orderbook":
         return success(now_ms, orderBook=book(market))
     if name == "history":
-        return success(now_ms, history=[trade(done, market, now_ms) for done in market.trades[:100]])
+        # Times of one form compare as they are written.
+        until = query.get("lastTime", "9")
+        older = [done for done in market.trades if iso_ms(done.at_ms(now_ms)) < until]
+        return success(now_ms, history=[trade(done, market, now_ms) for done in older[:100]])
     return success(now_ms, ticker=ticker(market, now_ms))

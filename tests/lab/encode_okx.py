@@ -271,7 +271,7 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success([])
     if name in ("public/instruments", "public/open-interest", "market/tickers"):
         return _list_reply(truth, name, query, now_ms)
-    if name in ("market/ticker", "market/books", "market/books-full", "market/trades"):
+    if name in ("market/ticker", "market/books", "market/books-full", "market/trades", "market/history-trades"):
         return _one_reply(truth, name, query, now_ms)
     return Reply({"code": "404", "data": {}, "detailMsg": "", "error_code": "404", "msg": "Not Found"}, 404)
 
@@ -304,5 +304,9 @@ def _one_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
     if name == "market/trades":
         limit = min(int(query.get("limit", "100")), 500)
         return success([trade(market, done, now_ms) for done in market.trades[:limit]])
+    if name == "market/history-trades":
+        before = int(query.get("after", "9" * 18))
+        older = [done for done in market.trades if int(done.id) < before]
+        return success([trade(market, done, now_ms) for done in older[: min(int(query.get("limit", "100")), 100)]])
     most = 400 if name == "market/books" else 5000
     return success([book(market, now_ms, min(int(query.get("sz", "1")), most))])

@@ -175,6 +175,27 @@ class AnswersTrades(Protocol):
 
 
 @runtime_checkable
+class AnswersOlderTrades(Protocol):
+    """Can turn back the pages of its tapes, where the venue has any. One request."""
+
+    async def older_trades(self, instrument: Instrument, page: Columns, since_ms: float) -> Columns:
+        """Return the page before another one, oldest trade first, with the first trade of that one in it.
+
+        `since_ms` is how far back is wanted, for venues that are asked from there on. Empty where there are no pages.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersLargeOrders(Protocol):
+    """Knows the large orders that rest in books, be they other venues'."""
+
+    async def large_orders(self, instrument: Instrument) -> Columns:
+        """Return those of one instrument in the schema `whales`, of kind "wall", `venue` being whose book it is."""
+        ...
+
+
+@runtime_checkable
 class AnswersOpenInterest(Protocol):
     """Knows how many contracts are open. One request per market, or per instrument where the venue has no other."""
 
@@ -381,9 +402,10 @@ class Reference(ABC):
         """
 
 
-FEATURE_PROTOCOLS: Mapping[str, type] = {
+FEATURE_PROTOCOLS: Mapping[str, Any] = {
     "ticker": ExchangeConnector, "order_book": AnswersBooks, "trades": AnswersTrades,
     "liquidations": AnswersLiquidations, "funding_rates": AnswersFunding,
+    "whale_activity": AnswersTrades | AnswersLargeOrders,
 }  # fmt: skip
 """Which Protocol a feature needs; features without an entry no connector answers yet."""
 

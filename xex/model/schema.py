@@ -60,6 +60,19 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         **_COMMON, "position_side": TEXT, "order_side": TEXT, "price": NUMBER, "price_kind": TEXT, "size": NUMBER,
         "notional": NUMBER, "source": TEXT, "complete": FLAG,
     },
+    "whales": {
+        "exchange": TEXT, "venue": TEXT, "instrument": TEXT, "group": TEXT, "base": TEXT, "quote": TEXT,
+        "kind": TEXT, "source": TEXT, "side": TEXT, "price": NUMBER, "quantity": NUMBER, "notional": NUMBER,
+        "currency": TEXT, "fx_rate": NUMBER, "usd_rate": NUMBER, "usd_source": TEXT, "notional_usd": NUMBER,
+        "threshold": NUMBER, "threshold_usd": NUMBER, "threshold_by": TEXT, "quantile_usd": NUMBER,
+        "prior_trades": NUMBER, "n_trades": NUMBER, "trade_id": TEXT, "start": TIME, "time": TIME,
+        "distance_bps": NUMBER, "median_usd": NUMBER, "flags": TEXT,
+    },
+    "net_flow": {
+        "time": TIME, "exchange": TEXT, "venue": TEXT, "instrument": TEXT, "group": TEXT, "base": TEXT, "quote": TEXT,
+        "currency": TEXT, "buy": NUMBER, "sell": NUMBER, "unknown": NUMBER, "net": NUMBER, "net_usd": NUMBER,
+        "n_trades": NUMBER,
+    },
     "endpoints": {
         "name": TEXT, "path": TEXT, "plan": TEXT, "parameters": TEXT, "intervals": TEXT, "history": TEXT, "about": TEXT,
     },

@@ -131,6 +131,23 @@ class CoinGlassConnector(ExchangeConnector):
                 found.setdefault(exchange, set()).add(id_)
         return {name: frozenset(found[name]) for name in self.exchanges if name in found}
 
+    # --- large orders
+
+    async def large_orders(self, instrument: Instrument) -> Columns:
+        """Return the large orders that rest in each exchange's book now, in the schema `whales`. One request for each.
+
+        What is large is CoinGlass's choice: from 1,000,000 dollars of BTC, 500,000 of ETH and 50,000 of others.
+        """
+        pairs = await self._pairs_of(instrument)
+        if not pairs:
+            raise NotListed(f"no large orders of {instrument.symbol}", venue=self._route.venue)
+        parts = []
+        for exchange, ids in pairs.items():
+            for id_ in sorted(ids):
+                orders = await self.client.orderbook_large_limit_order(exchange=exchange, symbol=id_)
+                parts.append(_walls(instrument, venue_of(exchange), orders))
+        return schema.concat(parts, "whales")
+
     # --- funding
 
     async def funding(self, instruments: Sequence[Instrument]) -> Columns:
@@ -240,6 +257,26 @@ def _liquidations(instrument: Instrument, venue: str, orders: Columns) -> Column
         "position_side": orders["position_side"], "order_side": [CLOSES[one] for one in orders["position_side"]],
         "price": price, "price_kind": ["unknown"] * rows, "size": orders["usd_value"] / price,
         "notional": orders["usd_value"], "source": ["coinglass"] * rows, "complete": np.zeros(rows, dtype=bool),
+    }  # fmt: skip
+
+
+def _walls(instrument: Instrument, venue: str, orders: Columns) -> Columns:
+    """Return the orders that are still open as the schema `whales` has them."""
+    size, usd = orders["current_quantity"], orders["current_usd"]
+    still = (np.array(orders["state"], dtype=object) == "open") & (size > 0) & (usd > 0)
+    kept = schema.take(orders, still)
+    size, usd, rows = kept["current_quantity"], kept["current_usd"], schema.length(kept)
+    same = {
+        "venue": venue, "instrument": instrument.symbol, "group": instrument.group, "base": instrument.base,
+        "quote": instrument.quote, "kind": "wall", "source": "coinglass", "currency": "USD",
+        "usd_source": "coinglass: dollars as it tells them",
+    }  # fmt: skip
+    ones = np.ones(rows)
+    return {
+        **{name: [text] * rows for name, text in same.items()},
+        "side": kept["side"], "price": kept["price"], "quantity": size, "notional": usd, "notional_usd": usd,
+        "fx_rate": ones, "usd_rate": ones, "trade_id": kept["id"], "start": kept["start_time"],
+        "time": kept["current_time"],
     }  # fmt: skip
 
 
