@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from xex.manager import ExchangeManager
     from xex.recording import Recording
     from xex.scanning import Scan
+    from xex.whales import WhaleActivity
 
 T = TypeVar("T")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 ANSWERED, NOBODY, USAGE, INTERRUPTED = 0, 1, 2, 130
-INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN, PAIRS_SHOWN = 40, 40, 20, 40
+INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN, WHALES_SHOWN, PAIRS_SHOWN = 40, 40, 20, 20, 40
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
 WATCHED_S, REDRAWN_S, CHANGES_SHOWN = 10.0, 1.0, 5
 """How often venues are asked and the table is redrawn while somebody watches, and how many changes stand below it."""
@@ -260,6 +261,60 @@ def trades(
             frame=lambda: rows,
             shown=lambda: [trades_table(tape, symbol, TRADES_SHOWN if last is None else last)],
             remarks=left_out(tape.attrs["dropped"]),
+        )
+
+
+@app.command()
+def whales(
+    symbol: Symbol,
+    *,
+    spot: Spot = False,
+    perp: Perp = False,
+    market: Market = None,
+    venues: Venues = None,
+    minutes: Annotated[float, typer.Option(help="How far back.", metavar="N", min=0.1)] = 60.0,
+    floor: Annotated[
+        float | None,
+        typer.Option(
+            help="From how many dollars on; without, 1,000,000 of BTC and ETH and 100,000 of others.", metavar="N"
+        ),
+    ] = None,
+    top: Annotated[
+        int, typer.Option(help="The table shows the latest N of each kind.", metavar="N", min=1)
+    ] = WHALES_SHOWN,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show large trades and large resting orders on every venue.
+
+    How far back each venue's trades go stands below the table; prices are in each venue's own currency.
+    """
+    wanted, out = _market(market, spot=spot, perp=perp), _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> WhaleActivity:
+        from xex.model import clock
+
+        since = clock.now_ms() / 1e3 - 60 * minutes
+        return await xm.get_cross_exchange_whale_activity(
+            symbol, since, market=wanted, venues=_names(venues), floor=floor
+        )
+
+    with _answering(replay) as recording:
+        from xex.large import whales_table
+        from xex.page import left_out
+
+        found = _asked(question, symbol, out, timeout)
+        account = _account(found.asked, found.answered, found.dropped)
+        _put(
+            out,
+            recording,
+            facts=lambda: {"symbol": symbol, **account, "coverage": found.coverage, "rows": _rows(found.frame)},
+            frame=lambda: found.frame,
+            shown=lambda: [whales_table(found, symbol, top)],
+            remarks=left_out(found.dropped, found.answered),
         )
 
 
