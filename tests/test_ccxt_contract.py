@@ -24,6 +24,9 @@ def calls(connector: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
     market = connector.markets[kind]
     maps = [market.instruments, *market.tickers, market.book, market.trades, *filter(None, [market.interest])]
     others = [(spec.one_call, dict(spec.params)) for spec in market.tickers if spec.one_call]
+    if market.trades.older_call:
+        call, limit = market.trades.older_call
+        others.append((call, {**market.trades.params, **dict([limit])}))
     if market.book.deep_call:
         others.append((market.book.deep_call, dict(market.book.params)))
     return [*((spec.call, dict(spec.params)) for spec in maps), *others]

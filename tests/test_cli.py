@@ -299,6 +299,7 @@ def test_version_and_help(tmp_path: Path) -> None:
 QUESTIONS = {
     "books": ("BTCUSDT",), "trades": ("BTCUSDT",), "instruments": ("BTC",), "snapshot": ("BTCUSDT",),
     "lookup": ("XBTUSDT",), "universe": ("--kind", "perp", "--currency", "USDT"),
+    "whales": ("BTCUSDT", "--floor", "1000", "--venues", "binance,okx,htx,bybit,kraken"),
 }  # fmt: skip
 
 
@@ -325,7 +326,7 @@ def test_every_table_fits_and_cuts_nothing_off(question: str, width: int, monkey
         assert not any(line.endswith("…") for line in lines)
 
 
-@pytest.mark.parametrize("question", ["books", "trades", "instruments", "lookup", "universe"])
+@pytest.mark.parametrize("question", ["books", "trades", "instruments", "lookup", "universe", "whales"])
 def test_json_csv_and_parquet_hold_the_same_rows(question: str, tmp_path: Path) -> None:
     pd = pytest.importorskip("pandas")
     words = (question, *QUESTIONS[question], "--replay")
@@ -340,7 +341,9 @@ def test_json_csv_and_parquet_hold_the_same_rows(question: str, tmp_path: Path) 
     assert "synthetic" in data["recording"]["made_from"]
     assert len(rows) == len(frame) == len(data["rows"])
     assert list(rows[0]) == list(frame.columns) == list(data["rows"][0])
-    number = {"books": "size", "trades": "notional", "universe": "quote_volume"}.get(question, "taker_bps")
+    number = {"books": "size", "trades": "notional", "universe": "quote_volume", "whales": "notional"}.get(
+        question, "taker_bps"
+    )
     for row, plain, value in zip(rows, data["rows"], frame[number], strict=True):
         assert float(row[number]) == plain[number] == value
 

@@ -268,7 +268,9 @@ async def test_it_answers_liquidations_and_funding_and_never_a_ticker(lab: Lab) 
         made = xm._entries["glass"].connector
         assert isinstance(made, AnswersLiquidations)
         assert isinstance(made, AnswersFunding)
-        assert [name for name in xex.config.FEATURES if answers(made, name)] == ["liquidations", "funding_rates"]
+        assert [name for name in xex.config.FEATURES if answers(made, name)] == [
+            "liquidations", "whale_activity", "funding_rates",
+        ]  # fmt: skip
         assert await made.get_ticker("BTC/USDT:USDT") is None
         assert xm.get_best_exchange("liquidations") == "glass"
         assert xm.get_best_exchange("funding_rates") == "glass"

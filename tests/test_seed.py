@@ -95,9 +95,9 @@ async def test_choosing_and_changing_while_running(world: Lab) -> None:
 
     assert manager.get_best_exchange() == "binance_main"
     assert manager.get_best_exchange("trades") == "okx_main"
-    # Nobody answers these without CoinGlass yet.
+    # Nobody answers this without CoinGlass yet.
     assert manager.get_best_exchange("liquidations") is None
-    assert manager.get_best_exchange("whale_activity") is None
+    assert manager.get_best_exchange("whale_activity") == "okx_main"
 
     manager.exchange_configs["binance_main"].enabled = False
     assert manager.get_best_exchange() == "okx_main"
@@ -111,6 +111,19 @@ async def test_choosing_and_changing_while_running(world: Lab) -> None:
     manager.exchange_configs["binance_main"].features.append("trades")
     manager.exchange_configs["okx_main"].enabled = False
     assert manager.get_best_exchange("trades") == "binance_main"
+
+
+async def test_whales(world: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    market = world.truth.market("okx", "BTC", "linear")
+    whale = dataclasses.replace(market.trades[0], size=Decimal(20), side="sell")
+    world.truth = world.truth.replacing(dataclasses.replace(market, trades=(whale, *market.trades[1:])))
+    manager = await all_five()
+    whale_data = await manager.get_cross_exchange_whale_activity("BTCUSDT")
+    print(f"Whale activities: {len(whale_data)}")
+    for activity in whale_data[:5]:
+        print(f"{activity['exchange']}: {activity['side']} {activity['quantity']} @ ${activity['price']}")
+    assert capsys.readouterr().out == f"Whale activities: 1\nokx: sell 20.0 @ ${float(whale.price)}\n"
+    await manager.disconnect_all()
 
 
 async def test_watching_the_venues(world: Lab, capsys: pytest.CaptureFixture[str]) -> None:

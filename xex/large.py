@@ -61,7 +61,8 @@ def covered(coverage: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, one in coverage.items():
         if one["start"] is None:
             continue
-        reach = f"{name}: {one['trades']:,} trades of the last {duration(1e3 * (one['end'] - one['start']))}"
+        count = f"{one['trades']:,} {'trade' if one['trades'] == 1 else 'trades'}"
+        reach = f"{name}: {count} of the last {duration(1e3 * (one['end'] - one['start']))}"
         yield reach if one["complete"] else f"{reach} alone, {one['why']}"
 
 

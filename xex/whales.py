@@ -227,7 +227,7 @@ class Whales(Catalogue):
                 part.short = LATEST_ONLY
                 return
             if len(part.pages) >= pages:
-                part.short = f"{pages} pages reach no further"
+                part.short = f"and no more pages were to be asked for than {pages}"
                 return
             try:
                 with patient_for(PATIENCE_S):
@@ -235,8 +235,8 @@ class Whales(Catalogue):
             except ConnectorError as exc:
                 part.short = exc.drop.text
                 return
-            if not _joins(older, page):
-                part.short = "the page before does not join" if length(older) else LATEST_ONLY
+            part.short = _gap(older, page)
+            if part.short:
                 return
             count = length(older)
             page = {**older, **{name: Text.same(cell, count) for name, cell in same.items()}}
@@ -253,15 +253,16 @@ def _since(since: float | None) -> float:
     return 1e3 * since
 
 
-def _joins(older: Columns, page: Columns) -> bool:
-    """Say whether a page reaches back from the next one without a gap: it holds the next one's first trade."""
+def _gap(older: Columns, page: Columns) -> str:
+    """Say why a page does not reach back from the next one: it has to hold its first trade, and older ones."""
     if not length(older):
-        return False
+        return LATEST_ONLY
     times, next_times = numbers(older, "exchange_time"), numbers(page, "exchange_time")
     first = int(np.argmin(next_times))
     id_ = texts(page, "trade_id")[first]
-    joined = id_ in texts(older, "trade_id") if id_ else float(times.max()) >= float(next_times[first])
-    return joined and float(times.min()) < float(next_times[first])
+    if not (id_ in texts(older, "trade_id") if id_ else float(times.max()) >= float(next_times[first])):
+        return "the page before does not join"
+    return "" if float(times.min()) < float(next_times[first]) else "the venue sends no older trades"
 
 
 # --- judging
