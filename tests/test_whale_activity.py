@@ -312,7 +312,7 @@ async def test_another_source_s_walls_stand_for_venues_that_are_not_asked(
     del large_orders
     xm = manager_for(lab, venues=("bybit",))
     config = xex.ExchangeConfig(
-        "glass", xex.ExchangeType.COINGLASS, api_key=KEY, base_url=lab.url("coinglass")  # type: ignore[arg-type]
+        "glass", xex.ExchangeType.COINGLASS, api_key=KEY, base_url=lab.url("coinglass")
     )  # fmt: skip
     assert xm.add_exchange(config)
     found = await xm.get_cross_exchange_whale_activity("BTCUSDT")
@@ -336,7 +336,7 @@ async def test_a_source_alone_answers_and_one_without_a_plan_is_named(
     del large_orders
     xm = manager_for(lab, venues=())
     assert xm.add_exchange(
-        xex.ExchangeConfig("glass", xex.ExchangeType.COINGLASS, api_key=KEY, base_url=lab.url("coinglass"))  # type: ignore[arg-type]
+        xex.ExchangeConfig("glass", xex.ExchangeType.COINGLASS, api_key=KEY, base_url=lab.url("coinglass"))
     )
     assert xm.get_best_exchange("whale_activity") == "glass"
     assert len(await xm.get_cross_exchange_whale_activity("BTCUSDT")) == 3
@@ -364,7 +364,7 @@ async def test_the_table_says_what_was_looked_at(lab: Lab, manager_for: ManagerF
     assert "BTCUSDT: 0 walls in the books" in text
     assert "1 USDT = 0.999" in text
     assert "kraken: 1 trade of the last 60 min\n" in text
-    assert "okx: 3 trades of the last 180 s alone, the venue sends no older trades\n" in text
+    assert "okx: 3 trades of the last 3 min alone, the venue sends no older trades\n" in text
     assert "htx is left out" in text
     for width in (60, 80, 200):
         assert all(len(line) <= width for line in shown(found, width).splitlines())

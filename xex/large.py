@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -29,8 +29,12 @@ class Found(Protocol):
 
     frame: pd.DataFrame
     coverage: Mapping[str, Mapping[str, Any]]
-    answered: Sequence[str]
-    dropped: Mapping[str, str]
+
+    @property
+    def answered(self) -> Collection[str]: ...
+
+    @property
+    def dropped(self) -> Mapping[str, str]: ...
 
 
 def whales_table(found: Found, symbol: str, most: int) -> RenderableType:

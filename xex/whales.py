@@ -184,36 +184,47 @@ class Whales(Catalogue):
         self, name: str, part: _Part, group: Sequence[Entry], instrument: Instrument, since_ms: float, pages: int
     ) -> None:
         """Ask a venue for one of its lists, and note what came or why it did not."""
-        failures: dict[str, Drop] = {}
-        if name == "large orders":
-            try:
-                part.orders = await self._large_orders(group[0], instrument)
-            except ConnectorError as exc:
-                part.failures[name] = exc.drop
-            else:
-                del part.failures[name]
+        ask = {"trades": self._tape, "order book": self._own_book, "large orders": self._large_orders}[name]
+        failure = await ask(part, group, instrument)
+        if failure is not None:
+            part.failures[name] = failure
             return
-        rows = await self._in_turn(group, "trades" if name == "trades" else "order_book", instrument, failures)
-        unusable = verdicts({**top_of(rows), "age_ms": numbers(rows, "age_ms")[:1]})[0] if name != "trades" else ""
-        if not length(rows):
-            part.failures[name] = next(iter(failures.values()))
-        elif unusable:
-            part.failures[name] = Drop(unusable, "its quote is not to be acted on")
-        else:
-            del part.failures[name]
-            if name == "trades":
-                part.pages.append(rows)
-                await self._older_pages(part, since_ms, pages)
-            else:
-                part.book = rows
+        del part.failures[name]
+        if name == "trades":
+            await self._older_pages(part, since_ms, pages)
 
-    async def _large_orders(self, entry: Entry, instrument: Instrument) -> Columns:
-        """Return what another source knows of the venues' books."""
-        connector = entry.connector
+    async def _tape(self, part: _Part, group: Sequence[Entry], instrument: Instrument) -> Drop | None:
+        """Take a venue's latest trades; return why there are none."""
+        failures: dict[str, Drop] = {}
+        rows = await self._in_turn(group, "trades", instrument, failures)
+        if not length(rows):
+            return next(iter(failures.values()))
+        part.pages.append(rows)
+        return None
+
+    async def _own_book(self, part: _Part, group: Sequence[Entry], instrument: Instrument) -> Drop | None:
+        """Take a venue's book; return why there is none that anybody should act on."""
+        failures: dict[str, Drop] = {}
+        rows = await self._in_turn(group, "order_book", instrument, failures)
+        if not length(rows):
+            return next(iter(failures.values()))
+        reason = verdicts({**top_of(rows), "age_ms": numbers(rows, "age_ms")[:1]})[0]
+        if reason:
+            return Drop(reason, "its best bid and ask are not to be acted on")
+        part.book = rows
+        return None
+
+    async def _large_orders(self, part: _Part, group: Sequence[Entry], instrument: Instrument) -> Drop | None:
+        """Take what another source knows of the venues' books; return why it does not tell."""
+        entry, connector = group[0], group[0].connector
         assert able(connector, AnswersLargeOrders)  # noqa: S101  chosen by ability
-        await self._ready(entry)
-        found = await self._columns(entry, connector.large_orders(instrument), "whales")
-        return {**found, "exchange": Text.same(entry.id, length(found))}
+        try:
+            await self._ready(entry)
+            found = await self._columns(entry, connector.large_orders(instrument), "whales")
+        except ConnectorError as exc:
+            return exc.drop
+        part.orders = {**found, "exchange": Text.same(entry.id, length(found))}
+        return None
 
     async def _older_pages(self, part: _Part, since_ms: float, pages: int) -> None:
         """Ask for the pages before the one that came, as long as each joins the next."""
