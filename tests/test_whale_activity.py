@@ -159,6 +159,57 @@ async def test_a_page_that_fails_leaves_the_ones_before_it(lab: Lab, manager_for
     assert found.dropped == {}
 
 
+class Paged(StaticConnector):
+    """Sends the trades of its pages, (id, minutes ago), one bitcoin for 100,000 dollars each."""
+
+    def __init__(self, *pages: list[tuple[str, float]]) -> None:
+        super().__init__({"BTC/USD": {"bid": 99_999.0, "ask": 100_001.0}})
+        self.pages = list(pages)
+
+    async def trades(self, instruments: Any) -> dict[str, Any]:
+        rows = self.pages.pop(0)
+        same = {"instrument": instruments[0].symbol, "base": "BTC", "quote": "USD", "kind": "spot", "side": "buy"}
+        return {
+            **{name: [text] * len(rows) for name, text in same.items()}, "trade_id": [id_ for id_, _ in rows],
+            "exchange_time": [NOW - MINUTE * minutes for _, minutes in rows], "price": [1e5] * len(rows),
+            "size": [1.0] * len(rows), "notional": [1e5] * len(rows),
+        }  # fmt: skip
+
+    async def older_trades(self, instrument: Any, page: Any, since_ms: float) -> dict[str, Any]:
+        assert (page["exchange_time"].min(), since_ms) == (NOW - MINUTE * 10, NOW - MINUTE * 60)
+        return await self.trades([instrument])
+
+
+@pytest.mark.parametrize(
+    ("older", "minutes", "why"),
+    [
+        ([("a", 70.0), ("b", 30.0), ("c", 10.0)], [5, 10, 30], ""),
+        ([("a", 70.0), ("b", 30.0)], [5, 10], "the page before does not join"),
+        ([("c", 10.0), ("d", 5.0)], [5, 10], "the venue sends no older trades"),
+    ],
+)
+async def test_a_page_counts_where_it_joins_the_next(
+    monkeypatch: pytest.MonkeyPatch, older: list[tuple[str, float]], minutes: list[int], why: str
+) -> None:
+    monkeypatch.setattr("xex.model.clock.now_ms", lambda: NOW)
+    xm = xex.ExchangeManager(cache=False, deadline=2)
+    xm.add_exchange(xex.ExchangeConfig("mine", "mine"), Paged([("c", 10.0), ("d", 5.0)], older))
+    async with xm:
+        found = await xm.get_cross_exchange_whale_activity("BTC/USD", floor=50_000)
+    assert [round((NOW / 1e3 - row["timestamp"]) / 60) for row in found] == minutes
+    assert (found.coverage["mine"]["why"], found.coverage["mine"]["complete"]) == (why, not why)
+
+
+async def test_an_old_book_has_no_walls(lab: Lab, manager_for: ManagerFor) -> None:
+    market = perpetual(lab, "okx")
+    bids = (*market.bids[:4], (market.bids[4][0], Decimal(400)), *market.bids[5:])
+    lab.truth = lab.truth.replacing(dataclasses.replace(market, bids=bids, quote_age_ms=600_000))
+    found = await manager_for(lab, venues=("okx",)).get_cross_exchange_whale_activity("BTCUSDT")
+    assert found == []
+    assert found.dropped["okx"].startswith("stale: order book")
+    assert found.coverage["okx"]["walls"].startswith("stale")
+
+
 async def test_who_hangs_is_dropped_by_name(lab: Lab, manager_for: ManagerFor) -> None:
     market = perpetual(lab, "bybit")
     plant(lab, market, printed(market, 1, "30", MINUTE))

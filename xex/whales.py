@@ -40,7 +40,7 @@ PAGES = 10
 """How many pages of a venue's tape are asked for at most, unless told otherwise."""
 PATIENCE_S = 2.5
 """How long a page may wait for its request budget: those of a minute do not come back while anybody waits."""
-ASSEMBLY_S, MOST_ASSEMBLY = 0.25, 0.2
+ASSEMBLY_S, MOST_ASSEMBLY = 0.25, 0.4
 """How long the judging of the tapes is taken to last, and the share of a deadline kept for that at most."""
 AHEAD_MS = 10_000.0
 """How far ahead of ours a venue's clock may be; trades dated later have not happened."""
