@@ -408,6 +408,7 @@ class Scanning(Rounds):
                 frame = schema.frame({}, "opportunities")
                 frame.attrs = {"dropped": {name: drop.text for name, drop in exc.dropped.items()}}
             frame = seen.update(frame, now)
+            frame.attrs["gates"] = _gates_of(frame)
             ended = clock.monotonic()
             yield Scan(
                 number, now, began - started - due * every, ended - began, missed, frame, seen.frame(),
