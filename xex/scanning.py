@@ -294,9 +294,7 @@ class Scanning(Rounds):
         sized: list[_Sized] = []
         for group, mine in answers.items():
             await asyncio.sleep(0)
-            sample = next(iter(mine.values())).instrument
-            assert sample is not None  # noqa: S101  made with one
-            meant = replace(sample, quote=target, settle=target if sample.kind == "linear" else sample.settle)
+            meant = _meant([mine[name] for name in (*chosen[group], *mine) if name in mine], target)
             snap = assemble(
                 meant.symbol, meant, target, list(mine), [*mine.values(), *legs],
                 now_ms=clock.now_ms(), with_books=True, recording=in_use(),
@@ -438,6 +436,12 @@ class _Sized:
     pairs: list[dict[str, Any]]
     rows: set[int]
     without_book: dict[str, Drop]
+
+
+def _meant(answers: Sequence[VenueAnswer], target: str) -> Instrument:
+    """Return the instrument that stands for a group: of those that may pay first, one in the asked currency if any."""
+    instruments = [answer.instrument for answer in answers if answer.instrument is not None]
+    return next((one for one in instruments if one.quote == target), instruments[0])
 
 
 def _by_group(columns: Columns) -> dict[str, list[int]]:
