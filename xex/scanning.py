@@ -21,7 +21,8 @@ from xex.analytics.lifetimes import Lifetimes
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, check_number
 from xex.analytics.sized import checked_balances
 from xex.answer import CrossExchangeData
-from xex.catalogue import Catalogue, account
+from xex.catalogue import account
+from xex.derivatives import Derivatives
 from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, parse_symbol
@@ -96,7 +97,7 @@ class Whole(NamedTuple):
     rates: Mapping[str, Rate]
 
 
-class Scanning(Catalogue):
+class Scanning(Derivatives):
     """A catalogue that looks for opportunities."""
 
     thresholds = Thresholds()

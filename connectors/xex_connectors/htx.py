@@ -8,7 +8,7 @@ from typing import Any
 from xex.access.budgets import Limit, Pause
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step
 
 _OK, _V2 = ("status", "ok"), ("code", "200")
@@ -32,15 +32,32 @@ def _units(name: str, amount: Amount, volume: Amount) -> Units:
     )  # fmt: skip
 
 
+def _funding(lists: str, batch: str, **single: Any) -> FundingMap:
+    """Return the funding of all perpetuals at once, whose intervals the list of contracts tells."""
+    spec: dict[str, Any] = {"id": "contract_code", "rows": "data", "ok": _OK}
+    fields = {"rate": "funding_rate", "next_time": "funding_time"}
+    both = {**fields, "after_time": "next_funding_time"}
+    return FundingMap(
+        TickerMap(batch, fields=fields, one="contract_code", **spec),
+        TickerMap(fields=both, one="contract_code", each=True, **{**spec, **single}) if single else None,
+        TickerMap(f"contractPublicGet{lists}", fields={"interval_hours": "settlement_period"}, **spec),
+    )  # fmt: skip
+
+
+def _ratios(path: str) -> RatioMap:
+    """Return the ratios among the elite, the only ones that are published."""
+    calls = {f"contractPublicGet{path}SwapElite{what}Ratio": f"top {what.lower()}s" for what in ("Account", "Position")}
+    fields = {"long_share": "buy_ratio", "short_share": "sell_ratio", "time": "ts"}
+    return RatioMap(calls, fields, "data.list", "contract_code", params={"period": "5min"}, ok=_OK)
+
+
 def _alias(row: Mapping[str, Any]) -> str:
     """Return the name that tickers use for a dated contract: its term instead of its day."""
     pair = str(row.get("pair") or "")
     return f"{pair}-{_TERMS[row['contract_type']]}" if pair else f"{row['symbol']}_{_TERMS[row['contract_type']]}"
 
 
-def _contracts(
-    units: Units, paths: str, names: Mapping[str, Any], turnover: str, interest: TickerMap, **terms: Any
-) -> Market:
+def _contracts(units: Units, paths: str, names: Mapping[str, Any], turnover: str, *open_: Any, **terms: Any) -> Market:
     """Return a market of contracts; `paths` are the lists' path and the start of the others."""
     lists, market = paths.split()
     id_ = "contract_code" if terms.pop("by_code", True) else "symbol"
@@ -54,7 +71,7 @@ def _contracts(
                 "ask": "ask.0", "ask_size": "ask.1", "quote_volume": turnover}),),
         BookMap(f"contractPublicGet{market}Depth", id=id_, **_BOOK),
         TradeMap(f"contractPublicGet{market}HistoryTrade", id=id_, fields={**_TRADE, "trade_id": "id"}, **_TRADES),
-        interest,
+        *open_,
     )  # fmt: skip
 
 
@@ -71,9 +88,14 @@ class HtxConnector(CcxtConnector):
         "linear": _contracts(_units("linear", Amount.CONTRACTS, Amount.QUOTE),
             "LinearSwapApiV1SwapContractInfo LinearSwapExMarket", {**_PAIR, **_DATED}, "trade_turnover",
             TickerMap("contractPublicGetV5MarketOpenInterest", one="contract_code", each=True, ok=_V2, **_OI),
+            # ccxt does not know the path that tells of all at once, and that one not when the next settlement is.
+            _funding("LinearSwapApiV1SwapContractInfo", "contract public linear-swap-api/v1/swap_batch_funding_rate",
+                call="contractPublicGetV5MarketFundingRate", ok=_V2), _ratios("LinearSwapApiV1"),
             params={"business_type": "all"}, perpetual=says("business_type", "swap")),
         "inverse": _contracts(_INVERSE, "SwapApiV1SwapContractInfo SwapExMarket", _COIN, "vol",
-            TickerMap("contractPublicGetSwapApiV1SwapOpenInterest", ok=_OK, **_OI)),
+            TickerMap("contractPublicGetSwapApiV1SwapOpenInterest", ok=_OK, **_OI),
+            _funding("SwapApiV1SwapContractInfo", "contractPublicGetSwapApiV1SwapBatchFundingRate"),
+            _ratios("SwapApiV1")),
         "inverse_dated": _contracts(_INVERSE, "ApiV1ContractContractInfo Market", {**_COIN, **_DATED}, "vol",
             TickerMap("contractPublicGetApiV1ContractOpenInterest", ok=_OK, **_OI), by_code=False),
         "spot": Market(

@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, KeyMap
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, KeyMap, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
@@ -49,6 +49,14 @@ _CONTRACTS: dict[str, Any] = {
     "base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy", "contract_size": _contract_size,
     **_RULES,
 }  # fmt: skip
+# `fundingTime` is the coming settlement, `nextFundingTime` the one after it.
+_FUNDING = FundingMap(TickerMap("publicGetPublicFundingRate", id="instId", rows="data", one="instId", ok=_OK, time="ts",
+    params={"instId": "ANY"}, fields={"rate": "fundingRate", "next_time": "fundingTime",
+        "after_time": "nextFundingTime"}))  # fmt: skip
+_RATIO = "publicGetRubikStatContractsLongShort"
+_RATIOS = RatioMap({f"{_RATIO}AccountRatioContract": "accounts", f"{_RATIO}AccountRatioContractTopTrader": "top accounts",
+    f"{_RATIO}PositionRatioContractTopTrader": "top positions"}, {"time": "0", "ratio": "1"}, "data", "instId",
+    params={"period": "5m", "limit": "1"}, ok=_OK)  # fmt: skip
 _CONTRACT_FEE = Fee(5.0, 2.0, "published: perpetual swaps and futures, regular tier")
 
 
@@ -62,7 +70,7 @@ def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
             where={"ctType": {kind}}, fields={**_CONTRACTS, **more}),
         _tickers(type_, **volumes), _BOOK, _TRADES,
         TickerMap("publicGetPublicOpenInterest", id="instId", rows="data", one="instId", ok=_OK, time="ts",
-            params={"instType": type_}, fields={"oi": "oi", "oi_base": "oiCcy"}),
+            params={"instType": type_}, fields={"oi": "oi", "oi_base": "oiCcy"}), _FUNDING, _RATIOS,
     )  # fmt: skip
 
 
@@ -101,6 +109,7 @@ class OkxConnector(CcxtConnector):
     limits = per_path("www.okx.com", {"/market/tickers$": (20, 2), "/market/ticker$": (20, 2),
         "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
         "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),
-        "/public/open-interest$": (20, 2), "/public/time$": (10, 2), "/system/status$": (1, 5),
+        "/public/open-interest$": (20, 2), "/public/funding-rate$": (10, 2), "/rubik/stat/contracts/": (5, 2),
+        "/public/time$": (10, 2), "/system/status$": (1, 5),
         "/asset/currencies$": (6, 1)}, other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
     pauses = (Pause(r'"code":\s*"?(?:50011|50061)\b', 2, source="docs v5: the window of most endpoints"),)

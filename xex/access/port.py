@@ -179,6 +179,48 @@ class AnswersOpenInterest(Protocol):
 
 
 @runtime_checkable
+class AnswersMarketInterest(Protocol):
+    """Knows how many contracts are open in every market at once, in one request for each list of the venue."""
+
+    async def market_interest(self, sections: Sequence[Section]) -> Columns:
+        """Return the open interest of all active contracts of these sections.
+
+        Raises `NotListed` where the venue tells of one contract at a time.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersFunding(Protocol):
+    """Knows the funding of perpetuals. One request per list of the venue, or per instrument where it has no other."""
+
+    async def funding(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return `rate`, a fraction per `interval_hours` of each perpetual's own, what `rate_kind` it is, `next_time`.
+
+        Whoever is long pays a positive rate. An interval that the venue does not tell is absent, never a usual one.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersMarketFunding(Protocol):
+    """Knows the funding of every perpetual at once, in one request for each list of the venue."""
+
+    async def market_funding(self, sections: Sequence[Section]) -> Columns:
+        """Return the funding of all active perpetuals of these sections."""
+        ...
+
+
+@runtime_checkable
+class AnswersLongShort(Protocol):
+    """Knows how its customers are divided into long and short. One request per instrument and population."""
+
+    async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return `ratio`, `long_share` and `short_share`, the latest of each `population` in a row of its own."""
+        ...
+
+
+@runtime_checkable
 class AnswersMarket(Protocol):
     """Knows every ticker of a market at once, in one request per endpoint."""
 
@@ -307,6 +349,7 @@ class Reference(ABC):
 
 FEATURE_PROTOCOLS: Mapping[str, type] = {
     "ticker": ExchangeConnector, "order_book": AnswersBooks, "trades": AnswersTrades,
+    "funding_rates": AnswersFunding, "open_interest": AnswersOpenInterest, "long_short": AnswersLongShort,
 }  # fmt: skip
 """Which Protocol a feature needs; features without an entry no connector answers yet."""
 
