@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import TYPE_CHECKING
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.access.deadline import cut_off, remaining, until
+from xex.access.deadline import cut_off, patient_for, remaining, until
+from xex.access.fanout import TURNS, in_turns
 from xex.access.port import (
     AnswersFunding,
     AnswersLongShort,
@@ -28,15 +32,23 @@ from xex.errors import (
     NoVenueAnswered,
     SymbolError,
     UnknownSymbol,
+    XexError,
 )
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, Section
-from xex.model.schema import Columns, Text, concat, length, texts
+from xex.model.schema import Columns, Text, concat, length, numbers, texts
 from xex.roster import Entry, gathered
 from xex.snapshot import VenueAnswer, ages
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger("xex.derivatives")
+
+BUDGET_PATIENCE_S = 2.5
+"""How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile.
+
+Budgets by the second or two come back within it, budgets of ten seconds and more do not."""
 
 HOURS_A_YEAR = 8760.0
 PERPETUAL: tuple[Section, ...] = ("linear", "inverse")
@@ -252,6 +264,56 @@ class Derivatives(Catalogue):
             return instrument
         answer = VenueAnswer(entry.id, entry.config.venue, instrument)
         return await self._guarded(entry, self._matched(entry, answer, instrument))
+
+    # --- beside the books of what may pay
+
+    @asynccontextmanager
+    async def _meanwhile(self, questions: Iterable[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+        """Ask while something else is awaited, and no longer than that but for a moment in which answers are read."""
+        tasks = [asyncio.create_task(question) for question in questions]
+        try:
+            yield
+            await in_turns(tasks, 2 * TURNS)
+        finally:
+            for task in tasks:
+                task.cancel()
+                self._keep(task)
+
+    async def _daily_of(
+        self, symbol: str, market: str | None, venues: Iterable[str] | None, into: dict[str, float]
+    ) -> None:
+        """Note what longs of a perpetual pay a day, by exchange, as a fraction of notional; of what fails, nothing."""
+        try:
+            groups = self._chosen("funding_rates", venues)
+            _, instrument = await self._meant(symbol, market, groups)
+        except XexError:
+            return  # the question about the books says why
+        if instrument.section in PERPETUAL:
+            await asyncio.gather(*(self._daily_in(group, instrument, into) for group in groups))
+
+    async def _daily_in(self, group: Sequence[Entry], instrument: Instrument, into: dict[str, float]) -> None:
+        try:
+            await self._ready(group[0])
+            mine = await self._stand_in(group[0], instrument)
+        except ConnectorError:
+            return
+        await self._daily_rows(group, [mine], {mine.symbol: into})
+
+    async def _daily_rows(
+        self, group: Sequence[Entry], instruments: Sequence[Instrument], into: Mapping[str, dict[str, float]]
+    ) -> None:
+        """Note the funding of a day by instrument, in the name of each of a venue's exchanges; the first answers."""
+        entry = group[0]
+        try:
+            with patient_for(BUDGET_PATIENCE_S):
+                rows = await self._columns(entry, _of_some(entry, "funding_rates", instruments), "funding")
+        except ConnectorError as exc:
+            log.info("%s: no funding beside its books: %s", entry.id, exc)
+            return
+        daily = 24.0 * numbers(rows, "rate") / numbers(rows, "interval_hours")
+        for symbol, paid in zip(texts(rows, "instrument"), daily.tolist(), strict=True):
+            if symbol in into:
+                into[symbol].update(dict.fromkeys((one.id for one in group), paid))
 
     def _named_rows(self, entry: Entry, rows: Columns) -> Columns:
         """Say whose rows these are, in their native currency, and how old."""

@@ -35,8 +35,7 @@ _DAY = {"last": "lastPrice", "open": "openPrice", "high": "highPrice", "low": "l
     "base_volume": "volume", "quote_volume": "quoteVolume"}  # fmt: skip
 _USED: dict[str, Any] = {"used_header": "X-MBX-USED-WEIGHT-1M", "source": "docs, limits of exchangeInfo: per IP"}
 _PREMIUM = {"rate": "lastFundingRate", "next_time": "nextFundingTime", "mark": "markPrice", "index": "indexPrice"}
-_ID: Any = {"id": "symbol"}
-_ONE: Any = {**_ID, "one": "symbol"}
+_ONE: Any = {"id": "symbol", "one": "symbol"}
 _BOOK: dict[str, Any] = {"id": "symbol", "bids": "bids", "asks": "asks", "limit": "limit"}
 _TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker sold
     "fields": {"trade_id": "a", "price": "p", "size": "q", "side": "m", "time": "T"}, "buys": "False",
@@ -44,18 +43,8 @@ _TRADES: dict[str, Any] = {  # `m` says that the buyer was the maker: the taker 
 }  # fmt: skip
 
 
-def _contracts(
-    api: str,
-    client: str,
-    fee: Fee,
-    units: Units,
-    active: tuple[str, str],
-    *,
-    day: Any = _DAY,
-    whose: Any = _ID,
-    **own: Any,
-) -> Market:
-    """Return a market of contracts, which has a host and a ccxt class of its own; `whose` its ratios are."""
+def _contracts(api: str, client: str, fee: Fee, units: Units, active: Any, day: Any, whose: Any, **own: Any) -> Market:
+    """Return a market of contracts, with a host and a ccxt class of its own, whose ratios are of what `whose` says."""
     get, data = f"{api}PublicGet", f"{api}DataGet"
     return Market(
         client, units, fee,
@@ -67,8 +56,8 @@ def _contracts(
          TickerMap(f"{get}Ticker24hr", quotes=False, fields=day, time="closeTime", time_source="trade", **_ONE)),
         BookMap(f"{get}Depth", depths=(500, 1000), time="T", **_BOOK), TradeMap(f"{get}AggTrades", **_TRADES),
         TickerMap(f"{get}OpenInterest", each=True, time="time", fields={"oi": "openInterest"}, **_ONE),
-        FundingMap(TickerMap(f"{get}PremiumIndex", time="time", fields=_PREMIUM, **_ONE), hours=8.0, intervals=TickerMap(
-            f"{get}FundingInfo", id="symbol", fields={"interval_hours": "fundingIntervalHours"})),  # all but 8 hours
+        FundingMap(TickerMap(f"{get}PremiumIndex", time="time", fields=_PREMIUM, **_ONE), hours=8.0,  # if not listed:
+            intervals=TickerMap(f"{get}FundingInfo", id="symbol", fields={"interval_hours": "fundingIntervalHours"})),
         RatioMap({f"{data}GlobalLongShortAccountRatio": "accounts", f"{data}TopLongShortAccountRatio": "top accounts",
             f"{data}TopLongShortPositionRatio": "top positions"}, {"ratio": "longShortRatio", "time": "timestamp"},
             params={"period": "5m", "limit": "1"}, **whose),
@@ -82,15 +71,13 @@ class BinanceConnector(SpotCurrencies, CcxtConnector):
     markets = {
         "linear": _contracts("fapi", "binanceusdm", Fee(5.0, 2.0, "published: USDⓈ-M futures, regular tier"),
             Units("binance.linear", proof="24hr volume, quoteVolume", evidence=Evidence.DOCUMENTED),
-            ("status", "TRADING"), min_notional=_rule("MIN_NOTIONAL", "notional")),
+            ("status", "TRADING"), _DAY, {}, min_notional=_rule("MIN_NOTIONAL", "notional")),
         "inverse": _contracts("dapi", "binancecoinm", Fee(5.0, 2.0, "published: COIN-M futures, regular tier"),
             Units("binance.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
                 quote_volume=Amount.QUOTE_CONTRACTS, evidence=Evidence.DOCUMENTED,
                 proof="contractSize in quoteAsset; baseVolume in coin, volume in contracts"),
-            ("contractStatus", "TRADING"), contract_size="contractSize",
-            day={**_DAY, "base_volume": "baseVolume", "quote_volume": "volume"},
-            # Ratios are those of a pair there: of all its contracts together.
-            whose={"id": "pair", "named": lambda id_: id_.split("_")[0], "flags": "pair"}),
+            ("contractStatus", "TRADING"), {**_DAY, "base_volume": "baseVolume", "quote_volume": "volume"},
+            {"id": "pair", "named": lambda id_: id_.split("_")[0], "flags": "pair"}, contract_size="contractSize"),
         "spot": Market(
             "binance", Units("binance.spot", proof="24hr volume, quoteVolume", evidence=Evidence.RECORDED),
             Fee(10.0, 10.0, "published: spot, regular tier"),

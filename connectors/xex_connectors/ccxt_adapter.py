@@ -731,7 +731,7 @@ class CcxtConnector(ExchangeConnector):
         *answers, hours = await settled([*questions, self._interval_hours(home, spec)])
         parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
         if not parts:
-            raise answers[0]
+            raise cast("ConnectorError", answers[0])
         joined = join_rows(parts)
         joined = take(joined, np.isfinite(numbers(joined, "rate")))
         known = hours if isinstance(hours, dict) else None

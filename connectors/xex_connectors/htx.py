@@ -13,42 +13,32 @@ from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMa
 
 _OK, _V2 = ("status", "ok"), ("code", "200")
 _DAY = {"last": "close", "open": "open", "high": "high", "low": "low", "base_volume": "amount"}
-_BOOK: dict[str, Any] = {
-    "bids": "tick.bids", "asks": "tick.asks", "depths": (150,), "params": {"type": "step0"}, "ok": _OK,
-    "time": "tick.ts",
-}  # fmt: skip
+_BOOK: dict[str, Any] = {"bids": "tick.bids", "asks": "tick.asks", "depths": (150,), "params": {"type": "step0"},
+    "ok": _OK, "time": "tick.ts"}  # fmt: skip
 _TRADES: Any = {"rows": "data", "inner": "data", "ok": _OK, "buys": "buy", "sells": "sell", "limit": ("size", 2000)}
 _TRADE = {"price": "price", "size": "amount", "side": "direction", "time": "ts"}
 _OI: Any = {"id": "contract_code", "rows": "data", "fields": {"oi": "volume", "oi_base": "amount", "oi_quote": "value"}}
+_CODE: Any = {"id": "contract_code", "rows": "data", "one": "contract_code"}
+_RATE = {"rate": "funding_rate", "next_time": "funding_time"}
 _FEE = Fee(5.0, 2.0, "published: swaps and futures, base tier")
 _TERMS = {"this_week": "CW", "next_week": "NW", "quarter": "CQ", "next_quarter": "NQ"}
 
 
 def _units(name: str, amount: Amount, volume: Amount) -> Units:
-    return Units(
-        f"htx.{name}", size=amount, lot=amount, quote_volume=volume, two_sided=("volume", "trades", "open_interest"),
-        proof="contract_size; amount, vol, trade_turnover, a trade's amount, open interest are sums of both sides",
-        evidence=Evidence.DOCUMENTED,
-    )  # fmt: skip
+    return Units(f"htx.{name}", size=amount, lot=amount, quote_volume=volume, evidence=Evidence.DOCUMENTED,
+        two_sided=("volume", "trades", "open_interest"),
+        proof="contract_size; amount, vol, trade_turnover, a trade's amount, open interest: both sides")  # fmt: skip
 
 
-def _funding(lists: str, batch: str, **single: Any) -> FundingMap:
-    """Return the funding of all perpetuals at once, whose intervals the list of contracts tells."""
-    spec: dict[str, Any] = {"id": "contract_code", "rows": "data", "ok": _OK}
-    fields = {"rate": "funding_rate", "next_time": "funding_time"}
-    both = {**fields, "after_time": "next_funding_time"}
-    return FundingMap(
-        TickerMap(batch, fields=fields, one="contract_code", **spec),
-        TickerMap(fields=both, one="contract_code", each=True, **{**spec, **single}) if single else None,
-        TickerMap(f"contractPublicGet{lists}", fields={"interval_hours": "settlement_period"}, **spec),
-    )  # fmt: skip
-
-
-def _ratios(path: str) -> RatioMap:
-    """Return the ratios among the elite, the only ones that are published."""
-    calls = {f"contractPublicGet{path}SwapElite{what}Ratio": f"top {what.lower()}s" for what in ("Account", "Position")}
-    fields = {"long_share": "buy_ratio", "short_share": "sell_ratio", "time": "ts"}
-    return RatioMap(calls, fields, "data.list", "contract_code", params={"period": "5min"}, ok=_OK)
+def _held(api: str, batch: str, named: TickerMap | None = None) -> tuple[FundingMap, RatioMap]:
+    """Return funding, whose intervals the list of contracts tells, and the ratios, which are the elite's alone."""
+    path, told = f"contractPublicGet{api}Swap", {"interval_hours": "settlement_period"}
+    return (
+        FundingMap(TickerMap(batch, fields=_RATE, ok=_OK, **_CODE), named,
+            TickerMap(f"{path}ContractInfo", fields=told, ok=_OK, **_CODE)),
+        RatioMap({f"{path}Elite{what}Ratio": f"top {what.lower()}s" for what in ("Account", "Position")}, {
+            "long_share": "buy_ratio", "short_share": "sell_ratio", "time": "ts"}, "data.list", "contract_code",
+            params={"period": "5min"}, ok=_OK))  # fmt: skip
 
 
 def _alias(row: Mapping[str, Any]) -> str:
@@ -88,14 +78,13 @@ class HtxConnector(CcxtConnector):
         "linear": _contracts(_units("linear", Amount.CONTRACTS, Amount.QUOTE),
             "LinearSwapApiV1SwapContractInfo LinearSwapExMarket", {**_PAIR, **_DATED}, "trade_turnover",
             TickerMap("contractPublicGetV5MarketOpenInterest", one="contract_code", each=True, ok=_V2, **_OI),
-            # ccxt does not know the path that tells of all at once, and that one not when the next settlement is.
-            _funding("LinearSwapApiV1SwapContractInfo", "contract public linear-swap-api/v1/swap_batch_funding_rate",
-                call="contractPublicGetV5MarketFundingRate", ok=_V2), _ratios("LinearSwapApiV1"),
+            *_held("LinearSwapApiV1", "contract public linear-swap-api/v1/swap_batch_funding_rate",
+                TickerMap("contractPublicGetV5MarketFundingRate", each=True, ok=_V2, **_CODE,
+                    fields={**_RATE, "after_time": "next_funding_time"})),
             params={"business_type": "all"}, perpetual=says("business_type", "swap")),
         "inverse": _contracts(_INVERSE, "SwapApiV1SwapContractInfo SwapExMarket", _COIN, "vol",
             TickerMap("contractPublicGetSwapApiV1SwapOpenInterest", ok=_OK, **_OI),
-            _funding("SwapApiV1SwapContractInfo", "contractPublicGetSwapApiV1SwapBatchFundingRate"),
-            _ratios("SwapApiV1")),
+            *_held("SwapApiV1", "contractPublicGetSwapApiV1SwapBatchFundingRate")),
         "inverse_dated": _contracts(_INVERSE, "ApiV1ContractContractInfo Market", {**_COIN, **_DATED}, "vol",
             TickerMap("contractPublicGetApiV1ContractOpenInterest", ok=_OK, **_OI), by_code=False),
         "spot": Market(
@@ -122,7 +111,5 @@ class HtxConnector(CcxtConnector):
         *(Limit(name, "api.hbdm.vn", *rate, path=path, left_header="ratelimit-remaining", source="docs, per IP")
           for name, rate, path in (("market", (800, 1), "/market/"), ("other", (240, 3), "^(?!.*/market/)"))),
     )  # fmt: skip
-    pauses = (
-        Pause("rate-too-many-requests|exceeded rate limit", 1, source="docs of spot: the window"),
-        Pause(r'"err.code":\s*"?1032\b', 3, source="docs of contracts: the window"),
-    )
+    pauses = (Pause("rate-too-many-requests|exceeded rate limit", 1, source="docs of spot: the window"),
+        Pause(r'"err.code":\s*"?1032\b', 3, source="docs of contracts: the window"))  # fmt: skip

@@ -238,8 +238,8 @@ class FundingMap:
 class RatioMap:
     """Endpoints of one form that tell the ratio of long to short, each among a population of its own (by call).
 
-    The latest row counts. `fields` names `ratio`, `long_share` or `short_share`, and `time` (ms). `named` turns an instrument's id into what
-    the parameter `id` takes; `flags` says of rows what they are beside.
+    The latest row counts. `fields` names `ratio`, `long_share` or `short_share`, and `time` (ms). `named` turns an
+    instrument's id into what the parameter `id` takes; `flags` says what else a row is.
     """
 
     calls: Mapping[str, str]

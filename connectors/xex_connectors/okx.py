@@ -43,8 +43,6 @@ _TRADES = TradeMap(
     "publicGetMarketTrades", id="instId", rows="data", ok=_OK, buys="buy", sells="sell", limit=("limit", 500),
     fields={"trade_id": "tradeId", "price": "px", "size": "sz", "side": "side", "time": "ts"},
 )  # fmt: skip
-
-
 _CONTRACTS: dict[str, Any] = {
     "base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy", "contract_size": _contract_size,
     **_RULES,
@@ -53,9 +51,9 @@ _CONTRACTS: dict[str, Any] = {
 _FUNDING = FundingMap(TickerMap("publicGetPublicFundingRate", id="instId", rows="data", one="instId", ok=_OK, time="ts",
     params={"instId": "ANY"}, fields={"rate": "fundingRate", "next_time": "fundingTime",
         "after_time": "nextFundingTime"}))  # fmt: skip
-_RATIO = "publicGetRubikStatContractsLongShort"
-_RATIOS = RatioMap({f"{_RATIO}AccountRatioContract": "accounts", f"{_RATIO}AccountRatioContractTopTrader": "top accounts",
-    f"{_RATIO}PositionRatioContractTopTrader": "top positions"}, {"time": "0", "ratio": "1"}, "data", "instId",
+_RATIO = "publicGetRubikStatContractsLongShort{}RatioContract{}"
+_RATIOS = RatioMap({_RATIO.format("Account", ""): "accounts", _RATIO.format("Account", "TopTrader"): "top accounts",
+    _RATIO.format("Position", "TopTrader"): "top positions"}, {"time": "0", "ratio": "1"}, "data", "instId",
     params={"period": "5m", "limit": "1"}, ok=_OK)  # fmt: skip
 _CONTRACT_FEE = Fee(5.0, 2.0, "published: perpetual swaps and futures, regular tier")
 
@@ -109,7 +107,8 @@ class OkxConnector(CcxtConnector):
     limits = per_path("www.okx.com", {"/market/tickers$": (20, 2), "/market/ticker$": (20, 2),
         "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
         "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),
-        "/public/open-interest$": (20, 2), "/public/funding-rate$": (10, 2), "/rubik/stat/contracts/": (5, 2),
-        "/public/time$": (10, 2), "/system/status$": (1, 5),
-        "/asset/currencies$": (6, 1)}, other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
+        "/public/open-interest$": (20, 2), "/public/funding-rate$": (10, 2), "account-ratio-contract$": (5, 2),
+        "account-ratio-contract-top-trader$": (5, 2), "position-ratio-contract-top-trader$": (5, 2),
+        "/public/time$": (10, 2), "/system/status$": (1, 5), "/asset/currencies$": (6, 1)}, other=(5, 2),
+        source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
     pauses = (Pause(r'"code":\s*"?(?:50011|50061)\b', 2, source="docs v5: the window of most endpoints"),)
