@@ -197,6 +197,7 @@ class Derivatives(Catalogue):
                 raise SymbolError(f"{instrument.description}: only {HAVE[feature][1]}; write {meant_instead}")
         instruments = list(dict.fromkeys(instrument for _, instrument in meant))
         missing: dict[Instrument, dict[str, Drop]] = {one: {} for one in instruments}
+        answered: set[Instrument] = set()
 
         async def in_turn(group: Sequence[Entry]) -> Columns:
             """Ask a venue's configurations one after the other until one answers, each for its share of the time."""
@@ -212,6 +213,7 @@ class Derivatives(Catalogue):
                 for instrument, drop in absent.items():
                     missing[instrument][entry.id] = drop
                 if length(found):
+                    answered.update(one for one in instruments if one not in absent)
                     return found
             return {}
 
@@ -221,7 +223,7 @@ class Derivatives(Catalogue):
                 for drops in missing.values():
                     drops[group[0].id] = Drop(Dropped.LATE, "no answer before the deadline")
         for ask, instrument in meant:
-            if all(group[0].id in missing[instrument] for group in groups):
+            if instrument not in answered:
                 error = self._nobody(ask, instrument, missing[instrument])
                 if isinstance(error, UnknownSymbol) or len(instruments) == 1:
                     raise error
