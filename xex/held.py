@@ -33,9 +33,7 @@ def funding_table(frame: pd.DataFrame, head: str, most: int) -> RenderableType:
         yield from fitted(((layout, 2), (layout, 1), (narrow, 2), (narrow, 1)), _funding_rows(shown), width)
         if len(frame) > most:
             yield Text(f"and {len(frame) - most:,} more: --top N shows more, --csv or --json all")
-        yield grey(
-            "longs pay a positive rate, shorts a negative one; a year: as often as it is paid, not compounded"
-        )
+        yield grey("longs pay a positive rate, shorts a negative one; a year: as often as it is paid, not compounded")
         if "partial" in ",".join(texts(columns_of(frame), "flags")):
             yield grey("where no interval is shown the venue has not told it, and a year cannot be said")
         yield from map(grey, left_out_of(frame))

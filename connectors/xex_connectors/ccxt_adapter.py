@@ -728,7 +728,9 @@ class CcxtConnector(ExchangeConnector):
         questions: list[Coroutine[Any, Any, Any]] = [
             self._ticker_rows(home, table, rates, group) for group in _groups(rates, wanted)
         ]
-        *answers, hours = await settled([*questions, self._interval_hours(home, spec)])
+        # Where the answer says itself how far its settlements are apart no list needs to.
+        told = "after_time" in rates.fields or "interval_hours" in rates.fields
+        *answers, hours = await settled([*questions, self._interval_hours(home, None if told else spec.intervals)])
         parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
         if not parts:
             raise cast("ConnectorError", answers[0])
@@ -737,13 +739,12 @@ class CcxtConnector(ExchangeConnector):
         known = hours if isinstance(hours, dict) else None
         return self._funded(home, table, joined, spec, known)
 
-    async def _interval_hours(self, home: Section, spec: FundingMap) -> dict[str, float]:
+    async def _interval_hours(self, home: Section, listed: TickerMap | None) -> dict[str, float]:
         """Return the intervals that the venue lists, by id; they are kept for a few minutes."""
-        if spec.intervals is None:
+        if listed is None:
             return {}
         kept, now = self._intervals.get(home), clock.monotonic()
         if kept is None or kept[0] != clock.epoch() or now - kept[1] > INTERVALS_FRESH_S:
-            listed = spec.intervals
             response = await self._call(home, listed.call, dict(listed.params), (listed.rows, listed.id))
             with self._reading(home, response):
                 columns = ticker_columns(response.body, listed)
@@ -759,11 +760,9 @@ class CcxtConnector(ExchangeConnector):
         count, ids = len(rows), table.columns["id"]
         times = [numbers(columns, name) for name in ("next_time", "after_time")]
         apart = (times[1] - times[0]) / HOUR_MS
-        usual = [
-            spec.hours if listed is None or spec.intervals is None else listed.get(ids[row], spec.hours) for row in rows
-        ]
+        # Which is usual says nothing where the list of the others is missing.
+        usual = [np.nan if listed is None else listed.get(ids[row], spec.hours) for row in rows.tolist()]
         if listed is None:
-            usual = [np.nan] * count
             columns["flags"] = Text.same("partial", count)
         hours = np.array(usual, dtype=np.float64)
         for told in (apart, numbers(columns, "interval_hours")):
