@@ -23,8 +23,8 @@ from tests.test_maps import DATA, _get, ccxt_client, recorded
 from tests.test_snapshot import CONNECTORS
 from xex.errors import BadPayload, ConfigError, NoVenueAnswered, SymbolError, UnitError, UnknownSymbol
 from xex.model import schema
-from xex.model.units import funding_to_rate
-from xex_connectors.mapping import ErrorBody, RatioMap, ratio_columns, ticker_columns
+from xex.model.units import Funding, funding_to_rate
+from xex_connectors.mapping import ErrorBody, FundingMap, RatioMap, ratio_columns, ticker_columns
 
 HOUR_MS = 3_600_000
 BTC = {"linear": "BTCUSDT", "inverse": "BTC/USD:BTC"}
@@ -297,6 +297,13 @@ async def test_each_population_has_a_row_of_its_own(lab: Lab, manager_for: Manag
     found = frame.groupby("exchange")["population"].agg(list).to_dict()
     assert found == POPULATIONS
     assert "no long/short" in frame.attrs["dropped"]["kraken"]
+    assert_held(frame)
+    pairs = set(frame.loc[frame["flags"] == "pair", "exchange"])
+    assert pairs == ({"binance"} if kind == "inverse" else set())
+
+
+def assert_held(frame: pd.DataFrame) -> None:
+    """Compare ratios and shares with the truth's, worked out as fractions."""
     for row in frame.to_dict("records"):
         what = f"{row['exchange']} {row['population']}"
         long = Fraction(LONGS[OF_POPULATION[row["population"]]])
@@ -306,7 +313,6 @@ async def test_each_population_has_a_row_of_its_own(lab: Lab, manager_for: Manag
         assert_close(row["ratio"], long / (1 - long), f"{what} ratio", rel=rel)
         assert_close(row["long_share"], long * free, f"{what} long", rel=rel)
         assert_close(row["short_share"], (1 - long) * free, f"{what} short", rel=rel)
-        assert (row["flags"] == "pair") is ((row["exchange"], kind) == ("binance", "inverse"))
         assert row["currency"] == row["quote"]
 
 
@@ -563,3 +569,89 @@ async def test_spot_and_a_snapshot_ask_for_no_funding(lab: Lab, manager_for: Man
     await xm.opportunities("BTC/USDT")
     await xm.get_cross_exchange_ticker("BTCUSDT")
     assert not [seen for seen in lab.seen if "premiumIndex" in seen.path_qs or "unding" in seen.path_qs]
+
+
+# --- what is wrong in a venue's file is noticed
+
+
+def file_of(monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str, **fields: Any) -> None:
+    """Put something else in place of what a venue's file says of a market."""
+    market = dataclasses.replace(CONNECTORS[exchange].markets[kind], **fields)  # type: ignore[index]
+    monkeypatch.setitem(CONNECTORS[exchange].markets, kind, market)  # type: ignore[arg-type]
+
+
+def renamed(spec: Any, **fields: str) -> Any:
+    """Return a map that reads other fields, and no longer those that are named empty."""
+    kept = {name: path for name, path in {**spec.fields, **fields}.items() if path}
+    return dataclasses.replace(spec, fields=kept)
+
+
+def other_hours(funding: FundingMap) -> FundingMap:
+    """Return a map that takes every market for one that settles every eight hours."""
+    rates = renamed(funding.rates, after_time="", interval_hours="")
+    return dataclasses.replace(funding, rates=rates, named=None, intervals=None, hours=8.0)
+
+
+WRONG = {
+    "counted otherwise": lambda market: {
+        "units": dataclasses.replace(
+            market.units, funding=Funding.PER_COIN if market.units.funding is not Funding.PER_COIN else Funding.RATE
+        )
+    },
+    "eight hours everywhere": lambda market: {"funding": other_hours(market.funding)},
+    "the other sort of rate": lambda market: {
+        "funding": dataclasses.replace(market.funding, settled=not market.funding.settled)
+    },
+    "no time": lambda market: {
+        "funding": dataclasses.replace(
+            market.funding, rates=renamed(market.funding.rates, next_time="nothing"),
+            named=market.funding.named and renamed(market.funding.named, next_time="nothing"),
+        )
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize(("venue", "kind"), FUNDED)
+async def test_a_wrong_rule_of_funding_is_noticed(
+    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch, venue: str, kind: str, what: str
+) -> None:
+    lab.truth = carried(2)
+    symbol = "BTC/USD:USD" if (venue, kind) == ("kraken", "linear") else BTC[kind]
+    file_of(monkeypatch, venue, kind, **WRONG[what](CONNECTORS[venue].markets[kind]))  # type: ignore[index]
+    before = lab.now_ms()
+    with pytest.raises((AssertionError, NoVenueAnswered)):
+        assert_funded(await manager_for(lab, venues=(venue,)).funding(symbol), lab.truth, before, lab.now_ms())
+
+
+@pytest.mark.parametrize("venue", ["htx", "bybit"])
+@pytest.mark.parametrize("kind", BTC)
+async def test_open_interest_that_is_not_halved_or_twice_is_noticed(
+    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch, venue: str, kind: str
+) -> None:
+    market = CONNECTORS[venue].markets[kind]  # type: ignore[index]
+    assert market.interest is not None
+    # What counts one side already must not be halved again, and without it both sides must be.
+    interest = renamed(market.interest, oi_single="")
+    file_of(monkeypatch, venue, kind, interest=interest)
+    assert_open(await manager_for(lab, venues=(venue,)).open_interest(BTC[kind]), lab.truth)
+    file_of(monkeypatch, venue, kind, interest=interest, units=dataclasses.replace(market.units, two_sided=()))
+    with pytest.raises(AssertionError):
+        assert_open(await manager_for(lab, venues=(venue,)).open_interest(BTC[kind]), lab.truth)
+
+
+@pytest.mark.parametrize("venue", POPULATIONS)
+async def test_shares_that_are_exchanged_are_noticed(
+    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch, venue: str
+) -> None:
+    lab.truth = carried()
+    ratios = CONNECTORS[venue].markets["linear"].ratios
+    assert ratios is not None
+    fields = dict(ratios.fields)
+    if "long_share" in fields:
+        fields["long_share"], fields["short_share"] = fields["short_share"], fields["long_share"]
+    else:
+        fields["short_share"] = fields.pop("ratio")
+    file_of(monkeypatch, venue, "linear", ratios=dataclasses.replace(ratios, fields=fields))
+    with pytest.raises((AssertionError, NoVenueAnswered)):
+        assert_held(await manager_for(lab, venues=(venue,)).long_short("BTCUSDT"))
