@@ -187,6 +187,14 @@ async def test_who_fails_is_named_and_the_others_answer(lab: Lab, manager_for: M
         await manager_for(lab).funding(deadline=1.0)
 
 
+async def test_a_failure_of_one_list_names_itself_and_spares_the_other(lab: Lab, manager_for: ManagerFor) -> None:
+    lab.fault("binance", "status", "/dapi/v1/premiumIndex", code=451)
+    frame = await manager_for(lab, venues=("binance",)).funding(["BTCUSDT", "BTC/USD:BTC"])
+    assert list(frame["instrument"]) == ["BTC/USDT:USDT"]
+    assert list(frame.attrs["dropped"]) == ["binance BTC/USD:BTC"]
+    assert "451" in frame.attrs["dropped"]["binance BTC/USD:BTC"]
+
+
 async def test_what_hangs_is_late_and_the_rest_is_kept(lab: Lab, manager_for: ManagerFor) -> None:
     lab.latency["okx", "/api/v5/public/funding-rate"] = 2.0
     xm = manager_for(lab)
@@ -316,6 +324,15 @@ def assert_held(frame: pd.DataFrame) -> None:
         assert row["currency"] == row["quote"]
 
 
+async def test_a_population_that_is_missing_is_said(lab: Lab, manager_for: ManagerFor) -> None:
+    lab.truth = carried()
+    lab.fault("binance", "status", "/futures/data/topLongShortAccountRatio", code=404)
+    frame = await manager_for(lab, venues=("binance",)).long_short("BTCUSDT")
+    assert_held(frame)
+    assert list(frame["population"]) == ["accounts", "top positions"]
+    assert list(frame["flags"]) == ["partial", "partial"]
+
+
 RATIO = RatioMap({"x": "accounts"}, {"long_share": "l", "short_share": "s", "time": "t"}, "d", ok=("code", "0"))
 ONLY_RATIO = RatioMap({"x": "accounts"}, {"ratio": "1", "time": "0"}, "d")
 
@@ -391,6 +408,15 @@ def test_empty_one_row_and_all_absent(venue: str, kind: Any) -> None:
         for nothing in ("", None, "abc", "NaN", True, {}):
             absent = ticker_columns(enveloped(spec, [one | dict.fromkeys(spec.fields.values(), nothing)]), spec)
             assert all(np.isnan(absent[name]).all() for name in spec.fields)
+
+
+async def test_an_interval_or_a_time_of_nothing_is_absent(lab: Lab, manager_for: ManagerFor) -> None:
+    """A market that has not begun to settle says 0 for both."""
+    lab.truth = carried(0)
+    frame = await manager_for(lab, venues=("bybit",)).funding("BTCUSDT")
+    assert frame["interval_hours"].isna().all()
+    assert frame["apr"].isna().all()
+    assert frame["next_time"].isna().all()
 
 
 @pytest.mark.parametrize("question", ["funding", "open_interest", "long_short"])

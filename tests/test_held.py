@@ -63,7 +63,6 @@ def test_json_csv_and_parquet_hold_the_same_rows(words: tuple[str, ...], tmp_pat
     assert list(rows[0]) == list(frame.columns) == list(data["rows"][0])
     number = "rate" if words[0] == "funding" else "oi_quote"
     key = ("exchange", "instrument")
-    # Which venue answers first is chance.
     plain = {tuple(row[name] for name in key): row[number] for row in data["rows"]}
     assert {tuple(row[name] for name in key): float(row[number]) for row in rows} == pytest.approx(plain)
 

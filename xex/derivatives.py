@@ -247,11 +247,24 @@ class Derivatives(Catalogue):
         if not standing:
             return {}, absent
         mine = list(dict.fromkeys(standing.values()))
-        rows = self._named_rows(entry, await self._columns(entry, _of_some(entry, feature, mine), SCHEMAS[feature]))
+        failed: dict[Section, Drop] = {}
+
+        async def of(section: Section) -> Columns:
+            """Ask about those of one list: what is wrong with it is nothing against the others."""
+            some = [one for one in mine if one.section == section]
+            try:
+                return await self._columns(entry, _of_some(entry, feature, some), SCHEMAS[feature])
+            except ConnectorError as exc:
+                failed[section] = exc.drop
+                return {}
+
+        parts = await asyncio.gather(*map(of, dict.fromkeys(one.section for one in mine)))
+        rows = self._named_rows(entry, concat(parts, SCHEMAS[feature]))
         came = texts(rows, "instrument")
         for instrument, one in standing.items():
             if one.symbol not in came:
-                absent[instrument] = MissingRow(f"{one.symbol} is listed, and no figure of it came").drop
+                nothing = MissingRow(f"{one.symbol} is listed, and no figure of it came").drop
+                absent[instrument] = failed.get(one.section, nothing)
         if not set(came) <= {one.symbol for one in instruments}:
             asked = {one.symbol for one in instruments}
             notes = zip(texts(rows, "flags"), came, strict=True)

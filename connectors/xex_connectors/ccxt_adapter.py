@@ -758,26 +758,32 @@ class CcxtConnector(ExchangeConnector):
         """Say what each rate is of and for how long; where the list of intervals is missing, an interval is too."""
         rows, scales = columns.pop("row"), (table.arrays[name] for name in ("contract_size", "multiplier"))
         count, ids = len(rows), table.columns["id"]
-        times = [numbers(columns, name) for name in ("next_time", "after_time")]
-        apart = (times[1] - times[0]) / HOUR_MS
+        # A time of 0 is none.
+        coming, after = (np.where(times > 0, times, np.nan) for times in (
+            numbers(columns, name) for name in ("next_time", "after_time")
+        ))  # fmt: skip
         # Which is usual says nothing where the list of the others is missing.
         usual = [np.nan if listed is None else listed.get(ids[row], spec.hours) for row in rows.tolist()]
         if listed is None:
             columns["flags"] = Text.same("partial", count)
-        hours = np.array(usual, dtype=np.float64)
-        for told in (apart, numbers(columns, "interval_hours")):
-            hours = np.where(told > 0, told, hours)
-        columns["interval_hours"] = hours
+        hours = np.full(count, np.nan)
+        for said in (np.array(usual, dtype=np.float64), (after - coming) / HOUR_MS, numbers(columns, "interval_hours")):
+            hours = np.where(said > 0, said, hours)
         if "next_time" not in columns:
             interval_ms = hours * HOUR_MS
-            columns["next_time"] = (np.floor(columns["received_time"] / interval_ms) + 1.0) * interval_ms
+            coming = (np.floor(columns["received_time"] / interval_ms) + 1.0) * interval_ms
         columns.pop("after_time", None)
+        columns |= {"interval_hours": hours, "next_time": coming}
         done = funding_to_rate(columns, self.markets[home].units, *(scale[rows] for scale in scales))
         done["rate_kind"] = Text.same("settled" if spec.settled else "predicted", count)
         return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
 
     async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
-        """Return the latest ratio of long to short of each instrument, a row for each population."""
+        """Return the latest ratio of long to short of each instrument, a row for each population.
+
+        A population whose request fails is missing, which the others' flag `partial` says; where all fail the first
+        failure is raised.
+        """
         asked = [
             self._ratio(one, spec, call)
             for one in instruments
@@ -786,7 +792,10 @@ class CcxtConnector(ExchangeConnector):
         ]
         if instruments and not asked:
             raise NotListed("it publishes no long/short ratios", venue=self._route.venue)
-        return await _all_of(asked, "long_short")
+        rows = await _all_of(asked, "long_short")
+        if length(rows) < len(asked):
+            rows["flags"] = [",".join(filter(None, (flag, "partial"))) for flag in texts(rows, "flags")]
+        return rows
 
     async def _ratio(self, instrument: Instrument, spec: RatioMap, call: str) -> Columns:
         table, found, response = await self._asked(instrument, call, dict(spec.params), spec.id, spec.named)

@@ -220,9 +220,9 @@ class Market:
         return (self.funding_hourly or Decimal(0)) * self.funding_hours
 
     def settles_ms(self, now_ms: int) -> int:
-        """Time of the coming settlement (Unix milliseconds): those are at whole multiples of the interval."""
+        """Time of the coming settlement (Unix ms): they are at whole multiples of the interval, without one 0."""
         interval = self.funding_hours * 3_600_000
-        return (now_ms // interval + 1) * interval
+        return (now_ms // interval + 1) * interval if interval else 0
 
     @property
     def coin_volume(self) -> Decimal:
