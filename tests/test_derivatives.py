@@ -304,7 +304,8 @@ async def test_each_population_has_a_row_of_its_own(lab: Lab, manager_for: Manag
     frame = await manager_for(lab).long_short(BTC[kind])
     found = frame.groupby("exchange")["population"].agg(list).to_dict()
     assert found == POPULATIONS
-    assert "no long/short" in frame.attrs["dropped"]["kraken"]
+    assert sorted(frame.attrs["asked"]) == sorted(POPULATIONS)  # Kraken publishes none, and is not asked
+    assert frame.attrs["dropped"] == {}
     assert_held(frame)
     pairs = set(frame.loc[frame["flags"] == "pair", "exchange"])
     assert pairs == ({"binance"} if kind == "inverse" else set())
@@ -370,7 +371,7 @@ def test_a_body_without_a_usable_ratio_is_an_error(body: bytes) -> None:
 
 FUNDED = [
     (venue, kind) for venue, connector in CONNECTORS.items() for kind in ("linear", "inverse")
-    if connector.markets[kind].funding is not None  # type: ignore[index]
+    if connector.markets[kind].funding is not None
 ]  # fmt: skip
 
 
@@ -405,7 +406,8 @@ def test_empty_one_row_and_all_absent(venue: str, kind: Any) -> None:
         assert columns["id"] == ["X"]
         assert columns["rate"].tolist() == [-0.5]
         assert all(columns[name].tolist() == [1700000000000] for name in spec.fields if name != "rate")
-        for nothing in ("", None, "abc", "NaN", True, {}):
+        nothings: tuple[Any, ...] = ("", None, "abc", "NaN", True, {})
+        for nothing in nothings:
             absent = ticker_columns(enveloped(spec, [one | dict.fromkeys(spec.fields.values(), nothing)]), spec)
             assert all(np.isnan(absent[name]).all() for name in spec.fields)
 
@@ -431,7 +433,7 @@ def test_a_frame_has_all_its_columns_whatever_came(question: str) -> None:
 
 def test_a_rate_by_hand_of_each_way_of_counting() -> None:
     """0.9 USD an hour per coin at a mark of 90,000 USD, and 2.5e-10 coins per dollar at 80,000 USD, are fractions."""
-    units = {kind: CONNECTORS["kraken"].markets[kind].units for kind in ("linear", "inverse")}  # type: ignore[index]
+    units = {kind: CONNECTORS["kraken"].markets[kind].units for kind in ("linear", "inverse")}
     one = np.ones(1)
     linear = funding_to_rate({"rate": 0.9 * one, "mark": 90_000 * one}, units["linear"], one, one)
     assert linear["rate"].tolist() == [pytest.approx(1e-5, rel=1e-12)]
@@ -602,8 +604,8 @@ async def test_spot_and_a_snapshot_ask_for_no_funding(lab: Lab, manager_for: Man
 
 def file_of(monkeypatch: pytest.MonkeyPatch, exchange: str, kind: str, **fields: Any) -> None:
     """Put something else in place of what a venue's file says of a market."""
-    market = dataclasses.replace(CONNECTORS[exchange].markets[kind], **fields)  # type: ignore[index]
-    monkeypatch.setitem(CONNECTORS[exchange].markets, kind, market)  # type: ignore[arg-type]
+    market = dataclasses.replace(CONNECTORS[exchange].markets[kind], **fields)
+    monkeypatch.setitem(CONNECTORS[exchange].markets, kind, market)
 
 
 def renamed(spec: Any, **fields: str) -> Any:
@@ -618,7 +620,7 @@ def other_hours(funding: FundingMap) -> FundingMap:
     return dataclasses.replace(funding, rates=rates, named=None, intervals=None, hours=8.0)
 
 
-WRONG = {
+WRONG: dict[str, Callable[[Any], dict[str, Any]]] = {
     "counted otherwise": lambda market: {
         "units": dataclasses.replace(
             market.units, funding=Funding.PER_COIN if market.units.funding is not Funding.PER_COIN else Funding.RATE
@@ -644,7 +646,7 @@ async def test_a_wrong_rule_of_funding_is_noticed(
 ) -> None:
     lab.truth = carried(2)
     symbol = "BTC/USD:USD" if (venue, kind) == ("kraken", "linear") else BTC[kind]
-    file_of(monkeypatch, venue, kind, **WRONG[what](CONNECTORS[venue].markets[kind]))  # type: ignore[index]
+    file_of(monkeypatch, venue, kind, **WRONG[what](CONNECTORS[venue].markets[kind]))
     before = lab.now_ms()
     with pytest.raises((AssertionError, NoVenueAnswered)):
         assert_funded(await manager_for(lab, venues=(venue,)).funding(symbol), lab.truth, before, lab.now_ms())
@@ -655,7 +657,7 @@ async def test_a_wrong_rule_of_funding_is_noticed(
 async def test_open_interest_that_is_not_halved_or_twice_is_noticed(
     lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch, venue: str, kind: str
 ) -> None:
-    market = CONNECTORS[venue].markets[kind]  # type: ignore[index]
+    market = CONNECTORS[venue].markets[kind]
     assert market.interest is not None
     # What counts one side already must not be halved again, and without it both sides must be.
     interest = renamed(market.interest, oi_single="")

@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, KeyMap, RatioMap, SpotCurrencies
+from xex_connectors.ccxt_adapter import AssetMap, FundingMap, HolderRatios, KeyMap, RatioMap, SpotCurrencies
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 
@@ -64,7 +64,7 @@ def _contracts(api: str, client: str, fee: Fee, units: Units, active: Any, day: 
     )  # fmt: skip
 
 
-class BinanceConnector(SpotCurrencies, CcxtConnector):
+class BinanceConnector(SpotCurrencies, HolderRatios):
     """Binance."""
 
     currency_pairs = (("FDUSD", "USDT"), ("EUR", "USDT"), ("USDC", "USDT"))

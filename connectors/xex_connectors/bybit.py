@@ -6,7 +6,7 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, KeyMap, RatioMap
+from xex_connectors.ccxt_adapter import AssetMap, FundingMap, HolderRatios, KeyMap, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 _OK = ("retCode", "0")
@@ -59,7 +59,7 @@ def _contracts(kind: str, units: Units, category: dict[str, str], **more: str) -
     )  # fmt: skip
 
 
-class BybitConnector(CcxtConnector):
+class BybitConnector(HolderRatios):
     """Bybit."""
 
     markets = {

@@ -720,9 +720,11 @@ class CcxtConnector(ExchangeConnector):
 
     async def _funding_of(self, home: Section, asked: Section | list[Instrument]) -> Columns:
         spec = self.markets[home].funding
+        if spec is None:
+            raise NotListed("it publishes no funding of these", venue=self._route.venue)
         table = await self._listings_of(home, refresh=False)
         wanted = self._wanted(table, asked)
-        if spec is None or not wanted:
+        if not wanted:
             return {}
         rates = spec.rates if isinstance(wanted, str) or spec.named is None else spec.named
         questions: list[Coroutine[Any, Any, Any]] = [
@@ -777,36 +779,6 @@ class CcxtConnector(ExchangeConnector):
         done = funding_to_rate(columns, self.markets[home].units, *(scale[rows] for scale in scales))
         done["rate_kind"] = Text.same("settled" if spec.settled else "predicted", count)
         return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
-
-    async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
-        """Return the latest ratio of long to short of each instrument, a row for each population.
-
-        A population whose request fails is missing, which the others' flag `partial` says; where all fail the first
-        failure is raised.
-        """
-        asked = [
-            self._ratio(one, spec, call)
-            for one in instruments
-            if (spec := self._market(one).ratios) is not None
-            for call in spec.calls
-        ]
-        if instruments and not asked:
-            raise NotListed("it publishes no long/short ratios", venue=self._route.venue)
-        rows = await _all_of(asked, "long_short")
-        if length(rows) < len(asked):
-            rows["flags"] = [",".join(filter(None, (flag, "partial"))) for flag in texts(rows, "flags")]
-        return rows
-
-    async def _ratio(self, instrument: Instrument, spec: RatioMap, call: str) -> Columns:
-        table, found, response = await self._asked(instrument, call, dict(spec.params), spec.id, spec.named)
-        with self._reading(self.homes[instrument.section], response):
-            columns = ratio_columns(response.body, spec)
-        columns["received_time"] = np.array([float(response.received_at)])
-        same = {"population": spec.calls[call], "unit_rule": self._market(instrument).units.ratio_rule}
-        same |= {"response_id": response.id, "time_source": "server", "flags": spec.flags}
-        same |= {"instrument": found.instrument.symbol, "group": found.instrument.group}
-        same |= {name: table.columns[name][found.row] for name in _IDENTITY}
-        return columns | {name: Text.same(cell, 1) for name, cell in same.items()}
 
     def _open(self, home: Section, table: Listings, columns: Columns) -> Columns:
         """Bring open interest to base units and say which instrument each row is."""
@@ -1120,6 +1092,40 @@ class CcxtConnector(ExchangeConnector):
             raise
 
 
+class HolderRatios(CcxtConnector):
+    """A venue that tells how its customers are divided into long and short."""
+
+    async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the latest ratio of long to short of each instrument, a row for each population.
+
+        A population whose request fails is missing, which the others' flag `partial` says; where all fail the first
+        failure is raised.
+        """
+        asked = [
+            self._ratio(one, spec, call)
+            for one in instruments
+            if (spec := self._market(one).ratios) is not None
+            for call in spec.calls
+        ]
+        if instruments and not asked:
+            raise NotListed("it publishes no long/short ratios of these", venue=self._route.venue)
+        rows = await _all_of(asked, "long_short")
+        if length(rows) < len(asked):
+            rows["flags"] = [",".join(filter(None, (flag, "partial"))) for flag in texts(rows, "flags")]
+        return rows
+
+    async def _ratio(self, instrument: Instrument, spec: RatioMap, call: str) -> Columns:
+        table, found, response = await self._asked(instrument, call, dict(spec.params), spec.id, spec.named)
+        with self._reading(self.homes[instrument.section], response):
+            columns = ratio_columns(response.body, spec)
+        columns["received_time"] = np.array([float(response.received_at)])
+        same = {"population": spec.calls[call], "unit_rule": self._market(instrument).units.ratio_rule}
+        same |= {"response_id": response.id, "time_source": "server", "flags": spec.flags}
+        same |= {"instrument": found.instrument.symbol, "group": found.instrument.group}
+        same |= {name: table.columns[name][found.row] for name in _IDENTITY}
+        return columns | {name: Text.same(cell, 1) for name, cell in same.items()}
+
+
 class SpotCurrencies(CcxtConnector):
     """A venue whose spot books trade currencies against one another."""
 
@@ -1287,6 +1293,7 @@ __all__ = [
     "AssetMap",
     "CcxtConnector",
     "FundingMap",
+    "HolderRatios",
     "KeyMap",
     "RatioMap",
     "SpotCurrencies",

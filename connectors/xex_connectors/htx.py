@@ -8,7 +8,7 @@ from typing import Any
 from xex.access.budgets import Limit, Pause
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, RatioMap
+from xex_connectors.ccxt_adapter import AssetMap, FundingMap, HolderRatios, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step
 
 _OK, _V2 = ("status", "ok"), ("code", "200")
@@ -71,7 +71,7 @@ _DATED = {"expires": "delivery_time", "alias": _alias}
 _INVERSE = _units("inverse", Amount.QUOTE_CONTRACTS, Amount.QUOTE_CONTRACTS)
 
 
-class HtxConnector(CcxtConnector):
+class HtxConnector(HolderRatios):
     """HTX."""
 
     markets = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, KeyMap, RatioMap
+from xex_connectors.ccxt_adapter import AssetMap, FundingMap, HolderRatios, KeyMap, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
@@ -82,7 +82,7 @@ _INVERSE = Units(
 )  # fmt: skip
 
 
-class OkxConnector(CcxtConnector):
+class OkxConnector(HolderRatios):
     """OKX."""
 
     markets = {
