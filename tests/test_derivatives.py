@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+import xex
 from tests.conftest import VENUES, ManagerFor
 from tests.expected import assert_close, source
 from tests.lab import Lab, Truth, default_truth
@@ -683,3 +685,56 @@ async def test_shares_that_are_exchanged_are_noticed(
     file_of(monkeypatch, venue, "linear", ratios=dataclasses.replace(ratios, fields=fields))
     with pytest.raises((AssertionError, NoVenueAnswered)):
         assert_held(await manager_for(lab, venues=(venue,)).long_short("BTCUSDT"))
+
+
+# --- together with the rest
+
+
+async def test_a_scan_takes_the_frame(lab: Lab, manager_for: ManagerFor) -> None:
+    lab.truth = crossed()
+    xm = manager_for(lab)
+    frame = xex.arbitrage.scan(await xm.tickers(market="perp"), funding=await xm.funding(market="perp"))
+    rows = frame[frame["symbol"] == "BTC/USDT:USDT"]
+    assert len(rows) == 16  # from each of the four venues that quote it in USDT to the others and Kraken
+    for row in rows.to_dict("records"):
+        want = daily(lab.truth, row["exchange_high"]) - daily(lab.truth, row["exchange_low"])
+        assert_close(row["funding_per_day"], want, f"{row['exchange_low']} → {row['exchange_high']}")
+
+
+async def test_what_was_recorded_is_answered_again(lab: Lab, manager_for: ManagerFor, tmp_path: Path) -> None:
+    lab.truth = with_market(crossed(), lambda one: one.base == "ETH" and one.kind == "linear", funding_hours=2)
+
+    async def asked(xm: xex.ExchangeManager) -> list[pd.DataFrame]:
+        return [
+            await xm.funding(["BTCUSDT", "ETHUSDT", "BTC/USD:BTC"]), await xm.funding(),
+            await xm.open_interest("BTCUSDT"), await xm.long_short("BTCUSDT"),
+        ]  # fmt: skip
+
+    path = tmp_path / "run.json"
+    with xex.record(path):
+        then = await asked(manager_for(lab))
+    before = len(lab.seen)
+    with xex.replay(path):
+        again = await asked(manager_for(lab))
+    assert len(lab.seen) == before
+    for one, other in zip(then, again, strict=True):
+        key = ["exchange", "instrument"]
+        wanted = one[one["base"].isin(["BTC", "ETH"])].sort_values(key, kind="stable", ignore_index=True)
+        found = other[other["base"].isin(["BTC", "ETH"])].sort_values(key, kind="stable", ignore_index=True)
+        numbers = [name for name in one.columns if name not in {"age_ms", "response_id"}]
+        pd.testing.assert_frame_equal(found[numbers], wanted[numbers])
+
+
+@pytest.mark.usefixtures("loaded")
+async def test_the_published_limits_are_kept(manager_for: ManagerFor) -> None:
+    """OKX answers five questions about a population in two seconds: a sixth at once would be refused."""
+    async with Lab(default_truth(), limits=True) as lab:
+        xm = manager_for(lab)
+        for _ in range(2):
+            await xm.funding()
+            await xm.funding(["BTCUSDT", "ETHUSDT"])
+            await xm.open_interest(["BTCUSDT", "ETHUSDT"])
+        for coin in ("BTC", "ETH", "SOL", "XRP", "DOGE", "LTC"):
+            await xm.long_short(f"{coin}USDT", deadline=0.5)
+        assert lab.breaches == []
+        assert lab.bans == []
