@@ -6,11 +6,11 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,10 @@ from tests.lab import Lab, Truth, default_truth
 from tests.lab.truth import Market
 from tests.test_maps import DATA, _get, ccxt_client, recorded
 from tests.test_snapshot import CONNECTORS
+from xex.access.port import ExchangeConnector
 from xex.errors import BadPayload, ConfigError, NoVenueAnswered, SymbolError, UnitError, UnknownSymbol
 from xex.model import schema
+from xex.model.instruments import Instrument
 from xex.model.units import Funding, funding_to_rate
 from xex_connectors.mapping import ErrorBody, FundingMap, RatioMap, ratio_columns, ticker_columns
 
@@ -738,3 +740,37 @@ async def test_the_published_limits_are_kept(manager_for: ManagerFor) -> None:
             await xm.long_short(f"{coin}USDT", deadline=0.5)
         assert lab.breaches == []
         assert lab.bans == []
+
+
+class Own(ExchangeConnector):
+    """A connector of somebody's own, which knows the funding of one perpetual and nothing of lists."""
+
+    rows: ClassVar[Any] = {"instrument": ["BTC/USDT:USDT"], "rate": [0.0002], "interval_hours": [4]}
+
+    async def connect(self) -> None:
+        """Nothing to do."""
+
+    async def get_ticker(self, symbol: str) -> None:
+        """Know no ticker."""
+
+    async def funding(self, instruments: Sequence[Instrument]) -> Any:
+        """Return the rows."""
+        assert [one.symbol for one in instruments] == ["BTC/USDT:USDT"]
+        return self.rows
+
+
+async def test_a_connector_of_ones_own_answers_with_three_columns(
+    manager_for: ManagerFor, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    xm = manager_for(lab, venues=("bybit",))
+    xm.add_exchange(xex.ExchangeConfig("mine", "mine"), Own())
+    rows = {row["exchange"]: row for row in (await xm.funding("BTCUSDT")).to_dict("records")}
+    assert rows.keys() == {"mine", "bybit"}
+    assert_close(rows["mine"]["apr"], Fraction(2, 10_000) * 8760 / 4, "apr")
+    whole = await xm.funding()
+    assert "single contracts only" in whole.attrs["dropped"]["mine"]
+    for wrong in ({**Own.rows, "rate": ["much"]}, {"rate": [1.0]}, {**Own.rows, "color": ["red"]}, None):
+        monkeypatch.setattr(Own, "rows", wrong)
+        frame = await xm.funding("BTCUSDT")
+        assert list(frame["exchange"]) == ["bybit"]
+        assert "mine" in frame.attrs["dropped"]

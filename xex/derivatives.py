@@ -337,7 +337,11 @@ class Derivatives(Catalogue):
             return {}
         same = {**who(entry), "fx_source": "identity"}
         named = {**rows, **{name: Text.same(cell, count) for name, cell in same.items()}}
-        named |= {"currency": rows["quote"], "fx_rate": np.ones(count), "fx_age_ms": np.zeros(count)}
+        named |= {
+            "currency": rows.get("quote", Text.same("", count)),
+            "fx_rate": np.ones(count),
+            "fx_age_ms": np.zeros(count),
+        }
         named["age_ms"] = ages(named, [entry.state.skew_ms] * count, clock.now_ms())
         return named
 
