@@ -1054,3 +1054,111 @@ def _marginal(side: Sequence[tuple[Fraction, Fraction, str]], volume: Fraction) 
         if reached >= volume:
             return price
     return None
+
+
+# --- ways round several markets ----------------------------------------------------------------------------------
+
+Edge = tuple[str, str, str]
+"""Exchange, market as BASE/QUOTE, and "buy" or "sell"."""
+
+
+def in_coins(fee_side: object, *, buying: bool) -> bool:
+    """Say whether a fee is taken from the base: always, or since an order brings ("get") or pays ("give") it."""
+    return fee_side in {"base", "get" if buying else "give"}
+
+
+def edges(rows: Iterable[Row]) -> dict[Edge, tuple[str, str, Fraction]]:
+    """Give by edge the currency paid, the one received and how much of it one unit brings, after the fee."""
+    found: dict[Edge, tuple[str, str, Fraction]] = {}
+    for row in rows:
+        base, quote, fee = str(row["base"]), str(row["quote"]), required(row["fee"], "fee")
+        name, where = f"{base}/{quote}", str(row["exchange"])
+        after = {
+            buying: (1 - fee if buying else 1 / (1 + fee))
+            if in_coins(row.get("fee_side", "quote"), buying=buying)
+            else (1 / (1 + fee) if buying else 1 - fee)
+            for buying in (True, False)
+        }
+        found[where, name, "buy"] = (quote, base, after[True] / required(row["ask"], "ask"))
+        found[where, name, "sell"] = (base, quote, after[False] * required(row["bid"], "bid"))
+    return found
+
+
+def ways_round(rows: Iterable[Row], most: int) -> dict[tuple[Edge, ...], Fraction]:
+    """Give what every way round of at most `most` edges, no currency twice, makes of one unit; the first edge first."""
+    known = edges(rows)
+    found: dict[tuple[Edge, ...], Fraction] = {}
+
+    def follow(path: tuple[Edge, ...], seen: tuple[str, ...], made: Fraction) -> None:
+        for edge, (paid, got, rate) in known.items():
+            if paid != seen[-1]:
+                continue
+            if got == seen[0] and path:
+                whole = (*path, edge)
+                first = whole.index(min(whole))
+                found[(*whole[first:], *whole[:first])] = made * rate
+            elif got not in seen and len(path) + 1 < most:
+                follow((*path, edge), (*seen, got), made * rate)
+
+    for currency in {paid for paid, _, _ in known.values()}:
+        follow((), (currency,), Fraction(1))
+    return found
+
+
+@dataclass(frozen=True)
+class Order:
+    """One leg of a way round: a book's side, best first, the fee, and what the market asks of an order."""
+
+    side: Sequence[tuple[Fraction, Fraction]]
+    buying: bool
+    fee: Fraction
+    coins: bool = False
+    lot: Fraction = Fraction(0)
+    min_amount: Fraction = Fraction(0)
+    min_notional: Fraction = Fraction(0)
+
+    def given(self, amount: Fraction) -> Fraction:
+        """Give what an order of `amount` base units costs, in what it pays with."""
+        if self.buying:
+            return _value(self.side, amount) * (1 if self.coins else 1 + self.fee)
+        return amount * (1 + self.fee if self.coins else 1)
+
+    def got(self, amount: Fraction) -> Fraction:
+        """Give what an order of `amount` base units brings."""
+        if self.buying:
+            return amount * (1 - self.fee if self.coins else 1)
+        return _value(self.side, amount) * (1 if self.coins else 1 - self.fee)
+
+    def allowed(self, amount: Fraction) -> bool:
+        """Say whether the market takes an order of `amount`."""
+        return amount >= self.min_amount and _value(self.side, amount) >= self.min_notional
+
+    def multiples(self) -> list[Fraction]:
+        """Give every whole number of lots in the book."""
+        return [self.lot * count for count in range(1, int(_depth(self.side) / self.lot) + 1)]
+
+
+def round_in_lots(orders: Sequence[Order], most: Fraction) -> Fraction:
+    """Give the best profit of all orders in whole lots, each paid with what the one before brought; 0 for none.
+
+    The last order is of at most `most` base units. What one brings beyond what the next one takes counts for nothing.
+    """
+    ways = {orders[0].given(amount): [orders[0].got(amount)] for amount in _taken(orders[0])}
+    for order in orders[1:-1]:
+        amounts = _taken(order)
+        ways = {
+            paid: [order.got(amount) for made in brought for amount in amounts if order.given(amount) <= made]
+            for paid, brought in ways.items()
+        }
+    last = [amount for amount in _taken(orders[-1]) if amount <= most]
+    profits = [
+        orders[-1].got(amount) - paid
+        for paid, brought in ways.items()
+        for amount in last
+        if any(orders[-1].given(amount) <= made for made in brought)
+    ]
+    return max([Fraction(0), *profits])
+
+
+def _taken(order: Order) -> list[Fraction]:
+    return [amount for amount in order.multiples() if order.allowed(amount)]

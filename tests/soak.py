@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import dataclasses
 import gc
 import json
@@ -37,6 +38,8 @@ WARM_UP = 0.1
 """The share of the run in which caches fill."""
 EVERY_S = 5.0
 AT_ONCE = 16
+M_MMAP_THRESHOLD = -3
+"""From glibc's malloc.h."""
 
 Asked = Callable[[xex.ExchangeManager, str], Awaitable[object]]
 
@@ -181,6 +184,16 @@ def manager_of(urls: dict[str, str]) -> xex.ExchangeManager:
     return made
 
 
+def pin_malloc() -> None:
+    """Have glibc give large blocks back at once, whatever their size; elsewhere nothing is done.
+
+    It keeps more and more of them once it has seen a larger one, in a heap whose holes no small block fills: memory
+    that nobody holds, and that would hide what is really held.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 * 1024)
+
+
 def answered(xm: xex.ExchangeManager) -> int:
     """Return how many requests have ended, well or not."""
     return sum(state.success_count + state.error_count for state in xm.exchange_info.values())
@@ -238,6 +251,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, default=EVERY_S, metavar="S", help="seconds between two looks")
+    parser.add_argument("--fragmented", action="store_true", help="leave the allocator as it is by default")
     parser.add_argument("--serve", type=int, default=None, metavar="SEED", help="be the lab's side")
     asked = parser.parse_args()
     if asked.serve is not None:
@@ -247,6 +261,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     for name in ("xex", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what venues did is meant to be logged
+    if not asked.fragmented:
+        pin_malloc()
     with serving(asked.seed) as urls:
         result = asyncio.run(soaked(urls, asked.requests, 60 * asked.minutes, seed=asked.seed, every_s=asked.every))
     print("\n".join(result.table()))

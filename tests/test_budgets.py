@@ -20,7 +20,7 @@ from tests import virtual
 from tests.conftest import ManagerFor
 from tests.lab import Lab
 from xex.access import budgets, deadline, registry
-from xex.access.budgets import GIVEN_UP_S, Budgets, Ledger, Limit, Pause
+from xex.access.budgets import GIVEN_UP_S, Budgets, Charge, Ledger, Limit, Pause
 from xex.errors import Banned, RateLimited
 
 FULL = bool(os.environ.get("XEX_FULL"))
@@ -315,6 +315,50 @@ async def test_nineteen_cancelled_waiters_delay_the_next_by_nothing() -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
     await book.take(1, "v")
     assert time() - answered <= back(2) + 1e-3
+
+
+@in_virtual_time
+async def test_a_budget_that_grows_wakes_who_waits() -> None:
+    book = ledger(2, 60)
+    await book.take(2, "v")
+    waiting = [asyncio.create_task(book.take(1, "v")) for _ in range(3)]
+    await asyncio.sleep(1)
+    assert [task.done() for task in waiting] == [False] * 3
+    before = time()
+    book.resize(4)
+    await asyncio.sleep(0.1)
+    assert [task.done() for task in waiting] == [True, True, False]
+    book.give_back(2)
+    await waiting[2]
+    assert time() - before == pytest.approx(0.1 + back(60), abs=0.01)
+
+
+@in_virtual_time
+async def test_what_was_taken_goes_back_whatever_became_of_the_budget() -> None:
+    book = ledger(10, 2)
+    assert await book.take(50, "v") == 10
+    book.resize(4)
+    waiting = asyncio.create_task(book.take(9, "v"))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    book.give_back(10)
+    assert await waiting == 4, "all there is by now"
+    book.resize(100)
+    book.give_back(4)
+    await asyncio.sleep(back(2) + 1e-6)
+    assert book.used == 0
+    assert await book.take(100, "v") == 100
+
+
+def test_an_answer_says_how_large_the_budget_is() -> None:
+    limit = Limit("key", "one.example.com", 30, 60, used_header="Used", most_header="Most")
+    own = Budgets()
+    (charge,) = own.charges((limit,), "https://one.example.com/a", "https://one.example.com")
+    for headers, size, used in (
+        ({}, 30, 0), ({"most": "80", "used": "50"}, 80, 50), ({"most": "x"}, 80, 50), ({"most": "0"}, 80, 50),
+    ):  # fmt: skip
+        own.settle([Charge(charge.ledger, 0, limit)], headers)
+        assert (charge.ledger.weight, charge.ledger.used) == (size, used)
 
 
 @in_virtual_time

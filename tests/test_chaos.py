@@ -135,7 +135,7 @@ class StormyLab(Lab):
         self.spoiled: dict[str, Spoiled] = {}
         self.names: dict[int, str] = {}
         self._under: dict[int, list[Fault]] = {}
-        self._held: dict[str, net.socket] = {}
+        self._doors = random.Random(os.getpid())
 
     def _respond(self, socket: str, request: web.BaseRequest, struck: list[Fault]) -> Any:
         made = super()._respond(socket, request, struck)
@@ -159,25 +159,28 @@ class StormyLab(Lab):
     def _runner(self, socket: str) -> web.ServerRunner:
         return self._runners[list(self._ports).index(socket)]
 
-    async def shut(self, socket: str) -> None:
-        """Refuse connections, and drop those that are open.
+    def _port(self) -> int:
+        """Return a free port below those that connections are given: a door that is shut must find its own again."""
+        while True:
+            port = self._doors.randrange(15_000, 32_000)
+            with net.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)):
+                    return port
 
-        The port stays ours, bound and without a listener, or a connection of anybody's might be given it meanwhile.
-        """
+    async def shut(self, socket: str) -> None:
+        """Refuse connections, and drop those that are open."""
         runner = self._runner(socket)
         for site in list(runner.sites):
             await site.stop()
-            self._held[socket] = held = net.socket()
-            held.setsockopt(net.SOL_SOCKET, net.SO_REUSEADDR, 1)
-            held.bind(("127.0.0.1", self._ports[socket]))
         for protocol in list(runner.server.connections if runner.server else ()):
             if protocol.transport is not None:
                 protocol.transport.abort()
 
     async def open(self, socket: str) -> None:
         """Listen again, at the same port."""
-        if socket in self._held:
-            await web.SockSite(self._runner(socket), self._held.pop(socket)).start()
+        runner = self._runner(socket)
+        if not runner.sites:
+            await web.TCPSite(runner, "127.0.0.1", self._ports[socket], reuse_address=True).start()
 
     @property
     def connections(self) -> int:

@@ -552,7 +552,7 @@ def test_a_connector_that_cannot_be_loaded_says_what_to_do(monkeypatch: pytest.M
 
     monkeypatch.setattr(registry, "load", broken)
     wrong = {row["what"]: row["fix"] for row in installation() if not row["good"]}
-    assert sorted(wrong) == sorted(f"connector {venue}" for venue in VENUES)
+    assert sorted(wrong) == sorted(f"connector {venue}" for venue in (*VENUES, "coinglass"))
     assert set(wrong.values()) == {"install xex anew, or remove it"}
 
 

@@ -284,7 +284,7 @@ def test_a_full_disk_is_one_line(words: tuple[str, ...], tmp_path: Path) -> None
 def test_version_and_help(tmp_path: Path) -> None:
     assert re.fullmatch(r"xex \d+\.\d+\.\d+\S*\n", run("--version").expect(0).out)
     overview = run("--help").expect(0).out
-    for command in ("snapshot", "books", "trades", "instruments", "lookup", "universe", "venues", "record"):
+    for command in ("snapshot", "books", "trades", "instruments", "lookup", "networks", "universe", "venues", "record"):
         assert re.search(rf"^ *{command}  ", overview, re.MULTILINE)
     text = run("snapshot", "--help").expect(0).out
     for option in ("--spot", "--perp", "--venues", "--json", "--csv", "--parquet", "--replay", "--timeout"):
@@ -655,6 +655,31 @@ def test_a_lookup_begins_with_what_is_meant(words: tuple[str, ...], meant: str) 
     assert run("lookup", *words).expect(0).out.splitlines()[0] == meant
 
 
+# --- networks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("wide")
+def test_networks_say_who_is_open_and_who_does_not_tell() -> None:
+    words = ("networks", "usdt", "BTC", "--venues", "htx,kraken")
+    data = strict(run(*words, "--json").expect(0).out)
+    assert (data["assets"], data["asked"], data["answered"]) == (["USDT", "BTC"], ["kraken", "htx"], ["kraken", "htx"])
+    rows = {(row["exchange"], row["asset"], row["network"]): row for row in data["rows"]}
+    assert set(rows) == {
+        ("kraken", "USDT", None), ("kraken", "BTC", None), ("htx", "USDT", "ethereum"), ("htx", "USDT", "tron"),
+        ("htx", "BTC", "bitcoin"),
+    }  # fmt: skip
+    tron = rows["htx", "USDT", "tron"]
+    assert (tron["deposit"], tron["withdraw"], tron["withdraw_fee"], tron["source"]) == ("open", "open", 0.1, "public")
+    silent = rows["kraken", "BTC", None]
+    assert (silent["deposit"], silent["withdraw"], silent["withdraw_fee"]) == ("unknown", "unknown", None)
+    shown = run(*words).expect(0).out
+    assert re.search(r"^ *USDT htx +tron +open +open +0\.1 *$", shown, re.MULTILINE)
+    assert re.search(r"^ *BTC kraken +unknown +unknown +– *$", shown, re.MULTILINE)
+    parsed = list(csv.DictReader(io.StringIO(run(*words, "--csv").expect(0).out)))
+    assert len(parsed) == 5
+    assert "no currency" in run("networks", "BTC/USDT").expect(2).err
+
+
 # --- the universe ------------------------------------------------------------------------------------------------
 
 
@@ -776,8 +801,8 @@ def test_venues_say_whether_a_key_is_set_and_never_which(monkeypatch: pytest.Mon
     rows = strict(written[1])["rows"]
     assert {row["venue"] for row in rows if row["key"]} == {"okx"}
     assert {row["priority"] for row in rows if row["venue"] == "htx"} == {7}
-    assert f"okx {'yes ' * 12}1" in lines_of(written[0])
-    assert f"htx {'yes ' * 11}– 7" in lines_of(written[0])
+    assert f"okx {'yes ' * 11}– yes 1" in lines_of(written[0])
+    assert f"htx {'yes ' * 11}– – 7" in lines_of(written[0])
     assert len(list(csv.DictReader(io.StringIO(written[2])))) == len(rows)
 
 
@@ -799,7 +824,7 @@ def test_venues_say_their_markets_side_by_side_and_what_differs(monkeypatch: pyt
     theirs = {**ours[0], "venue": "acme", "market": "spot", "order_book": False, "package": "acme-xex 2.1"}
     monkeypatch.setattr(cli, "_installed", lambda: ([*ours, theirs], {}))
     for width, line in (
-        ("120", "acme yes – – – – yes – yes yes yes yes – 1 acme-xex 2.1"),
+        ("120", "acme yes – – – – yes – yes yes yes yes – – 1 acme-xex 2.1"),
         ("80", "acme spot – 1"),
     ):
         monkeypatch.setenv("COLUMNS", width)

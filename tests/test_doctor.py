@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import xex
-from tests.conftest import VENUES, configured
+from tests.conftest import NO_KEYS, VENUES, Tidy, configured
 from tests.expected import assert_close, source
 from tests.lab import Lab, Market, default_truth, extra_markets, running_lab
 from tests.lab.encode_coinglass import KEY, row
@@ -23,6 +24,7 @@ from tests.test_secrets import assert_clean, assert_error_clean
 from tests.test_snapshot import CONNECTORS
 from xex import cli, doctor
 from xex.access import registry
+from xex.access.deadline import until
 from xex.access.port import ExchangeConnector
 from xex.config import recognised
 from xex.doctor import Doctor, compare, faulty, reference_from_env
@@ -37,14 +39,25 @@ from xex.errors import (
     RateLimited,
     Restricted,
     SchemaError,
-    VenueRefused,
+    TimedOut,
 )
 from xex.model import schema, units
 from xex.model.instruments import Instrument
 from xex.model.listings import Listings
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors import ccxt_adapter, mapping
-from xex_connectors.coinglass import PlanTooLow, contract_columns, data_of, pairs_markets
+from xex_connectors.coinglass import (
+    BY_NAME,
+    BadParameter,
+    IntervalNotInPlan,
+    PlanTooLow,
+    ServerError,
+    UnknownEndpoint,
+    contract_columns,
+    data_of,
+    pairs_markets,
+    table,
+)
 
 TRUTH = default_truth().adding(extra_markets()).only("BTC", "ETH", "PEPE", "SHIB", "USDT")
 CANARY = "CANARY-7f3a91"
@@ -439,24 +452,24 @@ async def test_nobody_and_nothing_listed(lab: Lab) -> None:
 
 REFUSALS = [
     (200, {"code": "401", "msg": "Upgrade plan"}, PlanTooLow, "plan"),
-    (200, {"code": "403", "msg": "The requested interval is not available."}, PlanTooLow, "plan"),
+    (200, {"code": "403", "msg": "The requested interval is not available."}, IntervalNotInPlan, "plan"),
     (200, {"code": "400", "msg": "API key missing."}, AuthRejected, "not accepted"),
     (401, {"code": "401", "msg": "Invalid key"}, AuthRejected, "not accepted"),
     (200, {"code": 401, "msg": None}, AuthRejected, "not accepted"),
     (401, "<html>denied</html>", AuthRejected, "not accepted"),
     (200, {"code": "30001", "msg": "API key missing"}, AuthRejected, "not accepted"),
-    (200, {"code": "400", "msg": "Required String parameter 'symbol' is not present"}, VenueRefused, "symbol"),
+    (200, {"code": "400", "msg": "Required String parameter 'symbol' is not present"}, BadParameter, "symbol"),
     (200, {"code": "400", "msg": "The requested pair does not exist on the exchange."}, NotListed, "does not exist"),
-    (200, {"code": "500", "msg": "Server Error"}, VenueRefused, "Server Error"),
-    (404, {"code": "404", "msg": "Endpoint not found."}, VenueRefused, "not found"),
-    (400, {"code": "0"}, VenueRefused, "400"),
+    (200, {"code": "500", "msg": "Server Error"}, ServerError, "Server Error"),
+    (404, {"code": "404", "msg": "Endpoint not found."}, UnknownEndpoint, "not found"),
+    (400, {"code": "0"}, BadParameter, "400"),
     (200, {"code": "429", "msg": "Too Many Requests"}, RateLimited, "Too Many"),
     (429, {"code": "429", "msg": "Too Many Requests"}, RateLimited, "429"),
     (403, "<html>denied</html>", Restricted, "403"),
     (404, "no such page", HttpError, "404"),
     (200, "<html>Just a moment</html>", BadPayload, "HTML"),
     (200, {"msg": "success"}, BadPayload, "no code"),
-    (200, {"code": "0", "data": {"list": []}}, BadPayload, "no list"),
+    (200, {"code": "0", "data": {"list": []}}, BadPayload, "instrument_id"),
     (200, {"code": "0", "data": None}, NotListed, "no contracts"),
     (200, {"code": "0", "data": []}, NotListed, "no contracts"),
 ]
@@ -489,14 +502,14 @@ def test_numbers_come_as_numbers_or_text_and_what_is_missing_is_absent() -> None
         "volume_usd": 7, "open_interest_quantity": "1e3", "open_interest_usd": None,
     }  # fmt: skip
     rows = [good, {"exchange_name": "Huobi", "instrument_id": "BTC-USDT"}, {"exchange_name": "OKX"}, "nonsense", None]
-    columns = contract_columns(rows)
+    columns = contract_columns(table(BY_NAME["pairs_markets"], rows))
     assert columns["venue"] == ["gate", "htx"]
     assert columns["id"] == ["BTC_USDT", "BTC-USDT"]
     frame = schema.frame(columns, "reference")
     assert list(frame.loc[0, ["price", "volume_usd", "oi_base"]]) == [50.5, 7.0, 1000.0]
     assert frame.loc[0, ["oi_usd"]].isna().all()
     assert frame.loc[1, ["price", "volume_usd", "oi_base", "oi_usd"]].isna().all()
-    assert contract_columns(None)["id"] == []
+    assert contract_columns(table(BY_NAME["pairs_markets"], None))["id"] == []
 
 
 def test_requests_and_answers_need_no_network() -> None:
@@ -536,9 +549,7 @@ def test_without_a_key_it_says_how_to_get_on() -> None:
 
 
 def test_a_reference_is_no_venue() -> None:
-    assert "coinglass" not in registry.installed()
     assert list(registry.references()) == ["coinglass"]
-    assert not xex.ExchangeManager().add_exchange(xex.ExchangeConfig("coinglass", "coinglass", api_key=CANARY))
     assert not issubclass(registry.load_reference(registry.references()["coinglass"]), ExchangeConnector)
 
 
@@ -677,3 +688,17 @@ def test_offline_the_installation_is_looked_at_and_nobody_asked(behind: Lab, mon
     code, _, err = run("--base", "ETH")
     assert code == 2
     assert "goes with --live" in err
+
+
+async def test_a_question_whose_time_is_over_before_it_has_begun_is_nobody_s_complaint(lab: Lab, tidy: Tidy) -> None:
+    async with Doctor(cache=False) as xm:
+        assert xm.add_exchange(configured(lab, "okx", **NO_KEYS))
+        entry = xm._entries["okx"]
+        await xm._ready(entry)
+        with until(0.0):
+            tickers, interest = await xm._asked_both(entry, [Instrument("BTC", "USDT", "linear", "USDT")])
+    assert isinstance(tickers, TimedOut)
+    assert isinstance(interest, TimedOut)
+    del tickers, interest
+    gc.collect()
+    await tidy.check()

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests import virtual
-from tests.conftest import ManagerFor, configured
+from tests.conftest import NO_KEYS, ManagerFor, configured
 from tests.lab import Lab
 from tests.test_transport import route as real_route
 from tests.upstream import PATH, URL, Said, after, in_turn, never, route, time, transport_to, until_true
@@ -78,7 +78,7 @@ async def test_a_thousand_who_ask_the_same_are_one_request(lab: Lab) -> None:
 
 async def test_a_thousand_questions_are_one_request_per_endpoint(lab: Lab, manager_for: ManagerFor) -> None:
     """The answers are a thousand: each with its own lists to change."""
-    xm = manager_for(lab, venues=("okx",), deadline=30.0)
+    xm = manager_for(lab, venues=("okx",), deadline=30.0, **NO_KEYS)
     await xm.get_cross_exchange_ticker("BTCUSDT")  # with the instruments, and the clock
     lab.seen.clear()
     await xm.get_cross_exchange_ticker("BTCUSDT")
@@ -712,7 +712,7 @@ async def test_being_refused_for_the_place_opens_no_breaker() -> None:
 
 async def test_a_hung_venue_is_known_as_one_that_hangs(lab: Lab, manager_for: ManagerFor) -> None:
     """Through the manager, whose own limits end at the same moment."""
-    xm = manager_for(lab, venues=("okx", "bybit"))
+    xm = manager_for(lab, venues=("okx", "bybit"), **NO_KEYS)
     await xm.get_cross_exchange_ticker("BTCUSDT")
     lab.fault("okx", "hang")
     snap = await xm.get_cross_exchange_ticker("BTCUSDT", deadline=0.2)

@@ -25,7 +25,7 @@ def look(*pairs: tuple[str, str, str, float, bool]) -> pd.DataFrame:
 
 def facts(frame: pd.DataFrame) -> dict[str, Any]:
     (row,) = frame.to_dict("records")
-    return row
+    return {str(name): value for name, value in row.items()}
 
 
 def test_first_and_last_seen_count_and_looks() -> None:

@@ -121,4 +121,23 @@ def price_and_dispersion(text: str) -> None:
     assert number(text, r"taken at par +([\d.]+)") < 40
 
 
-SHOWN = {"01_first_snapshot.ipynb": first_snapshot, "02_price_and_dispersion.ipynb": price_and_dispersion}
+def arbitrage(text: str) -> None:
+    """See that what was planted is left: four pairs of C7, and no other."""
+    assert number(text, r"that pay after fees, (\d+) executable") == 4
+    wrong, called = number(text, r"executable, (\d+) of them wrong"), number(text, r"haircut: (\d+) called executable")
+    assert (called - wrong, wrong > 10) == (4, True)
+    assert re.search(r"C7:spot +alpha +delta +7\d\.\d\d", text)
+    assert "identity" in text
+    assert "market_state" in text
+    assert re.search(r"second by second: \[0, 0, 4, [1-4]", text)
+    # 3,993 USDT buy BTC, BTC buys ETH at 0.03991, ETH sells at 4,000: what comes back, by hand, over what went in.
+    assert number(text, r"USDT +(6\.\d\d)") == pytest.approx(
+        3993 * (1 / (100_010 * 1.0002) / (0.03991 * 1.0002) * 4000 * 0.9998 - 1), abs=0.01
+    )
+    assert "0 ways round" in text
+
+
+SHOWN = {
+    "01_first_snapshot.ipynb": first_snapshot, "02_price_and_dispersion.ipynb": price_and_dispersion,
+    "03_arbitrage.ipynb": arbitrage,
+}  # fmt: skip

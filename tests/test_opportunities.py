@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from decimal import Decimal
 from itertools import pairwise
@@ -14,12 +15,13 @@ import pytest
 import xex
 from tests.conftest import VENUES, ManagerFor
 from tests.expected import assert_close, assert_pair, expected, weight_ages
-from tests.lab import Lab, Truth, currency_markets, default_truth
+from tests.lab import Lab, Token, Truth, currency_markets, default_truth
 from xex.errors import ConfigError, NoVenueAnswered, SymbolError, UnknownVenue
 from xex.scanning import Progress
 
 PLANTED = default_truth().with_cross("BTC", buy="okx", sell="binance", bps=60)
 SPOT = default_truth().with_cross("BTC", buy="okx", sell="binance", bps=60, kind="spot")
+WIDE = default_truth().with_cross("BTC", buy="okx", sell="binance", bps=200, kind="spot")
 PAIR = ("okx", "binance")
 
 
@@ -201,18 +203,19 @@ async def test_haircut(lab: Lab, manager_for: ManagerFor) -> None:
 
 
 async def test_significance(lab: Lab, manager_for: ManagerFor) -> None:
-    """One deviation of noise is asked for, and twenty pairs were compared: an edge of 1.3 deviations is nothing."""
+    """One deviation is asked for, and one in a hundred may be wrong: an edge of 1.3 is a chance of one in ten."""
     lab.fault("binance", "stale", seconds=4)
     plain = pair(await asked(lab, manager_for, PLANTED, "BTCUSDT"))
     mean = 1e4 * plain["net_profit"] / plain["notional"]
     sigma = mean / 1e4 / 1.3 / 2
-    row = pair(await asked(lab, manager_for, PLANTED, "BTCUSDT", sigma=sigma, z=1.0))
+    row = pair(await asked(lab, manager_for, PLANTED, "BTCUSDT", sigma=sigma, z=1.0, false_share=0.01))
     assert row["reasons"] == ["significance"]
     assert row["chance"] == pytest.approx(0.097, abs=0.02)
 
 
 async def test_transfer(lab: Lab, manager_for: ManagerFor) -> None:
-    row = pair(await asked(lab, manager_for, SPOT, "BTC/USDT", mode="transfer"))
+    truth = dataclasses.replace(WIDE, tokens=())
+    row = pair(await asked(lab, manager_for, truth, "BTC/USDT", mode="transfer"))
     assert row["reasons"] == ["transfer"]
     assert row["transfer"] == "unknown"
 
@@ -374,3 +377,68 @@ async def test_a_watch_of_nothing_sensible(lab: Lab, manager_for: ManagerFor, op
     with pytest.raises(ConfigError, match=named):
         async for _ in manager_for(lab).watch("BTCUSDT", **options):
             pass
+
+
+# --- moving coins
+
+
+def on_ethereum(**more: Any) -> tuple[Token, ...]:
+    """Return where BTC may be moved: one wrapped network, at okx for 0.001 BTC, whose blocks binance waits 12 for."""
+    return (Token("BTC", "ethereum", "0x11", "okx", fee=Decimal("0.001"), confirmations=5, **more),
+            Token("BTC", "ethereum", "0x11", "binance", fee=Decimal("0.5"), confirmations=12))  # fmt: skip
+
+
+async def test_a_known_open_route_is_taken_and_its_fee_paid(lab: Lab, manager_for: ManagerFor) -> None:
+    stays = pair(await asked(lab, manager_for, WIDE, "BTC/USDT"))
+    for symbols in (("BTC/USDT",), ()):
+        moves = pair(
+            await asked(lab, manager_for, WIDE.with_tokens(*on_ethereum()), *symbols, mode="transfer"), group="BTC:spot"
+        )
+        assert moves["executable"], moves["reasons"]
+        assert (moves["transfer"], moves["network"], moves["mode"]) == ("open", "ethereum", "transfer")
+        # Twelve blocks of twelve seconds.
+        assert moves["transfer_minutes"] == pytest.approx(12 * 12 / 60)
+        # A fixed fee changes whether, never how much: 0.001 BTC less arrive, worth what binance pays for them.
+        assert moves["quantity"] == stays["quantity"]
+        assert moves["net_profit"] == pytest.approx(stays["net_profit"] - 0.001 * stays["price_high"], rel=1e-12)
+        assert moves["fees"] == pytest.approx(stays["fees"] + 0.001 * stays["price_high"], rel=1e-12)
+        # The edge must be above what the price may do meanwhile.
+        assert moves["haircut_bps"] > 10 * stays["haircut_bps"]
+
+
+async def test_a_route_that_is_shut_or_costs_more_than_is_earned_is_none(lab: Lab, manager_for: ManagerFor) -> None:
+    shut = WIDE.with_tokens(*on_ethereum(withdrawals=False))
+    row = pair(await asked(lab, manager_for, shut, "BTC/USDT", mode="transfer"))
+    assert (row["reasons"], row["transfer"]) == (["transfer"], "closed")
+    assert pair(await asked(lab, manager_for, shut, "BTC/USDT"))["executable"]
+    tokens = on_ethereum()
+    dear = WIDE.with_tokens(dataclasses.replace(tokens[0], fee=Decimal(1000)), tokens[1])
+    row = pair(await asked(lab, manager_for, dear, "BTC/USDT", mode="transfer"))
+    assert row["reasons"][0] == "fees"
+    assert row["net_profit"] < 0
+
+
+async def test_contracts_cannot_be_moved(lab: Lab, manager_for: ManagerFor) -> None:
+    truth = PLANTED.with_tokens(*on_ethereum())
+    assert pair(await asked(lab, manager_for, truth, "BTCUSDT", mode="transfer"))["reasons"] == ["transfer"]
+
+
+def test_a_scan_takes_routes_and_pays_for_the_cheapest_open_one() -> None:
+    """By hand: 2 coins bought at 100 and sold at 102, 10 bps each way, 0.01 coins for the network."""
+    quotes = pd.DataFrame({
+        "exchange": ["a", "b"], "base": "BTC", "quote": "USDT", "bid": [99.9, 102.0], "ask": [100.0, 102.1],
+        "bid_size": 2.0, "ask_size": 3.0, "taker_bps": 10.0,
+    })  # fmt: skip
+    routes = pd.DataFrame({
+        "asset": "BTC", "exchange_from": "a", "exchange_to": "b", "network": ["x", "y", "z"],
+        "state": ["open", "open", "closed"], "withdraw_fee": [0.05, 0.01, 0.0], "minutes": [1.0, 30.0, 1.0],
+    })  # fmt: skip
+    plain = pair(xex.arbitrage.scan(quotes, max_disagree=0.05), "a", "b")
+    moved = pair(xex.arbitrage.scan(quotes, max_disagree=0.05, mode="transfer", routes=routes), "a", "b")
+    assert plain["net_profit"] == pytest.approx(2 * (102 * 0.999 - 100 * 1.001))
+    assert moved["net_profit"] == pytest.approx(2 * (102 * 0.999 - 100 * 1.001) - 0.01 * 102)
+    assert (moved["network"], moved["transfer_minutes"], moved["executable"]) == ("y", 30.0, True)
+    none = pair(xex.arbitrage.scan(quotes, max_disagree=0.05, mode="transfer"), "a", "b")
+    assert (none["reasons"], none["transfer"]) == (["transfer"], "unknown")
+    back = pair(xex.arbitrage.scan(quotes, max_disagree=0.05, mode="transfer", routes=routes), "b", "a")
+    assert "transfer" in back["reasons"]

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.conftest import VENUES, ManagerFor
-from tests.lab import Lab, limits
+from tests.conftest import NO_KEYS, VENUES, ManagerFor
+from tests.lab import Lab, currency_markets, default_truth, limits
 from tests.lab.venues import format_of, is_clock
 from xex.access.budgets import Limit
 from xex.errors import ConfigError, SymbolError, UnknownVenue
@@ -30,6 +30,7 @@ QUESTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Question]] = {
     "market": (("tickers",), {}, lambda xm: xm.tickers()),
     "spot market": (("tickers",), {"market": "spot"}, lambda xm: xm.tickers(market="spot")),
     "instruments": (("instruments",), {"market": "perp"}, lambda xm: xm.instruments(market="perp")),
+    "opportunities": (("opportunities", "BTCUSDT"), {}, lambda xm: xm.opportunities("BTCUSDT")),
     "two venues": (
         ("snapshot", "BTCUSDT"), {"venues": ["okx", "binance"]},
         lambda xm: xm.get_cross_exchange_ticker("BTCUSDT", venues=["okx", "binance"]),
@@ -56,7 +57,7 @@ def weighed(venue: str, path_qs: str) -> dict[tuple[str, ...], int]:
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_what_is_planned_is_what_arrives_cold_and_warm(name: str, lab: Lab, manager_for: ManagerFor) -> None:
     asked, options, question = QUESTIONS[name]
-    xm = manager_for(lab)
+    xm = manager_for(lab, **NO_KEYS)
     for _ in range(2):
         plan = xm.plan(*asked, **options)
         assert lab.seen == []
@@ -65,10 +66,22 @@ async def test_what_is_planned_is_what_arrives_cold_and_warm(name: str, lab: Lab
         lab.seen.clear()
 
 
+async def test_a_plan_of_a_whole_market_s_opportunities_has_the_most_books_that_may_be_asked_for(
+    lab: Lab, manager_for: ManagerFor
+) -> None:
+    lab.truth = default_truth().adding(currency_markets()).with_cross("BTC", buy="okx", sell="binance", bps=60)
+    xm = manager_for(lab, **NO_KEYS)
+    plan = xm.plan("opportunities", top=1, market="perp")
+    await xm.opportunities(top=1, market="perp")
+    assert told(plan) == arrived(lab)
+    one, four = (told(xm.plan("opportunities", top=top, market="perp")) for top in (1, 4))
+    assert sum((four - one).values()) == 3 * len(VENUES)
+
+
 @pytest.mark.parametrize("name", ["snapshot", "books", "market"])
 async def test_weights_are_those_that_the_venue_counts(name: str, lab: Lab, manager_for: ManagerFor) -> None:
     asked, options, question = QUESTIONS[name]
-    xm = manager_for(lab)
+    xm = manager_for(lab, **NO_KEYS)
     await question(xm)
     lab.seen.clear()
     plan = xm.plan(*asked, **options)

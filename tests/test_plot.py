@@ -8,13 +8,15 @@ import re
 import sys
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import xex
 from tests.conftest import VENUES, ManagerFor
 from tests.lab import Lab, Truth, default_truth
 from xex import plot
-from xex.errors import MissingExtra
+from xex.errors import MissingExtra, SchemaError
+from xex.model import schema
 
 
 def printed(snap: xex.CrossExchangeData, width: int, encoding: str = "utf-8") -> list[str]:
@@ -126,3 +128,24 @@ async def test_without_matplotlib_the_error_names_the_extra(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtra, match=r"xex\[plot\]"):
         plot.snapshot(snap)
+
+
+def test_a_funnel_shows_what_is_left_after_each_gate() -> None:
+    frame = pd.DataFrame({
+        "gate": [None, *["fees"] * 90, *["identity"] * 6, *["haircut"] * 3],
+        "executable": [True, *[False] * 99],
+    })  # fmt: skip
+    ax: Any = plot.funnel(frame, title="synthetic")
+    assert [text.get_text() for text in ax.get_yticklabels()] == [
+        "pairs compared", "past identity", "past fees", "past haircut",
+    ]  # fmt: skip
+    told = [text.get_text() for text in ax.texts]
+    assert told == ["100", "94  (−6)", "4  (−90)", "1  (−3)"]
+    ax.figure.savefig(io.BytesIO(), format="png", dpi=50)
+
+
+def test_a_funnel_of_nothing_can_be_drawn_and_a_frame_without_gates_is_named() -> None:
+    empty: Any = plot.funnel(schema.frame({}, "opportunities"))
+    empty.figure.savefig(io.BytesIO(), format="png", dpi=50)
+    with pytest.raises(SchemaError, match="gate"):
+        plot.funnel(pd.DataFrame({"executable": [True]}))

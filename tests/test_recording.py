@@ -12,7 +12,7 @@ import pytest
 
 import xex
 from tests import record_bundled
-from tests.conftest import VENUES, ManagerFor
+from tests.conftest import NO_KEYS, VENUES, ManagerFor
 from tests.lab import Lab, big_truth, default_truth
 from xex.access import budgets
 from xex.config import ExchangeConfig
@@ -148,7 +148,7 @@ async def test_one_manager_in_and_out_of_a_replay(lab: Lab, manager_for: Manager
     lab.truth = TRUTH
     for venue in ("binance", "okx", "bybit", "htx"):
         lab.truth = lab.truth.with_premium(venue, "BTC", 20)
-    xm = manager_for(lab)
+    xm = manager_for(lab, **NO_KEYS)
     live = await xm.get_cross_exchange_ticker(SYMBOL)
     assert live.aggregated_price != pytest.approx(answer["aggregated_price"], rel=1e-4)
     lab.seen.clear()

@@ -78,9 +78,12 @@ async def test_the_first_steps(world: Lab, capsys: pytest.CaptureFixture[str]) -
     assert "Aggregated Price: $965" in said
     assert "$nan" not in said.lower()
     assert ": nan" not in said.lower()
-    # A key goes nowhere but where its holder is told what it may do.
+    # A key goes nowhere but where its holder is told what it may do and what the account pays.
     keyed = {seen.path_qs.partition("?")[0] for seen in world.seen if "your_binance" in f"{seen.path_qs}{seen.headers}"}
-    assert keyed <= {"/sapi/v1/account/apiRestrictions"}
+    assert keyed <= {
+        "/sapi/v1/account/apiRestrictions", "/sapi/v1/asset/tradeFee", "/fapi/v1/commissionRate",
+        "/dapi/v1/commissionRate",
+    }  # fmt: skip
     await manager.disconnect_all()
 
 

@@ -6,6 +6,9 @@ import itertools
 import math
 import os
 import random
+from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,9 @@ import pytest
 from scipy.optimize import linprog
 
 import xex
-from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, common_step, floored, pair
+from tests import oracle
+from xex.analytics.sizing import FEE_SIDES, Clearing, Leg, clear, clear_in_lots, common_step, floored, pair
+from xex.errors import SchemaError
 
 CASES = 10_000 if os.environ.get("XEX_FULL") else 500
 """Random cases against the linear program; all of them with XEX_FULL=1."""
@@ -37,27 +42,31 @@ def random_books(rng: random.Random) -> list[Book]:
     return books
 
 
-def legs_of(books: list[Book], place: int, rules: Any = None) -> list[Leg]:
+def legs_of(books: list[Book], place: int, rules: Any = None, fee_sides: list[str] | None = None) -> list[Leg]:
     found = []
     for number, book in enumerate(books):
         levels = np.array(book[place], dtype=np.float64).reshape(-1, 2)
-        rule = rules[number] if rules else (0.0, 0.0, 0.0)
-        found.append(Leg(levels[:, 0], levels[:, 1], book[2], *rule))
+        lot, least, notional = rules[number] if rules else (0.0, 0.0, 0.0)
+        side = fee_sides[number] if fee_sides else "quote"
+        found.append(Leg(levels[:, 0], levels[:, 1], book[2], lot, least, notional, fee_side=side))
     return found
 
 
-def linear_program(books: list[Book], sides: int) -> float:
+def linear_program(books: list[Book], sides: int, fee_sides: list[str] | None = None) -> float:
     """Return the best profit that HiGHS finds; each level is a variable."""
     gain, bound, balance = [], [], []
-    for asks, bids, fee in books:
+    for (asks, bids, fee), side in zip(books, fee_sides or ["quote"] * len(books), strict=True):
+        taken = sides * fee
         for price, size in asks:
-            gain.append(-price * (1 + sides * fee))
+            coins = side in {"base", "get"}
+            gain.append(-price * (1.0 if coins else 1 + taken))
             bound.append((0.0, size))
-            balance.append(1.0)
+            balance.append(1 - taken if coins else 1.0)
         for price, size in bids:
-            gain.append(price * (1 - sides * fee))
+            coins = side in {"base", "give"}
+            gain.append(price * (1.0 if coins else 1 - taken))
             bound.append((0.0, size))
-            balance.append(-1.0)
+            balance.append(-1 - taken if coins else -1.0)
     if not gain:
         return 0.0
     done = linprog(-np.array(gain), A_eq=[balance], b_eq=[0.0], bounds=bound, method="highs",
@@ -73,12 +82,23 @@ def test_the_optimum_over_n_books_is_the_linear_programs(part: int) -> None:
     for case in range(CASES * part // 10, CASES * (part + 1) // 10):
         rng = random.Random(case)
         books, sides = random_books(rng), rng.choice([1, 2])
-        found = clear(legs_of(books, 0), legs_of(books, 1), sides)
-        want = linear_program(books, sides)
+        fee_sides = [rng.choice(FEE_SIDES) if case % 2 else "quote" for _ in books]
+        found = clear(legs_of(books, 0, None, fee_sides), legs_of(books, 1, None, fee_sides), sides)
+        want = linear_program(books, sides, fee_sides)
         assert math.isclose(found.net_profit, want, rel_tol=1e-9, abs_tol=1e-9), case
-        assert math.isclose(sum(found.bought), sum(found.sold), rel_tol=1e-12, abs_tol=1e-12)
+        assert math.isclose(found.gross_profit - found.fees, found.net_profit, rel_tol=1e-9, abs_tol=1e-7)
+        assert math.isclose(*passed_on(books, found, sides, fee_sides), rel_tol=1e-12, abs_tol=1e-12)
         crossed += want > 1e-6
     assert crossed > CASES / 10 / 4
+
+
+def passed_on(books: list[Book], found: Clearing, sides: int, fee_sides: list[str]) -> tuple[float, float]:
+    """Return the coins that arrive from the buyers' orders, and those that the sellers' orders and fees take."""
+    arrive = take = 0.0
+    for (_, _, fee), side, bought, sold in zip(books, fee_sides, found.bought, found.sold, strict=True):
+        arrive += bought * (1 - sides * fee if side in {"base", "get"} else 1)
+        take += sold * (1 + sides * fee if side in {"base", "give"} else 1)
+    return arrive, take
 
 
 def test_the_frame_says_the_same_and_where_it_is_traded() -> None:
@@ -239,6 +259,110 @@ def test_flooring_forgives_what_sums_of_floats_lose_and_nothing_more() -> None:
     assert floored(0.1 + 0.2, 0.1) == pytest.approx(0.3)
     assert floored(123_456.789_999_99, 1e-8) == pytest.approx(123_456.789_999_99, rel=1e-15)
     assert common_step(0.001, 0.0025, 0.0) == 0.005
+
+
+# --- two exchanges, exactly -------------------------------------------------------------------------------------
+
+
+def two_books(rng: random.Random, edge: int = 0) -> list[list[tuple[Fraction, Fraction]]]:
+    """Return asks and bids of whole cents and tenths that cross for a few levels, or do not; `edge` cents more."""
+    found = []
+    for best, sign in ((rng.randint(9_900, 10_050), 1), (rng.randint(9_980, 10_120) + edge, -1)):
+        steps = [0, *(rng.choice([0, 5, 25]) for _ in range(4))]
+        prices = [best + sign * sum(steps[: place + 1]) for place in range(rng.randint(0, 5))]
+        found.append([(Fraction(price, 100), Fraction(rng.randint(1, 30), 10)) for price in prices])
+    return found
+
+
+def leg(levels: list[tuple[Fraction, Fraction]], fee: str, lot: str, least: float, worth: float, side: str) -> Leg:
+    price, size = (np.array([float(one[place]) for one in levels]) for place in (0, 1))
+    return Leg(price, size, float(fee), float(lot), least, worth, fee_side=side)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_two_exchanges_in_lots_are_the_best_of_every_number_of_lots(part: int) -> None:
+    gates: Counter[str] = Counter()
+    for case in range(CASES * part // 4, CASES * (part + 1) // 4):
+        rng = random.Random(case)
+        asks, bids = two_books(rng)
+        fees = [rng.choice(["0", "0.0005", "0.001"]) for _ in range(2)]
+        lots = [rng.choice(["0", "0.1", "0.2", "0.5", "0.3"]) for _ in range(2)]
+        amounts, worths = ([rng.choice([0.0, 0.0, least]) for _ in range(2)] for least in (1.0, 130.0))
+        want = oracle.pair_optimum_brute(
+            asks, bids, fee_buy=fees[0], fee_sell=fees[1], lot=(lots[0], lots[1]),
+            min_amount_buy=amounts[0], min_amount_sell=amounts[1],
+            min_notional_buy=worths[0], min_notional_sell=worths[1],
+        )  # fmt: skip
+        buy, sell = (
+            leg(levels, *rules, "quote")
+            for levels, rules in zip((asks, bids), zip(fees, lots, amounts, worths, strict=True), strict=True)
+        )
+        found = pair(buy, sell)
+        assert found.gate == (want.rejected or ""), case
+        gates[found.gate] += 1
+        if not found.gate:
+            assert found.quantity == pytest.approx(float(want.quantity), rel=1e-9), case
+            assert found.net_profit == pytest.approx(float(want.net_profit), rel=1e-9, abs=1e-9)
+            assert found.gross_profit == pytest.approx(float(want.gross_profit), rel=1e-9, abs=1e-9)
+    assert all(gates[gate] > CASES / 4 / 100 for gate in ("", "fees", "depth", "lots"))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_with_a_fee_in_coins_two_exchanges_are_the_best_of_both_numbers_of_lots(part: int) -> None:
+    traded = 0
+    for case in range(CASES * part // 8, CASES * (part + 1) // 8):
+        rng = random.Random(case)
+        asks, bids = two_books(rng, rng.choice([0, 300, 900]))
+        fees, lots = [rng.choice(["0.0005", "0.001"]) for _ in range(2)], [rng.choice(["0.1", "0.3"]) for _ in range(2)]
+        fee_side, least = rng.choice(["get", "base"]), rng.choice([0.0, 1.0])
+        buy, sell = (
+            leg(levels, *rules, least, 0.0, fee_side)
+            for levels, rules in zip((asks, bids), zip(fees, lots, strict=True), strict=True)
+        )
+        found = pair(buy, sell)
+        orders = [
+            oracle.Order(side, buying, Fraction(fee), oracle.in_coins(fee_side, buying=buying), Fraction(lot),
+                         Fraction(least))
+            for side, buying, fee, lot in ((asks, True, fees[0], lots[0]), (bids, False, fees[1], lots[1]))
+        ]  # fmt: skip
+        if not asks or not bids:
+            assert found.gate == "depth"
+            continue
+        free = pair(replace(buy, lot=0.0, min_amount=0.0), replace(sell, lot=0.0, min_amount=0.0))
+        want = oracle.round_in_lots(orders, Fraction(free.quantity) * (1 + Fraction(1, 10**9)))
+        assert found.net_profit == pytest.approx(float(want), rel=1e-9, abs=1e-9), case
+        assert found.gate == ("" if want else "lots" if free.net_profit > 0 else "fees"), case
+        assert found.gross_profit >= found.net_profit
+        traded += want > 0
+    assert traded > CASES / 8 / 10
+
+
+def test_several_books_with_fees_in_coins_are_ordered_in_whole_lots() -> None:
+    # 0.99 of 2 bought arrive at 100/0.99 each; 1.9 of them are sold at 110: 2 coins cost 200 and bring 209.
+    one = np.ones(1)
+    buys = [Leg(100 * one, 2 * one, 0.01, 0.1, fee_side="get"), Leg(150 * one, one, 0.0, 0.1)]
+    found = clear_in_lots(buys, [Leg(110 * one, 1.9 * one, 0.0, 0.1)])
+    assert list(found.bought) == pytest.approx([2.0, 0.0], rel=1e-12)
+    assert list(found.sold) == pytest.approx([1.9], rel=1e-12)
+    assert found.net_profit == pytest.approx(9.0, rel=1e-12)
+    assert found.gross_profit - found.fees == pytest.approx(found.net_profit)
+    least = [replace(buys[0], min_amount=2.1)]
+    assert clear_in_lots(least, [Leg(110 * one, 1.9 * one, 0.0, 0.1)]).gate == "lots"
+    with pytest.raises(SchemaError, match="'coins'"):
+        clear([replace(buys[0], fee_side="coins")], [])
+
+
+def test_the_frame_says_what_the_fee_is_taken_from() -> None:
+    rows = [("a", "ask", 100.0, "get"), ("b", "bid", 110.0, "get")]
+    books = pd.DataFrame(
+        [{"exchange": name, "base": "X", "quote": "USDT", "side": side, "price": price, "size": 1.0, "fee_side": taken}
+         for name, side, price, taken in rows]
+    )  # fmt: skip
+    # 1 is bought for 100, 0.99 arrive and bring 108.9 less 1.089.
+    found = xex.arbitrage.depth(books, taker_bps=100.0).iloc[0]
+    assert found["net_profit"] == pytest.approx(7.811, rel=1e-12)
+    assert found["quantity"] == pytest.approx(0.99, rel=1e-12)
+    assert found["gross_profit"] - found["fees"] == pytest.approx(7.811, rel=1e-12)
 
 
 # --- lots of quote currency -------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ GOLDEN = ROOT / "tests/conformance/golden"
 VENUES = {
     name.removesuffix("Connector").lower(): getattr(xex_connectors, name)
     for name in sorted(xex_connectors.__all__)
-    if name.endswith("Connector")
+    if hasattr(getattr(xex_connectors, name), "homes")
 }
 QUESTIONS = ("instruments", "tickers", "books", "trades", "open_interest", "funding")
 

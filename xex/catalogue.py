@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
-from xex.access.port import AnswersAddresses, ListsInstruments, able
+from xex.access.port import AnswersAddresses, AnswersNetworks, ListsInstruments, able
 from xex.errors import (
     AmbiguousSymbol,
     ConnectorError,
@@ -171,19 +171,8 @@ class Catalogue(Watch):
         self._enter()
         name = _one_asset(asset)
         groups = self._chosen("ticker", venues)
-        failures: dict[str, Drop] = {}
-
-        async def in_turn(group: Sequence[Entry]) -> Columns:
-            for entry in group:
-                try:
-                    return await self._addresses(entry, name)
-                except ConnectorError as exc:
-                    failures[entry.id] = exc.drop
-            return {}
-
         with until(self._seconds(deadline)):
-            parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
-        note_late(groups, parts, failures)
+            parts, failures = await self._each_in_turn(groups, lambda entry: self._addresses(entry, name))
         if not any(map(length, parts.values())):
             raise NoVenueAnswered(f"no venue names a network of {name}:{lines(failures)}", failures)
         frame = schema.frame(concat(parts.values(), "addresses"), "addresses")
@@ -195,6 +184,24 @@ class Catalogue(Watch):
         }
         frame.attrs = {**account(groups, frame["exchange"], failures), "asset": name, "identity": identity}
         return frame
+
+    async def _each_in_turn(
+        self, groups: Sequence[Sequence[Entry]], ask: Callable[[Entry], Awaitable[Columns]]
+    ) -> tuple[dict[str, Columns], dict[str, Drop]]:
+        """Ask all venues at once, each by one configuration after the other, and return what came and what failed."""
+        failures: dict[str, Drop] = {}
+
+        async def in_turn(group: Sequence[Entry]) -> Columns:
+            for entry in group:
+                try:
+                    return await ask(entry)
+                except ConnectorError as exc:
+                    failures[entry.id] = exc.drop
+            return {}
+
+        parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
+        note_late(groups, parts, failures)
+        return parts, failures
 
     async def _addresses(self, entry: Entry, name: str) -> Columns:
         """Return what one exchange says of an asset, and remember it."""
@@ -217,6 +224,58 @@ class Catalogue(Watch):
         for network, address in zip(texts(found, "network"), texts(found, "address"), strict=True):
             told.setdefault(network, []).append(address or None)
         entry.contracts[clock.epoch(), name] = told
+        return {**found, **{column: schema.Text.same(cell, length(found)) for column, cell in who(entry).items()}}
+
+    async def networks(
+        self, assets: str | Iterable[str], *, venues: Iterable[str] | None = None, deadline: float | None = None
+    ) -> pd.DataFrame:
+        """Return which networks some assets can be moved by, a row per exchange, asset and network.
+
+        `network` is one name for all venues ("ethereum", "tron", "bsc"), `venue_network` the venue's own. `deposit`
+        and `withdraw` are "open", "closed" or "unknown"; `withdraw_fee` and `withdraw_min` are units of the asset,
+        `confirmations` those until a deposit can be traded with, all NaN where not told. `source` says who is told:
+        "public", "account" (holders of a key, one that may only read will do), or "unknown": an exchange that has not
+        answered, or not about an asset, has a row without a network whose `reason` says why, and stands in
+        ``frame.attrs["dropped"]``. Nothing is guessed, and no failure of a venue raises. Lists are kept for a minute.
+        `xex.arbitrage.routes` makes routes of the frame. Raises `SymbolError`, `ConfigError`, `UnknownVenue`.
+        """
+        self._enter()
+        names = list(dict.fromkeys(_one_asset(one) for one in ([assets] if isinstance(assets, str) else assets)))
+        if not names:
+            raise SymbolError("networks are of assets; name some: BTC, USDT")
+        groups = self._chosen("ticker", venues)
+        with until(self._seconds(deadline)):
+            parts, failures = await self._each_in_turn(groups, lambda entry: self._networks(entry, names))
+        rows = list[Columns]()
+        for entry in (group[0] for group in groups):
+            part = parts.get(entry.id, {})
+            rows.append(part)
+            untold = [name for name in names if name not in set(texts(part, "asset"))]
+            if untold and length(part):
+                add_failure(failures, entry.id, Dropped.NOT_LISTED, f"no network of {', '.join(untold)}")
+            if untold:
+                rows.append(_untold(entry, untold, failures[entry.id]))
+        frame = schema.frame(concat(rows, "networks"), "networks")
+        told = [name for part in parts.values() for name in texts(part, "exchange")]
+        frame.attrs = {**account(groups, told, failures), "assets": names}
+        return frame
+
+    async def _networks(self, entry: Entry, names: Sequence[str]) -> Columns:
+        """Return what one exchange says of the networks of some assets."""
+        connector = entry.connector
+        if not able(connector, AnswersNetworks):
+            raise NotListed("the connector does not know which networks are open")
+        await self._ready(entry)
+        if entry.config.api_key is not None:
+            await self._measure_skew_if_old(entry)
+
+        async def checked() -> Columns:
+            return schema.checked(await connector.networks(names), "networks")
+
+        # Not guarded, as `addresses` is not: what is wrong with a key is no failure of the venue.
+        found = await self._translated(entry, checked())
+        if not length(found):
+            raise NotListed(f"no network of {', '.join(names)}")
         return {**found, **{column: schema.Text.same(cell, length(found)) for column, cell in who(entry).items()}}
 
     def _known_contracts(self, entry: Entry, instrument: Instrument) -> Addresses:
@@ -324,11 +383,19 @@ class Catalogue(Watch):
         return NoVenueAnswered(f"no venue answered for {instrument.description}:{lines(failures)}", failures)
 
 
+def _untold(entry: Entry, names: Sequence[str], drop: Drop) -> Columns:
+    """Return the rows of assets of which an exchange has told nothing."""
+    same = {**who(entry), "deposit": "unknown", "withdraw": "unknown", "source": "unknown", "reason": drop.text}
+    return {"asset": list(names), **{name: schema.Text.same(cell, len(names)) for name, cell in same.items()}}
+
+
 def _one_asset(text: object) -> str:
     """Return the asset that a person means by the name of a currency."""
     plain = text.strip() if isinstance(text, str) else ""
     if not plain or len(plain) > LONGEST or not re.fullmatch(r"[^\W_]+(\.[^\W_]+)?", plain):
-        raise SymbolError(f"{str(text)[:LONGEST]!r} is no currency; addresses are of one asset, write BTC or PEPE")
+        raise SymbolError(
+            f"{str(text)[:LONGEST]!r} is no currency; addresses and networks are of assets, write BTC or PEPE"
+        )
     return asset_of(plain, "spot")[0]
 
 

@@ -67,10 +67,11 @@ def installation() -> list[Row]:
     rows += [_loads(f"connector {name}", point, registry.load) for name, point in sorted(points.items())]
     rows += [_loads(f"reference {name}", point, registry.load_reference) for name, point in sorted(sources.items())]
     rows.append(_cache_folder())
-    names = recognised([*sorted(points), *sorted(sources)])
+    venues = sorted({*points, *sources})
+    names = recognised(venues)
     rows.append(_good("environment", ", ".join(names) or "nothing set that xex reads; nothing needs to be"))
     try:
-        read_environment([*sorted(points), *sorted(sources)])
+        read_environment(venues)
     except ConfigError as exc:
         rows.append(_bad("environment", str(exc), "set this variable as it should be, or unset it"))
     if proxies := ignored_proxies():

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, TypeVar
 
@@ -84,7 +85,7 @@ def main() -> None:
 _WITH_VALUE = (
     "--venues", "--market", "--currency", "--peg", "--parquet", "--timeout", "--levels", "--last", "--out", "--kind",
     "--min-venues", "--min-volume", "--top", "--every", "--min-net-bps", "--min-notional", "--max-age", "--z",
-    "--persistence", "--watch",
+    "--persistence", "--watch", "--legs", "--least-bps",
 )  # fmt: skip
 
 
@@ -355,6 +356,41 @@ def lookup(
 
 
 @app.command()
+def networks(
+    assets: Annotated[list[str], typer.Argument(help="Assets: BTC USDT.", metavar="ASSET…")],
+    *,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show which networks assets can be moved by, and what a withdrawal costs.
+
+    One row per asset, exchange and network. Some venues tell holders of a key alone, one that may only read.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.networks(assets, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.lists import networks_table
+        from xex.page import left_out_of
+
+        found = _asked(question, ", ".join(assets), out, timeout)
+        _put(
+            out,
+            recording,
+            facts=lambda: {"assets": found.attrs["assets"], **_account_of(found), "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [networks_table(found)],
+            remarks=left_out_of(found),
+        )
+
+
+@app.command()
 def universe(
     *,
     kind: Annotated[str, typer.Option(help="spot, perp, linear, inverse or dated.", metavar="WORD")] = "linear",
@@ -525,7 +561,8 @@ def _look_line(look: Scan) -> str:
         f"{row['net_profit']:.2f} {row['currency']}"
         for row in found.head(3).to_dict("records")
     ]
-    told = "; ".join([funnel_text(look.frame), *best])
+    missing = sorted({name.partition(" ")[0] for name in look.dropped})
+    told = "; ".join([funnel_text(look.frame), *best, *([f"without {', '.join(missing)}"] * bool(missing))])
     return f"{datetime.fromtimestamp(look.time, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {told}"
 
 
@@ -540,6 +577,49 @@ def _look_json(look: Scan, *, show_all: bool) -> str:
         "dropped": dict(look.dropped), "gates": look.frame.attrs.get("gates", {}), "rows": _rows(rows),
     }  # fmt: skip
     return json.dumps(plain_value(facts), allow_nan=False)
+
+
+@app.command()
+def cycles(
+    *,
+    currency: Annotated[str, typer.Option(help="Where a cycle begins, if it can.", metavar="USDT")] = "USDT",
+    legs: Annotated[int, typer.Option(help="Of so many legs at most.", metavar="N", min=2, max=8)] = 3,
+    least_bps: Annotated[float, typer.Option(help="Net of fees; below 0 shows near misses.", metavar="B")] = 0.0,
+    top: Annotated[int, typer.Option(help="The N best are sized.", metavar="N", min=1)] = 20,
+    venues: Venues = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show the ways round spot markets that bring more than they take.
+
+    Sized through the books of all legs, after fees, with balances wherever they are needed. Where nothing pays, prices
+    prove it.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.cycles(
+            _names(venues), currency=currency.strip().upper(), most_legs=legs, top=top, least_bps=least_bps
+        )
+
+    with _answering(replay) as recording:
+        from xex.lists import cycles_table
+        from xex.page import left_out_of
+
+        found = _asked(question, "their spot markets", out, timeout)
+        told = ("certificate", "left_out", "complete", "books_dropped")
+        account = {**_account_of(found), **{name: found.attrs[name] for name in told}}
+        _put(
+            out,
+            recording,
+            facts=lambda: {**account, "rows": _rows(found)},
+            frame=lambda: found,
+            shown=lambda: [cycles_table(found)],
+            remarks=left_out_of(found),
+        )
 
 
 @app.command()
@@ -635,7 +715,10 @@ def _put_contracts(
 @app.command()
 def plan(
     question: Annotated[
-        str, typer.Argument(help="snapshot, ticker, order_book, trades, tickers or instruments.", metavar="QUESTION")
+        str,
+        typer.Argument(
+            help="snapshot, ticker, order_book, trades, tickers, opportunities or instruments.", metavar="QUESTION"
+        ),
     ],
     symbols: Annotated[list[str] | None, typer.Argument(help="BTCUSDT, BTC/USDT, …", metavar="[SYMBOL]…")] = None,
     *,
@@ -991,6 +1074,108 @@ def _examined(out: _Output, base: str, venues: list[str] | None, timeout: float 
         remarks=left_out(found.attrs["dropped"]),
     )
     return not faulty(found)
+
+
+def _source_command(name: str) -> Callable[..., None]:
+    """Return the command that asks an installed source of figures."""
+
+    def source(
+        endpoint: Annotated[
+            str | None, typer.Argument(help="What to ask; without it, the list of what there is.")
+        ] = None,
+        parameters: Annotated[list[str] | None, typer.Argument(help="name=value …", metavar="NAME=VALUE …")] = None,
+        *,
+        as_json: AsJson = False,
+        as_csv: AsCsv = False,
+        parquet: Parquet = None,
+        timeout: Timeout = None,
+    ) -> None:
+        from xex.errors import ConnectorError
+
+        out = _output(as_json, as_csv, parquet)
+        with _answering(None, hint=""):
+            try:
+                _ask_source(name, endpoint, _given(parameters or []), out, timeout)
+            except ConnectorError as exc:
+                _leave(f"{name}: {exc}", USAGE if isinstance(exc, ValueError) else NOBODY)
+
+    return source
+
+
+for _point in sorted(entry_points(group="xex.references")):
+    app.command(_point.name, help=f"Ask {_point.name} for one of its endpoints; needs its key.")(
+        _source_command(_point.name)
+    )
+
+
+def _given(parameters: Sequence[str]) -> dict[str, str]:
+    """Return name=value words as names and values; a word that is none may be a key, and is not repeated."""
+    found = {}
+    for place, word in enumerate(parameters, 1):
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            _leave(f"parameter {place} is not of the form name=value", USAGE)
+        if name in found:
+            _leave(f"{name} is given twice", USAGE)
+        found[name] = value
+    return found
+
+
+def _source(name: str) -> Any:
+    """Return an installed source with its key from the environment, where one is set."""
+    from xex.access import registry
+    from xex.access.port import ServesEndpoints, able
+    from xex.config import read_environment
+    from xex.errors import ConfigError
+
+    (config,) = read_environment([name]).configs
+    source = registry.load_reference(registry.references()[name])(config)
+    if not able(source, ServesEndpoints):
+        raise ConfigError(f"{name} has no endpoints that can be asked by name")
+    return source
+
+
+def _ask_source(name: str, endpoint: str | None, given: Mapping[str, str], out: _Output, timeout: float | None) -> None:
+    """Show what a source answers, or what it can be asked."""
+    import asyncio
+
+    from xex.access.deadline import until
+    from xex.errors import ConfigError
+    from xex.lists import endpoints_table, source_table
+    from xex.model import schema
+    from xex.roster import checked_deadline
+
+    source = _source(name)
+    if endpoint is None:
+        listed = source.endpoints()
+        rows = [dict(zip(listed, cells, strict=True)) for cells in zip(*listed.values(), strict=True)]
+        _put(
+            out, None, facts=lambda: {"rows": rows}, frame=lambda: schema.frame(listed, "endpoints"),
+            shown=lambda: [endpoints_table(rows)],
+        )  # fmt: skip
+        return
+    if source.config.api_key is None:
+        raise ConfigError(f"{name} needs a key: set {name.upper()}_API_KEY; {source.key_hint}")
+    described = endpoint in {*source.endpoints()["name"], *source.endpoints()["path"]}
+    raw = endpoint.strip().startswith("/") and not described
+    if raw and (out.as_csv or out.parquet is not None):
+        _leave(f"{endpoint} is answered as it comes, which is no table: leave --csv and --parquet out", USAGE)
+
+    async def ask() -> Any:
+        with until(None if timeout is None else checked_deadline(timeout)):
+            async with source as opened:
+                return await (opened.get(endpoint, **given) if raw else opened.ask(endpoint, **given))
+
+    with _spinner(endpoint, shown=not (out.as_json or out.as_csv)):
+        answer = asyncio.run(ask())
+    if raw:
+        _put(_Output(as_json=True), None, facts=lambda: {"data": answer}, frame=lambda: answer, shown=list)
+        return
+    found = schema.frame(answer, source.schema_of(endpoint))
+    _put(
+        out, None, facts=lambda: {"endpoint": endpoint, "rows": _rows(found)}, frame=lambda: found,
+        shown=lambda: [source_table(found, endpoint, INSTRUMENTS_SHOWN)],
+    )  # fmt: skip
 
 
 # --- what they share

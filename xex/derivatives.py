@@ -83,6 +83,8 @@ class Derivatives(Catalogue):
         `rate_kind` is "predicted" where it may change until `next_time`, the coming settlement, else "settled". `apr`
         is rate · 8760 / interval_hours, a fraction a year, not compounded. `mark` and `index` are quote currency per
         base unit. What a venue does not tell is absent, its interval too.
+        Who is no exchange, and tells of those that are, is asked only where `venues` names it: in its rows `exchange`
+        is who told and `venue` whose contract it is.
         ``frame.attrs`` holds `asked`, `answered` and `dropped`, by exchange, of several symbols by exchange and symbol.
         Raises `SymbolError` for what has no funding, `NoVenueAnswered`.
         """
@@ -137,7 +139,7 @@ class Derivatives(Catalogue):
         wanted = None if symbols is None else [symbols] if isinstance(symbols, str) else list(dict.fromkeys(symbols))
         if wanted is not None and not wanted:
             raise ConfigError("symbols names none; leave it out for whole markets, or name some, such as BTCUSDT")
-        groups = self._chosen(feature, venues)
+        groups = self._tellers(feature, venues)
         failures: dict[str, Drop] = {}
         with until(self._seconds(deadline)):
             if wanted is None:
@@ -150,6 +152,18 @@ class Derivatives(Catalogue):
         frame = schema.frame(came, SCHEMAS[feature])
         frame.attrs = account(groups, texts(came, "exchange"), failures)
         return frame
+
+    def _tellers(self, feature: str, venues: Iterable[str] | None) -> list[list[Entry]]:
+        """Return who is asked about contracts: exchanges, and who only tells of them where it is named."""
+        groups = self._chosen(feature, venues)
+        if venues is None:
+            groups = [group for group in groups if group[0].connector.quotes]
+            if not groups:
+                raise ConfigError(
+                    f"no enabled exchange answers {feature!r} of its own; name in venues who tells of others', "
+                    "or add_exchange(ExchangeConfig(…))"
+                )
+        return groups
 
     async def _whole_lists(
         self, feature: str, market: str | None, groups: Sequence[Sequence[Entry]], failures: dict[str, Drop]
@@ -299,7 +313,7 @@ class Derivatives(Catalogue):
     ) -> None:
         """Note what longs of a perpetual pay a day, by exchange, as a fraction of notional; of what fails, nothing."""
         try:
-            groups = self._chosen("funding_rates", venues)
+            groups = [group for group in self._chosen("funding_rates", venues) if group[0].connector.quotes]
             _, instrument = await self._meant(symbol, market, groups)
         except XexError:
             return  # the question about the books says why
@@ -336,6 +350,8 @@ class Derivatives(Catalogue):
         if not count:
             return {}
         same = {**who(entry), "fx_source": "identity"}
+        if not entry.connector.quotes and "venue" in rows:
+            del same["venue"]  # whose contracts these are: another's, which the row names
         named = {**rows, **{name: Text.same(cell, count) for name, cell in same.items()}}
         named |= {
             "currency": rows.get("quote", Text.same("", count)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xex.model.instruments import SECTIONS, kind_of, parse_symbol
@@ -229,7 +230,7 @@ def _instrument_layouts(shown: dict[str, Any]) -> list[tuple[list[Column], int]]
     return [(wide, 2), (middle, 2), (narrow, 2), (narrow, 1), (high, 2), (high, 1)]
 
 
-_WHOSE = {"published": "as published", "venue": "as the venue lists them", "account": "your account's"}
+_WHOSE = {"published": "as published", "given": "as the connector gives them", "account": "your account's"}
 
 
 def _instrument_notes(shown: dict[str, Any]) -> Iterator[str]:
@@ -253,6 +254,51 @@ def _instrument_notes(shown: dict[str, Any]) -> Iterator[str]:
             charged = [f"{name} {', '.join(markets)}" for name, markets in owners.items()]
             said.append(f"{which} ({'; '.join(charged)})")
         yield f"fees in bps of notional, {_WHOSE.get(whose, whose)}: {'; '.join(said)}"
+
+
+def cycles_table(frame: pd.DataFrame) -> RenderableType:
+    """Return ways round markets, one to a paragraph: what it earns, what stops it, and its legs."""
+    shown = columns_of(frame)
+    named = zip(*(texts(shown, name) for name in ("currency", "gate", "legs", "amounts")), strict=True)
+    told = zip(*(numbers(shown, name).tolist() for name in ("net_bps", "quantity", "profit", "age_ms")), strict=True)
+
+    def parts(width: int) -> Iterator[RenderableType]:  # noqa: ARG001  text folds by itself
+        from rich.text import Text
+
+        yield Text(
+            _certified(frame) if not len(frame) else f"{_some(len(frame), 'way')} round spot markets", style="bold"
+        )
+        for (currency, gate, legs, amounts), (net, quantity, profit, age) in zip(named, told, strict=True):
+            stopped = f", stopped by {gate}" if gate else ""
+            yield Text(
+                f"{bps(net)} bps net, {amount(profit)} {currency} on {amount(quantity)}, {age / 1e3:.1f} s old{stopped}"
+            )
+            yield Text(f"  {legs}")
+            if amounts:
+                yield grey(f"  {amounts}")
+        left = frame.attrs.get("left_out", [])
+        if left:
+            yield grey(f"left out: {_some(len(left), 'market')}, " + _counted(row["reasons"] for row in left))
+        yield from map(grey, (f"no book: {name}: {why}" for name, why in frame.attrs.get("books_dropped", {}).items()))
+        yield from map(grey, left_out_of(frame))
+
+    return Page(parts)
+
+
+def _certified(frame: pd.DataFrame) -> str:
+    proof = frame.attrs.get("certificate")
+    if proof is None:
+        return "no way round spot markets pays as much"
+    return f"no way round spot markets pays; nearest to it is {proof['edge']}, {-proof['slack_bps']:.1f} bps off"
+
+
+def _some(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' * (count != 1)}"
+
+
+def _counted(words: Iterable[str]) -> str:
+    """Return words with how often each is there, the most frequent first."""
+    return ", ".join(f"{count:,} {word}" for word, count in Counter(words).most_common())
 
 
 def universe_table(frame: pd.DataFrame, head: str, currency: str, most: int) -> RenderableType:
@@ -295,6 +341,33 @@ def universe_table(frame: pd.DataFrame, head: str, currency: str, most: int) -> 
         for quote, source in frame.attrs.get("fx", {}).items():
             if source != "identity":
                 yield grey(f"{quote} → {currency}: {rate_source(source)}")
+        yield from map(grey, left_out_of(frame))
+
+    return Page(parts)
+
+
+def networks_table(frame: pd.DataFrame) -> RenderableType:
+    """Return which networks assets can be moved by, a row per asset, exchange and network that is told of."""
+    shown = columns_of(frame)
+    names = ("asset", "exchange", "network", "deposit", "withdraw", "source")
+    told = zip(*(texts(shown, name) for name in names), numbers(shown, "withdraw_fee").tolist(), strict=True)
+    rows = [
+        Row(
+            f"{asset} {exchange}",
+            {"network": network, "deposit": into, "withdraw": out, "fee": ABSENT if fee != fee else exact(fee)},
+        )
+        for asset, exchange, network, into, out, source, fee in sorted(told, key=lambda row: row[:3])
+        if source != "unknown"
+    ]
+    heads = {"network": "network", "deposit": "deposits", "withdraw": "withdrawals", "fee": "fee"}
+    layout = [Column(("name",), ("asset",), left=True), *(Column((key,), (head,)) for key, head in heads.items())]
+
+    def parts(width: int) -> Iterator[RenderableType]:
+        from rich.text import Text
+
+        yield Text(f"networks of {', '.join(frame.attrs['assets'])}", style="bold")
+        if rows:
+            yield from fitted([(layout, 2), (layout, 1)], rows, width)
         yield from map(grey, left_out_of(frame))
 
     return Page(parts)
@@ -455,6 +528,51 @@ def checkup_table(rows: Sequence[Mapping[str, object]]) -> RenderableType:
     told = [Text.assemble((f"{', '.join(names)}: ", "bold"), fix) for fix, names in fixes.items()]
     head = [Text(f"{count} of {len(rows)} checks found something wrong. What to do:", style="bold")] if count else []
     return Group(table, *([Text("")] if count else []), *head, *told)
+
+
+_COLUMNS_SHOWN = 9
+"""How many columns of a source's answer a terminal shows; the other forms have all."""
+
+
+def endpoints_table(rows: Sequence[Mapping[str, str]]) -> RenderableType:
+    """Return a line per endpoint of a source: its name, the least plan, and its parameters, in brackets if optional."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("endpoint", "plan", "parameters"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(Text(row["name"]), Text(row["plan"]), Text(row["parameters"]))
+    return table
+
+
+def source_table(frame: pd.DataFrame, head: str, most: int) -> RenderableType:
+    """Return the first rows and columns of a source's answer, and how many more there are."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    names = list(frame.columns[:_COLUMNS_SHOWN])
+    table = Table(box=None, pad_edge=False, header_style="bold", title=head, title_justify="left")
+    for name in names:
+        table.add_column(name, justify="right" if frame[name].dtype.kind == "f" else "left", overflow="fold")
+    for cells in frame[names].head(most).itertuples(index=False):
+        table.add_row(*(Text(_plain(cell)) for cell in cells))
+    rows, columns = max(0, len(frame) - most), len(frame.columns) - len(names)
+    parts = [f"{count:,} more {what}" for count, what in ((rows, "rows"), (columns, "columns")) if count]
+    more = [Text(f"{' and '.join(parts)}: --csv, --json or --parquet FILE", style="dim")] if parts else []
+    empty = [] if len(frame) else [Text("nothing", style="dim")]
+    return Group(table, *empty, *more)
+
+
+def _plain(cell: object) -> str:
+    """Return one cell for people: numbers with their digits, times in UTC, an absent one as such."""
+    if cell is None or cell != cell:
+        return ABSENT
+    if isinstance(cell, float):
+        return f"{cell:,.10g}"
+    return f"{cell:%Y-%m-%d %H:%M:%S}" if hasattr(cell, "strftime") else str(cell)
 
 
 def plan_table(plan: Plan) -> RenderableType:

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ from xex.model.schema import Columns, concat, length, numbers, take, texts
 from xex.planning import Asked, Plan, planned
 from xex.recording import in_use
 from xex.roster import HEALTH, SKEW_FRESH_S, Entry, gathered
-from xex.scanning import ASSEMBLY_S, BUDGET_PATIENCE_S, MOST_ASSEMBLY, STRAGGLER_S, Scanning, Whole
+from xex.scanning import ASSEMBLY_S, BUDGET_PATIENCE_S, DEFAULT_TARGET, MOST_ASSEMBLY, STRAGGLER_S, TOP, Scanning, Whole
 from xex.snapshot import LEG_COLUMNS, Terms, VenueAnswer, ages, assemble, leg_rows, top_of
 
 if TYPE_CHECKING:
@@ -71,11 +72,14 @@ NATIVE = "native"
 WHOLE = frozenset({"tickers", "instruments"})
 PLANNED = {
     "snapshot": ("ticker", "order_book"), "ticker": ("ticker",), "order_book": ("order_book",), "trades": ("trades",),
-    "tickers": ("tickers",), "instruments": ("instruments",),
+    "tickers": ("tickers",), "instruments": ("instruments",), "opportunities": ("tickers",),
 }  # fmt: skip
 """What the plan of a question is made of."""
-CLOCKED = frozenset({"snapshot", "tickers"})
+CLOCKED = frozenset({"snapshot", "tickers", "opportunities"})
 """The questions that compare the venues' clocks with ours."""
+
+ANY_QUOTE = Instrument("", "EUR", "spot")
+"""Which quotes a whole market will have is not known before: euros stand for all that may come."""
 
 QUESTIONS = {"ticker": "tickers", "order_book": "books", "trades": "trades"}
 """The schema of the rows that answer a feature about one instrument."""
@@ -138,6 +142,9 @@ class ExchangeManager(Scanning):
         async with self._time_to_ask(self._seconds(deadline)):
             ask, instrument = await self._meant(symbol, market, groups)
             target = _checked_currency(currency, instrument)
+            if instrument.kind == "spot":
+                ways = await self._ways_of([instrument.base], terms, venues)
+                terms = replace(terms, routes=ways.get(instrument.base, {}))
             answered = await self._asked_all(groups, instrument, target, books=books)
             if not any(length(answer.ticker) for answer in answered):
                 failures = {answer.exchange: answer.failure for answer in answered if answer.failure is not None}
@@ -258,8 +265,7 @@ class ExchangeManager(Scanning):
         whole = asyncio.create_task(self._whole_market(market, venues))
         tries: list[VenueAnswer] = []
         rates = [
-            # Which quotes will come is not known yet: euros stand for all that may.
-            asyncio.create_task(self._asked_rates(entry, Instrument("", "EUR", "spot"), target, tries))
+            asyncio.create_task(self._asked_rates(entry, ANY_QUOTE, target, tries))
             for entry in self._entries.values()
             if target is not None and able(entry.connector, ConvertsCurrencies) and self._offers(entry, "ticker")
         ]
@@ -482,22 +488,27 @@ class ExchangeManager(Scanning):
         market: str | None = None,
         venues: Iterable[str] | None = None,
         times: int = 1,
+        top: int = TOP,
         deadline: float | None = None,
     ) -> Plan:
         """Return what a question would cost, without asking anybody: requests, weight, time, and what would not fit.
 
         `question` is "snapshot" (`get_cross_exchange_ticker`), "ticker", "order_book" or "trades" about each of the
-        `symbols`, or "tickers" and "instruments" about whole markets; `times` how often it would be asked. What budgets
+        `symbols`, "tickers" and "instruments" about whole markets, or "opportunities" about either: over whole markets
+        the tickers and then `top` books of every exchange, which is the most. `times` is how often it would be asked.
+        What budgets
         have given out already counts, and so do instruments, clocks and rates where they would be asked for too; books
-        that the venue cuts may be asked for deeper, which does not. Raises `ConfigError`, `SymbolError` and
-        `UnknownVenue`.
+        that the venue cuts may be asked for deeper, and with a key what its account pays, once, which do not. Raises
+        `ConfigError`, `SymbolError` and `UnknownVenue`.
         """
         seconds = self._seconds(deadline)
         if question not in PLANNED:
             raise ConfigError(f"plan() knows no {question!r}; it plans {', '.join(PLANNED)}")
         if times not in range(1, 1_000_001):
             raise ConfigError(f"times is how often a question would be asked, a whole number from 1, not {times!r}")
-        parts = PLANNED[question]
+        symbols = [symbols] if isinstance(symbols, str) else list(symbols)
+        of_snapshots = question == "snapshot" or (question == "opportunities" and bool(symbols))
+        parts = PLANNED["snapshot" if of_snapshots else question]
         groups = self._chosen(parts[-1] if parts[-1] in QUESTIONS else "ticker", venues)
         wanted = [] if parts[0] in WHOLE else self._planned_symbols(symbols, market, groups)
         dropped: dict[str, Drop] = {}
@@ -515,16 +526,23 @@ class ExchangeManager(Scanning):
                 once += entry.connector.requests("clock", [])
             if parts[0] in WHOLE:
                 again = entry.connector.requests(parts[0], mine)
+                if question == "opportunities" and able(entry.connector, AnswersBooks):
+                    again += top * entry.connector.requests("order_book", [_some_market(mine)])
             else:
-                legs = {one: self._legs_planned(groups, one) if question == "snapshot" else () for one in mine}
+                legs = {one: self._legs_planned(groups, one) if of_snapshots else () for one in mine}
                 again = [
                     url for one in mine for part in parts for url in entry.connector.requests(part, [one], legs[one])
                 ]
             each = [url for url in again if url not in once] * times
             asked += [Asked(self._route(entry), url) for url in (*once, *each)]
-        if question == "snapshot":
-            known = {(one.route.exchange, one.url) for one in asked}
-            asked += [one for one in self._rates_planned(groups, wanted) if (one.route.exchange, one.url) not in known]
+        wanted_rates: list[tuple[Instrument, str, list[str]]] = []
+        if of_snapshots:
+            needing = [one for one in wanted if self._needs_rates(groups, one, one.quote)]
+            wanted_rates = [(one, one.quote, self._quotes_coming(groups, one)) for one in needing]
+        elif question == "opportunities":
+            wanted_rates = [(ANY_QUOTE, DEFAULT_TARGET, [])]
+        known = {(one.route.exchange, one.url) for one in asked}
+        asked += [one for one in self._rates_planned(wanted_rates) if (one.route.exchange, one.url) not in known]
         return planned(question, asked, self._transport.budgets, seconds, dropped, self._requests_per_second)
 
     def _planned_symbols(
@@ -566,13 +584,11 @@ class ExchangeManager(Scanning):
             self._legs(instrument, instrument.quote) if self._needs_rates(groups, instrument, instrument.quote) else ()
         )
 
-    def _rates_planned(self, groups: Sequence[Sequence[Entry]], wanted: Sequence[Instrument]) -> list[Asked]:
+    def _rates_planned(self, wanted: Sequence[tuple[Instrument, str, Sequence[str]]]) -> list[Asked]:
         """Return what rates would ask for: questions at the same time share it."""
         found: dict[tuple[str, str], Asked] = {}
-        for one in wanted:
-            if not self._needs_rates(groups, one, one.quote):
-                continue
-            _, booked, sure = _wanted_rates(one, one.quote, self._quotes_coming(groups, one))
+        for one, target, coming in wanted:
+            _, booked, sure = _wanted_rates(one, target, coming)
             books = [Instrument(base, quote, "spot") for base, quote in booked]
             for entry in self._entries.values():
                 offered = set(getattr(entry.connector, "currency_pairs", ()))
@@ -1003,6 +1019,14 @@ def _wanted_rates(
 def _any_of(section: Section) -> Instrument:
     """Return an instrument that stands for a whole section."""
     return Instrument("", "", kind_of(section), "", "991231" if section.endswith("dated") else "")
+
+
+def _some_market(sections: Sequence[Instrument]) -> Instrument:
+    """Return an instrument that stands for any whose book may be asked for."""
+    kind = sections[0].kind
+    return Instrument(
+        "BTC", "USD" if kind == "inverse" else "USDT", kind, {"inverse": "BTC", "linear": "USDT"}.get(kind, "")
+    )
 
 
 def _ratio_legs(market: Columns) -> Columns:

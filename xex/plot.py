@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from xex.analytics.gates import GATES
 from xex.errors import ConfigError, MissingExtra
+from xex.model import schema
 from xex.page import amount, bps, fixed, percent
 from xex.tables import SIDES, Curve, depth_curves, price_places, reference_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -68,18 +71,50 @@ def depth(snap: CrossExchangeData, *, within_bps: float | None = None) -> Axes:
     return ax
 
 
+def funnel(opportunities: pd.DataFrame, *, title: str = "Where opportunities end") -> Axes:
+    """Draw how many pairs are left after each gate, from all that were compared down to what is executable.
+
+    `opportunities` is a frame of `arbitrage.scan` or `xm.opportunities`. A pair is counted at the first gate that stops
+    it; gates that stopped none are left out. Bars are on a logarithmic scale, with their numbers. Returns the axes.
+    Needs the extra `plot`.
+    """
+    schema.check(opportunities, ("gate", "executable"), "plot.funnel")
+    counted = opportunities["gate"].value_counts()
+    names, left = ["pairs compared"], [len(opportunities)]
+    for gate in GATES:
+        if stopped := int(counted.get(gate, 0)):
+            names.append(f"past {gate.replace('_', ' ')}")
+            left.append(left[-1] - stopped)
+    ax: Axes = _empty(8.0, 0.42 * len(names) + 1.2, title).subplots()
+    shown = [max(count, 0.7) for count in left]
+    colours = [_COLOURS[0]] * (len(names) - 1) + [_COLOURS[2] if left[-1] else _FAINT]
+    ax.barh(names, shown, color=colours, alpha=0.85, left=0.5)
+    for row, count in enumerate(left):
+        fewer = f"  (−{left[row - 1] - count:,})" if row else ""
+        ax.annotate(f"{count:,}{fewer}", (shown[row] + 0.5, row), (5, 0), textcoords="offset points", va="center",
+                    fontsize=9, color=_INK)  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_xlim(0.6, max(left[0], 1) * 12)
+    ax.invert_yaxis()
+    ax.set_xlabel("pairs left, logarithmic", fontsize=9)
+    _plain(ax)
+    return ax
+
+
 def _figure(snap: CrossExchangeData, width: float, height: float) -> Figure:
     """Return an empty figure that says what it is of, and whether its numbers are a market's."""
+    moment = datetime.fromtimestamp(snap.timestamp, UTC)
+    replayed = "" if not snap.recording else ", synthetic" if snap.recording.startswith("synthetic") else ", replayed"
+    return _empty(width, height, f"{snap.instrument.description}, {moment:%Y-%m-%d %H:%M:%S} UTC{replayed}")
+
+
+def _empty(width: float, height: float, title: str) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as exc:
         raise MissingExtra("matplotlib", "plot") from exc
     figure = Figure(figsize=(width, height), layout="constrained")
-    moment = datetime.fromtimestamp(snap.timestamp, UTC)
-    replayed = "" if not snap.recording else ", synthetic" if snap.recording.startswith("synthetic") else ", replayed"
-    figure.suptitle(
-        f"{snap.instrument.description}, {moment:%Y-%m-%d %H:%M:%S} UTC{replayed}", color=_INK, fontweight="bold"
-    )
+    figure.suptitle(title, color=_INK, fontweight="bold")
     return figure
 
 

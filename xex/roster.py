@@ -104,6 +104,7 @@ class Entry:
     last_legs: dict[str, VenueAnswer] = field(default_factory=dict)
     contracts: dict[tuple[int, str], Addresses] = field(default_factory=dict)
     warned_of: tuple[str, ...] = ()
+    fees_of: int | None = None
 
     @property
     def id(self) -> str:
@@ -144,9 +145,10 @@ class Roster:
     def from_env(cls, *, deadline: float | None = None, cache: bool = True) -> Self:
         """Return a manager of every installed venue, with keys, priorities and limits from the environment.
 
-        Nothing needs to be set. Read are ``<VENUE>_API_KEY``, ``_SECRET_KEY`` and ``_PASSPHRASE``,
-        ``EXCHANGE_PRIORITY_<VENUE>`` (1 is the best), ``EXCHANGE_TIMEOUT`` (seconds) and ``EXCHANGE_RATE_LIMIT``
-        (requests a second to any one venue). Raises `ConfigError`.
+        Nothing needs to be set; what answers nothing without a key is added only with one. Read are
+        ``<VENUE>_API_KEY``, ``_SECRET_KEY`` and ``_PASSPHRASE``, ``EXCHANGE_PRIORITY_<VENUE>`` (1 is the best),
+        ``EXCHANGE_TIMEOUT`` (seconds) and ``EXCHANGE_RATE_LIMIT`` (requests a second to any one venue). Raises
+        `ConfigError`.
         """
         points = registry.installed()
         environment = read_environment(sorted(points))
@@ -156,7 +158,8 @@ class Roster:
             requests_per_second=environment.requests_per_second,
         )
         for config in environment.configs:
-            manager._add(config, None, points)
+            if config.api_key is not None or not registry.load(points[config.venue]).needs_key:
+                manager._add(config, None, points)
         return manager
 
     def sibling(self) -> Self:
@@ -415,12 +418,16 @@ class Roster:
     # --- state
 
     def get_best_exchange(self, feature: str | None = None) -> str | None:
-        """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency."""
+        """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency.
+
+        Who is no exchange comes after all that are, and is what to ask only for what none of them tells.
+        """
         check_features([feature] if feature else [])
         chosen = [entry for entry in self._entries.values() if self._offers(entry, feature)]
         chosen.sort(
             key=lambda entry: (
-                HEALTH[entry.state.status], entry.config.priority, np.nan_to_num(entry.state.latency, nan=1e9),
+                not entry.connector.quotes, HEALTH[entry.state.status], entry.config.priority,
+                np.nan_to_num(entry.state.latency, nan=1e9),
             )
         )  # fmt: skip
         return chosen[0].id if chosen else None

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from math import ceil, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,34 +16,42 @@ import numpy as np
 
 from xex.access.deadline import patient_for, remaining, until
 from xex.access.port import AnswersBooks, able
+from xex.analytics import arbitrage
 from xex.analytics import currency as currencies
 from xex.analytics.funnel import Funnel, funnel
 from xex.analytics.gates import GATES, Thresholds
 from xex.analytics.lifetimes import Lifetimes
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, check_number
-from xex.analytics.sized import checked_balances
+from xex.analytics.sized import Route, checked_balances
 from xex.answer import CrossExchangeData
 from xex.catalogue import account
-from xex.derivatives import BUDGET_PATIENCE_S, PERPETUAL, Derivatives
-from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered
+from xex.derivatives import BUDGET_PATIENCE_S, PERPETUAL
+from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered, SymbolError
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, parse_symbol
 from xex.model.schema import Columns, Text, Words, coded, concat, flags, length, numbers, take, texts
 from xex.recording import in_use
 from xex.roster import Entry, gathered
+from xex.rounds import Rounds
 from xex.snapshot import LEG_COLUMNS, Terms, VenueAnswer, assemble
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from xex.analytics.currency import Rate
+    from xex.planning import Plan
 
 log = logging.getLogger("xex.scanning")
 
+DEFAULT_TARGET = "USDT"
+"""What profits over whole markets are counted in, unless told otherwise."""
 TOP = 20
 """How many groups' books are asked for, unless told otherwise."""
 OPEN_QUESTIONS = frozenset({"", "depth", "currency"})
 """The gates that quotes alone may be wrong about: books have more depth, and tell what a conversion costs."""
+
+PLANNED_S = 60.0
+"""For so long a watch is planned ahead, to say whose budget is too small for it."""
 
 STRAGGLER_S = MAX_AGE_S / 2
 """How long after the first venue the last is worth waiting for: the quotes that came grow old meanwhile."""
@@ -92,7 +102,7 @@ class Whole(NamedTuple):
     rates: Mapping[str, Rate]
 
 
-class Scanning(Derivatives):
+class Scanning(Rounds):
     """A catalogue that looks for opportunities."""
 
     thresholds = Thresholds()
@@ -115,6 +125,18 @@ class Scanning(Derivatives):
             deadline: float | None = None,
             peg: currencies.Peg = (),
         ) -> CrossExchangeData: ...
+
+        def plan(  # noqa: D102  told there
+            self,
+            question: str,
+            symbols: str | Iterable[str] = (),
+            *,
+            market: str | None = None,
+            venues: Iterable[str] | None = None,
+            times: int = 1,
+            top: int = TOP,
+            deadline: float | None = None,
+        ) -> Plan: ...
 
         async def _asked_book(self, entry: Entry, answer: VenueAnswer, instrument: Instrument) -> None: ...
 
@@ -218,7 +240,7 @@ class Scanning(Derivatives):
         tell: Callable[[Progress], object],
     ) -> pd.DataFrame:
         """Look at whole markets by their quotes, then at the best through their books."""
-        target = (currency or "USDT").upper()
+        target = (currency or DEFAULT_TARGET).upper()
         if target not in currencies.CURRENCIES:
             raise ConfigError(f"currency {currency!r}: conversion is known among {', '.join(currencies.CURRENCIES)}")
         tell(Progress("tickers"))
@@ -229,7 +251,8 @@ class Scanning(Derivatives):
         pairs = await asyncio.to_thread(
             funnel, whole.columns, terms.limits, suspect_edge=SUSPECT, max_disagree=MAX_DISAGREE, sigma=sigma
         )  # so that the loop is free meanwhile
-        chosen, unsized = _best_groups(pairs, top)
+        moving = {"transfer"} if terms.limits.mode == "transfer" else frozenset[str]()
+        chosen, unsized = _best_groups(pairs, top, OPEN_QUESTIONS | moving)
         sized = await self._through_books(whole, chosen, target, terms, tell)
         frame = schema.frame(_merged(pairs, sized), "opportunities")
         frame.attrs = {
@@ -249,6 +272,7 @@ class Scanning(Derivatives):
     ) -> list[_Sized]:
         """Ask for the books of what may pay, and put each group together from its quotes and them."""
         order = _by_group(whole.columns)
+        moved = await self._ways_of([group.partition(":")[0] for group in chosen if group.endswith(":spot")], terms)
         answers: dict[str, dict[str, VenueAnswer]] = {}
         rows: dict[str, set[int]] = {}
         for group in chosen:
@@ -276,9 +300,11 @@ class Scanning(Derivatives):
             sample = next(iter(mine.values())).instrument
             assert sample is not None  # noqa: S101  made with one
             meant = replace(sample, quote=target, settle=target if sample.kind == "linear" else sample.settle)
+            ways = moved.get(meant.base, {}) if meant.kind == "spot" else terms.routes
             snap = assemble(
                 meant.symbol, meant, target, list(mine), [*mine.values(), *legs],
-                now_ms=clock.now_ms(), with_books=True, recording=in_use(), terms=replace(terms, daily=daily[group]),
+                now_ms=clock.now_ms(), with_books=True, recording=in_use(),
+                terms=replace(terms, daily=daily[group], routes=ways),
             )  # fmt: skip
             failed = {
                 f"{name} {answer.instrument.symbol}": answer.book_failure
@@ -329,6 +355,20 @@ class Scanning(Derivatives):
             answers[name] = answer
         return answers, {best[name] for name in answers}
 
+    async def _ways_of(
+        self, assets: Sequence[str], terms: Terms, venues: Iterable[str] | None = None
+    ) -> dict[str, dict[tuple[str, str], Route]]:
+        """Return the best known way of each asset from exchange to exchange; nobody is asked where nothing is moved."""
+        if terms.limits.mode != "transfer" or not assets:
+            return {}
+        found = arbitrage.routes(await self.networks(assets, venues=venues, deadline=remaining() / 2))
+        found = found.assign(rank=found["state"].map({"open": 0, "unknown": 1, "closed": 2}))
+        ways: dict[str, dict[tuple[str, str], Route]] = {}
+        for row in found.sort_values(["rank", "withdraw_fee"], kind="stable").to_dict("records"):
+            way = Route(row["state"], row["network"] or "", row["minutes"], row["withdraw_fee"])
+            ways.setdefault(row["asset"], {}).setdefault((row["exchange_from"], row["exchange_to"]), way)
+        return ways
+
     async def _book_for(self, answer: VenueAnswer) -> None:
         """Ask for the book of one exchange's market; without it its quote alone counts, which is said."""
         entry = self._entries.get(answer.exchange)
@@ -370,6 +410,7 @@ class Scanning(Derivatives):
         persistence = int(options.pop("persistence", self.thresholds.persistence))
         self._terms({name: value for name, value in options.items() if name in {*_LIMITS, "sigma", "balances"}})
         await self.connect_all()
+        self._say_what_would_not_fit(wanted, every, options)
         seen = Lifetimes(persistence)
         started, number, due, missed = clock.monotonic(), 0, 0, 0
         seconds = every if deadline is None else min(every, deadline)
@@ -382,6 +423,7 @@ class Scanning(Derivatives):
                 frame = schema.frame({}, "opportunities")
                 frame.attrs = {"dropped": {name: drop.text for name, drop in exc.dropped.items()}}
             frame = seen.update(frame, now)
+            frame.attrs["gates"] = _gates_of(frame)
             ended = clock.monotonic()
             yield Scan(
                 number, now, began - started - due * every, ended - began, missed, frame, seen.frame(),
@@ -390,6 +432,15 @@ class Scanning(Derivatives):
             number += 1
             following = max(due + 1, ceil((clock.monotonic() - started) / every - 1e-9))
             due, missed = following, following - due - 1
+
+    def _say_what_would_not_fit(self, symbols: Sequence[str], every: float, options: Mapping[str, Any]) -> None:
+        """Log which exchanges' budgets are too small for so many looks: they will be missing in some."""
+        asked = {name: options[name] for name in ("market", "venues", "top") if name in options}
+        looks = max(1, round(PLANNED_S / every))
+        with suppress(SymbolError):  # a venue's own id, which no plan is made of
+            plan = self.plan("opportunities", symbols, times=looks, deadline=PLANNED_S, **asked)
+            if not plan.fits:
+                log.warning("looking every %g s is more than the venues' budgets allow, in a minute: %s", every, plan)
 
 
 # --- rows
@@ -426,13 +477,15 @@ def _legs(native: Columns) -> list[VenueAnswer]:
     return legs
 
 
-def _best_groups(pairs: Funnel, top: int) -> tuple[dict[str, dict[str, int]], list[str]]:
+def _best_groups(
+    pairs: Funnel, top: int, open_questions: AbstractSet[str]
+) -> tuple[dict[str, dict[str, int]], list[str]]:
     """Return the groups whose books are worth asking for, with the exchanges and their rows, and those beyond `top`.
 
     The first of an exchange's rows in a group is that of its best pair.
     """
     words, codes = coded(pairs.columns, "reasons")
-    open_ = np.array([not set(word.split(",")) - OPEN_QUESTIONS for word in words], dtype=bool)[codes]
+    open_ = np.array([not set(word.split(",")) - open_questions for word in words], dtype=bool)[codes]
     net = numbers(pairs.columns, "net_bps")
     with np.errstate(invalid="ignore"):
         rows = np.flatnonzero(open_ & (net > 0))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import patient_for, until
 from xex.access.events import Callback
-from xex.access.port import RIGHTS, AnswersPermissions, AnswersStatus, able
+from xex.access.port import RIGHTS, AnswersPermissions, AnswersStatus, LearnsFees, able
 from xex.access.transport import probing
 from xex.errors import ConfigError, ConnectorError, LoopError, NotListed, RateLimited
 from xex.model import clock, schema
+from xex.model.schema import Columns
 from xex.roster import Entry, Roster, access_log, gathered
 
 if TYPE_CHECKING:
@@ -110,13 +112,16 @@ class Watch(Roster):
     async def connect_all(self) -> dict[str, bool]:
         """Make every enabled exchange ready: instruments and clock. Returns who is; who is not may be later.
 
-        Keys are looked at in the background: one that may do more than read is warned of, once, on "xex.access".
+        Keys are looked at in the background: one that may do more than read is warned of, once, on "xex.access", and
+        what the account pays is asked for.
         """
         ready = await super().connect_all()
         keyed = [self._entries[name] for name, good in ready.items() if good and name in self._entries]
         keyed = [entry for entry in keyed if entry.config.api_key is not None]
         if keyed and not clock.is_recorded():
             self._keep(asyncio.create_task(self._warn_of_keys(keyed)))
+        for entry in keyed:
+            self._learn_fees(entry)
         return ready
 
     async def _warn_of_keys(self, entries: Sequence[Entry]) -> None:
@@ -134,6 +139,32 @@ class Watch(Roster):
                     "none: market data needs no key", entry.id, " and ".join(beyond),
                 )  # fmt: skip
             entry.warned_of = beyond
+
+    async def _columns(self, entry: Entry, question: Awaitable[Columns], kind: str) -> Columns:
+        """Await columns; who has sent tickers is asked for the account's fees, in which the next ones will be."""
+        columns = await super()._columns(entry, question, kind)
+        if kind == "tickers":
+            self._learn_fees(entry)
+        return columns
+
+    def _learn_fees(self, entry: Entry) -> None:
+        """Ask in the background what an account pays, once for each key and session; nobody waits for it."""
+        config, connector = entry.config, entry.connector
+        if config.api_key is None or clock.is_recorded() or not able(connector, LearnsFees):
+            return
+        key = hash((clock.epoch(), config.api_key, config.secret_key, config.passphrase))
+        if entry.fees_of != key:
+            entry.fees_of = key
+            # In a context of its own: it is no part of the question that happened to start it.
+            self._keep(asyncio.create_task(self._fees_learnt(entry, connector), context=Context()))
+
+    async def _fees_learnt(self, entry: Entry, connector: LearnsFees) -> None:
+        with until(self.deadline), suppress(ConnectorError):
+            # What is signed is dated, and a venue refuses a date from another clock than its own.
+            await self._measure_skew_if_old(entry)
+            failed = await self._translated(entry, connector.learn_fees())
+            for market, reason in failed.items():
+                access_log.info("%s: %s fees stay the published ones, the account's: %s", entry.id, market, reason)
 
     async def key_permissions(self, *, deadline: float | None = None) -> dict[str, dict[str, bool] | str]:
         """Ask every enabled exchange what its key may do: "read", "trade", "withdraw"; else say why nobody knows.

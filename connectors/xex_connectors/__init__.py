@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from xex_connectors.binance import BinanceConnector
     from xex_connectors.bybit import BybitConnector
+    from xex_connectors.coinglass import CoinGlass, CoinGlassConnector
     from xex_connectors.htx import HtxConnector
     from xex_connectors.kraken import KrakenConnector
     from xex_connectors.okx import OkxConnector
 
-__all__ = ["BinanceConnector", "BybitConnector", "HtxConnector", "KrakenConnector", "OkxConnector"]
+__all__ = [
+    "BinanceConnector",
+    "BybitConnector",
+    "CoinGlass",
+    "CoinGlassConnector",
+    "HtxConnector",
+    "KrakenConnector",
+    "OkxConnector",
+]
 
 if not TYPE_CHECKING:
 

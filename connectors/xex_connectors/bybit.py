@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, FundingMap, HolderRatios, KeyMap, RatioMap
+from xex_connectors.ccxt_adapter import AssetMap, FeeMap, FundingMap, HolderRatios, KeyMap, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 _OK = ("retCode", "0")
@@ -38,6 +39,15 @@ _DATED = {
 }  # fmt: skip
 
 
+def _fee(chain: Mapping[str, Any]) -> Any:
+    """Return a fixed fee; one that grows with the amount is no number of coins."""
+    return None if float(chain.get("withdrawPercentageFee") or 0) else chain.get("withdrawFee")
+
+
+def _account(category: dict[str, str]) -> FeeMap:
+    return FeeMap("privateGetV5AccountFeeRate", category, rows="result.list", ok=_OK)
+
+
 def _contracts(kind: str, units: Units, category: dict[str, str], **more: str) -> Market:
     """Return a market of contracts, perpetual and dated ones in the same lists."""
     return Market(
@@ -56,6 +66,7 @@ def _contracts(kind: str, units: Units, category: dict[str, str], **more: str) -
             "index": "indexPrice"})),
         RatioMap({"publicGetV5MarketAccountRatio": "accounts"}, {"long_share": "buyRatio", "short_share": "sellRatio",
             "time": "timestamp"}, "result.list", params={**category, "period": "5min", "limit": "1"}, ok=_OK),
+        _account(category),
     )  # fmt: skip
 
 
@@ -75,12 +86,15 @@ class BybitConnector(HolderRatios):
                 fields={**_FIELDS, "lot": "lotSizeFilter.basePrecision", "min_notional": "lotSizeFilter.minOrderAmt"}),
             (TickerMap("publicGetV5MarketTickers", params=_SPOT, **_TICKERS, fields=_TICKER),),
             BookMap("publicGetV5MarketOrderbook", params=_SPOT, depths=(200, 1000), **_BOOK),
-            TradeMap("publicGetV5MarketRecentTrade", params=_SPOT, limit=("limit", 60), **_TRADES)),
+            TradeMap("publicGetV5MarketRecentTrade", params=_SPOT, limit=("limit", 60), **_TRADES),
+            account=_account(_SPOT)),
     }  # fmt: skip
     time_map = ValueMap("publicGetV5MarketTime", "time", ok=_OK)
     status_map = ValueMap("publicGetV5SystemStatus", "result.list", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
-    asset_map = AssetMap("privateGetV5AssetCoinQueryInfo", "coin", "result.rows", ok=_OK, signed=True)
+    asset_map = AssetMap("privateGetV5AssetCoinQueryInfo", "coin", "result.rows", ok=_OK, signed=True,
+        deposit="chainDeposit", withdraw="chainWithdraw", words=("1", "0"), fee=_fee, least="withdrawMin",
+        confirmations="confirmation")  # fmt: skip
     probes = {"api.bybit.com": ("publicGetV5MarketTime", {})}
     key_map = KeyMap("privateGetV5UserQueryApi", ("result.readOnly=0", "result.readOnly=1"), ("result.readOnly=0",),
         ("result.permissions.Wallet=Withdraw",), unless="result.readOnly=1", ok=_OK)  # fmt: skip

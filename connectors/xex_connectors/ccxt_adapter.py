@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from math import inf
 from typing import Any, ClassVar, cast
@@ -42,6 +42,7 @@ from xex.errors import (
     VenueRefused,
 )
 from xex.model import clock
+from xex.model.identity import network_of
 from xex.model.instruments import STABLE, Instrument, Section, kind_of, parse_symbol, section_of
 from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, Text, concat, flags, length, numbers, take, texts
@@ -50,19 +51,21 @@ from xex_connectors.mapping import (
     AssetMap,
     BookMap,
     ErrorBody,
+    FeeMap,
     FundingMap,
     KeyMap,
     Market,
     RatioMap,
     TickerMap,
     ValueMap,
-    address_columns,
+    account_fees,
     book_columns,
     check_envelope,
     decode,
     dig,
     key_rights,
     listings,
+    network_columns,
     number,
     ratio_columns,
     ticker_columns,
@@ -88,7 +91,10 @@ COVERED = 1_000_000.0
 """How much of the quote currency, on each side, a book should show before a deeper one is asked for."""
 
 ADDRESSES_FRESH_S = 3600.0
-"""How long a list of currencies is kept: contracts hardly ever change."""
+"""How long a list of currencies is kept for its contracts, which hardly ever change."""
+
+NETWORKS_FRESH_S = 60.0
+"""How long it is kept for what is open: withdrawals are shut and opened at any time."""
 
 INTERVALS_FRESH_S = 300.0
 """How long a list of funding intervals is kept: venues change one when funding has reached its bound."""
@@ -254,6 +260,15 @@ def _short(text: str, most: int = 200) -> str:
     return one_line if len(one_line) <= most else f"{one_line[: most - 1]}…"
 
 
+@dataclass(frozen=True, slots=True)
+class AccountFees:
+    """What an account pays in a market: taker and maker in basis points, by quote currency or by id."""
+
+    source: str
+    fees: Mapping[str, tuple[float, float]]
+    by_quote: bool
+
+
 class CcxtConnector(ExchangeConnector):
     """A venue whose facts a subclass states as data."""
 
@@ -274,6 +289,8 @@ class CcxtConnector(ExchangeConnector):
         self._clients: dict[tuple[str, int | None], Any] = {}
         self._urls: dict[tuple[Any, ...], str] = {}
         self._listings: dict[Section, Listings] = {}
+        self._published: dict[Section, Listings] = {}
+        self._fees: tuple[int, dict[Section, AccountFees | ConnectorError]] = (-1, {})
         self._loads: dict[Section, asyncio.Task[Listings]] = {}
         self._loaded_at: dict[Section, float] = {}
         # When a list was put into memory, when the first of its contracts ends (ms), and when it was last tried.
@@ -380,8 +397,10 @@ class CcxtConnector(ExchangeConnector):
         """Put a list into memory that was read from the venue `age_ms` ago."""
         now_ms = clock.now_ms()
         ends = min((end for end in found.columns["expiry_time"] if end > now_ms), default=inf)
-        self._listings[home], self._taken[home] = found, (clock.monotonic() - age_ms / 1e3, ends)
-        return found
+        # What is kept on disk is what anybody is told.
+        self._published[home], self._taken[home] = found, (clock.monotonic() - age_ms / 1e3, ends)
+        self._listings[home] = self._charged(home, found)
+        return self._listings[home]
 
     def _start_load(self, home: Section) -> asyncio.Task[Listings]:
         """Return the task that asks the venue, one at a time for all who wait for it."""
@@ -395,6 +414,7 @@ class CcxtConnector(ExchangeConnector):
     def _forget(self) -> None:
         self._epoch = clock.epoch()
         self._listings.clear()
+        self._published.clear()
         self._loads.clear()
         self._loaded_at.clear()
         self._taken.clear()
@@ -863,24 +883,92 @@ class CcxtConnector(ExchangeConnector):
     async def addresses(self, asset: str) -> Columns:
         """Return the contracts behind an asset; the venue's list of all currencies is kept for an hour."""
         spec, kept = self.asset_map, self._addresses
-        if spec is None:
+        if spec is None or not spec.network:
             raise NotListed("it publishes no contract addresses", venue=self._route.venue)
         enough_s = ADDRESSES_FRESH_S if kept is not None and asset in kept[2]["asset"] else REFRESH_S
-        if kept is None or kept[0] != clock.epoch() or clock.monotonic() - kept[1] > enough_s:
-            kept = self._addresses = (clock.epoch(), clock.monotonic(), await self._asked_addresses(spec))
-        found = take(kept[2], np.array([name == asset for name in kept[2]["asset"]], dtype=bool))
+        found = await self._currencies([asset], enough_s)
+        return {name: found[name] for name in ("code", "asset", "network", "address", "source")}
+
+    async def networks(self, assets: Sequence[str]) -> Columns:
+        """Return whether each network of some assets is open, and what it costs; the list is kept for a minute."""
+        if self.asset_map is None:
+            raise NotListed("it does not tell which networks are open", venue=self._route.venue)
+        found = await self._currencies(assets, NETWORKS_FRESH_S)
+        told, contracts = found.pop("network"), found.pop("address")
+        source = "account" if self.asset_map.signed else "public"
+        silent = "" if self.asset_map.network else "names no network, and tells only what is shut on all of them"
+        return {
+            **found, "venue_network": told, "network": list(map(network_of, told)), "contract": contracts,
+            "source": [source] * len(told), "reason": [silent] * len(told),
+        }  # fmt: skip
+
+    async def _currencies(self, assets: Sequence[str], fresh_s: float) -> Columns:
+        """Return the rows of some assets in the venue's list of currencies, which is asked for where it is old."""
+        kept, epoch = self._addresses, clock.epoch()
+        if kept is None or kept[0] != epoch or clock.monotonic() - kept[1] > fresh_s:
+            kept = self._addresses = (epoch, clock.monotonic(), await self._asked_currencies())
+        wanted = set(assets)
+        found = take(kept[2], np.array([name in wanted for name in kept[2]["asset"]], dtype=bool))
         if not length(found):
-            raise NotListed(f"its list of currencies names no network of {asset}", venue=self._route.venue)
+            named = ", ".join(assets)
+            raise NotListed(f"its list of currencies names no network of {named}", venue=self._route.venue)
         self._touched.update(found["code"])
         return found
 
-    async def _asked_addresses(self, spec: AssetMap) -> Columns:
-        home = self._account_home()
+    async def _asked_currencies(self) -> Columns:
+        spec, home = self.asset_map, self._account_home()
+        assert spec is not None  # noqa: S101  who has none has been refused
         response = await self._call(home, spec.call, {}, (spec.rows, spec.code), signed=spec.signed)
         with self._reading(home, response, counted=not spec.signed):
-            found = address_columns(response.body, spec, self._route.venue, self._client(home).commonCurrencies)
+            found = network_columns(response.body, spec, self._route.venue, self._client(home).commonCurrencies)
+        count = len(found["code"])
         source = f"{'signed' if spec.signed else 'public'}: {response.path}"
-        return found | {"source": [source] * len(found["code"])}
+        return found | {
+            "source": [source] * count, "response_id": [response.id] * count,
+            "received_time": np.full(count, float(response.received_at)),
+        }  # fmt: skip
+
+    async def learn_fees(self) -> Mapping[str, str]:
+        """Ask what the account pays, and have it stand in place of the published fees for the rest of the session.
+
+        Returns why that is not known, by market; there the published fees stay, and say so.
+        """
+        epoch = clock.epoch()
+        homes = [home for home, market in self.markets.items() if market.account is not None]
+        answers = await settled([self._asked_fees(home) for home in homes])
+        if epoch != clock.epoch():
+            return {}
+        self._fees = (epoch, dict(zip(homes, answers, strict=True)))
+        for home in homes:
+            if home in self._listings:
+                self._listings[home] = self._charged(home, self._published[home])
+        return {home: answer.drop.text for home, answer in self._fees[1].items() if isinstance(answer, ConnectorError)}
+
+    async def _asked_fees(self, home: Section) -> AccountFees:
+        spec = self.markets[home].account
+        assert spec is not None  # noqa: S101  chosen for having one
+        response = await self._call(home, spec.call, dict(spec.params), signed=True)
+        with self._reading(home, response, counted=False):
+            return AccountFees(f"account: {response.path}", account_fees(response.body, spec), bool(spec.quotes))
+
+    def _charged(self, home: Section, found: Listings) -> Listings:
+        """Return instruments with the account's fees, where they are known."""
+        told = self._fees[1].get(home) if self._fees[0] == clock.epoch() else None
+        if told is None:
+            return found
+        columns = dict(found.columns)
+        if isinstance(told, ConnectorError):
+            columns["fee_source"] = [
+                f"{text}; the account's is unknown: {told.reason}" for text in columns["fee_source"]
+            ]
+            return Listings(columns, found.left_out)
+        names = columns["quote" if told.by_quote else "id"]
+        fees = [told.fees.get(name) for name in names]
+        for place, name in enumerate(("taker_bps", "maker_bps")):
+            columns[name] = [old if fee is None else fee[place] for old, fee in zip(columns[name], fees, strict=True)]
+        published = zip(columns["fee_source"], fees, strict=True)
+        columns["fee_source"] = [old if fee is None else told.source for old, fee in published]
+        return Listings(columns, found.left_out)
 
     async def permissions(self) -> Mapping[str, bool]:
         """Return what the configured key may do; HTX and Kraken tell nobody by one request that only reads."""
@@ -1292,6 +1380,7 @@ def _seen(task: asyncio.Task[Any]) -> None:
 __all__ = [
     "AssetMap",
     "CcxtConnector",
+    "FeeMap",
     "FundingMap",
     "HolderRatios",
     "KeyMap",

@@ -8,7 +8,7 @@ from typing import Any
 from xex.access.budgets import Limit, Pause
 from xex.errors import RateLimited
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, FundingMap, HolderRatios, RatioMap
+from xex_connectors.ccxt_adapter import AssetMap, FeeMap, FundingMap, HolderRatios, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, says, step
 
 _OK, _V2 = ("status", "ok"), ("code", "200")
@@ -33,8 +33,7 @@ def _units(name: str, amount: Amount, volume: Amount) -> Units:
 def _held(api: str, batch: str, named: TickerMap | None = None) -> tuple[FundingMap, RatioMap]:
     """Return funding, whose intervals the list of contracts tells, and the ratios, which are the elite's alone."""
     path, told = f"contractPublicGet{api}Swap", {"interval_hours": "settlement_period"}
-    return (
-        FundingMap(TickerMap(batch, fields=_RATE, ok=_OK, **_CODE), named,
+    return (FundingMap(TickerMap(batch, fields=_RATE, ok=_OK, **_CODE), named,
             TickerMap(f"{path}ContractInfo", fields=told, ok=_OK, **_CODE)),
         RatioMap({f"{path}Elite{what}Ratio": f"top {what.lower()}s" for what in ("Account", "Position")}, {
             "long_share": "buy_ratio", "short_share": "sell_ratio", "time": "ts"}, "data.list", "contract_code",
@@ -43,8 +42,7 @@ def _held(api: str, batch: str, named: TickerMap | None = None) -> tuple[Funding
 
 def _alias(row: Mapping[str, Any]) -> str:
     """Return the name that tickers use for a dated contract: its term instead of its day."""
-    pair = str(row.get("pair") or "")
-    return f"{pair}-{_TERMS[row['contract_type']]}" if pair else f"{row['symbol']}_{_TERMS[row['contract_type']]}"
+    return (f"{row['pair']}-" if row.get("pair") else f"{row['symbol']}_") + _TERMS[row["contract_type"]]
 
 
 def _contracts(units: Units, paths: str, names: Mapping[str, Any], turnover: str, *open_: Any, **terms: Any) -> Market:
@@ -61,8 +59,7 @@ def _contracts(units: Units, paths: str, names: Mapping[str, Any], turnover: str
                 "ask": "ask.0", "ask_size": "ask.1", "quote_volume": turnover}),),
         BookMap(f"contractPublicGet{market}Depth", id=id_, **_BOOK),
         TradeMap(f"contractPublicGet{market}HistoryTrade", id=id_, fields={**_TRADE, "trade_id": "id"}, **_TRADES),
-        *open_,
-    )  # fmt: skip
+        *open_)  # fmt: skip
 
 
 _PAIR = {"base": "symbol", "quote": part("contract_code", 1), "settle": part("contract_code", 1)}
@@ -98,11 +95,14 @@ class HtxConnector(HolderRatios):
                 "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "quote_volume": "vol"}),),
             BookMap("spotPublicGetMarketDepth", id="symbol", **_BOOK),
             TradeMap("spotPublicGetMarketHistoryTrade", id="symbol", fields={**_TRADE, "trade_id": "trade-id"},
-                **_TRADES)),
-    }  # fmt: skip
+                **_TRADES), account=FeeMap("spotPrivateGetV2ReferenceTransactFeeRate", {"symbols": "btcusdt"}, ok=_V2,
+                quotes={"USDT": ("data.0.actualTakerRate", "data.0.actualMakerRate")}))}  # fmt: skip
     time_map = ValueMap("spotPublicGetV1CommonTimestamp", "data", ok=_OK)
     status_map = ValueMap("spotPublicGetV2MarketStatus", "data.marketStatus", ok=_V2, good=("1",))
-    asset_map = AssetMap("spotPublicGetV2ReferenceCurrencies", "currency", network="displayName", ok=("code", "200"))
+    asset_map = AssetMap("spotPublicGetV2ReferenceCurrencies", "currency", network="displayName", ok=_V2,
+        deposit="depositStatus", withdraw="withdrawStatus", words=("allowed", "prohibited"), least="minWithdrawAmt",
+        confirmations="numOfConfirmations",
+        fee=lambda row: row.get("transactFeeWithdraw") if row.get("withdrawFeeType") == "fixed" else None)  # fmt: skip
     probes = {"api.huobi.pro": ("spotPublicGetV1CommonTimestamp", {}),
         "api.hbdm.vn": ("contractPublicGetApiV1Timestamp", {})}  # fmt: skip
     words = {"1032": RateLimited}

@@ -7,8 +7,8 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Funding, Units
-from xex_connectors.ccxt_adapter import CcxtConnector, FundingMap, SpotCurrencies
-from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, step
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, SpotCurrencies
+from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says, step
 
 _OK, _FUTURES_OK = ("error", ""), ("result", "success")
 
@@ -61,9 +61,8 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
 class KrakenConnector(SpotCurrencies, CcxtConnector):
     """Kraken, spot and futures."""
 
-    currency_pairs = (
-        ("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"), ("USDC", "EUR"),
-    )  # fmt: skip
+    currency_pairs = (("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"),
+        ("USDC", "EUR"))  # fmt: skip
     markets = {
         "linear": _futures("flexible_futures",
             Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED,
@@ -96,6 +95,10 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
     }  # fmt: skip
     time_map = ValueMap("publicGetTime", "result.unixtime", ok=_OK, scale=1000.0)
     status_map = ValueMap("publicGetSystemStatus", "result.status", ok=_OK, good=("online",))
+    # Which networks there are, and what they cost, is told to keys alone that may withdraw.
+    asset_map = AssetMap("publicGetAssets", "altname", "result", "", "", ok=_OK, words=("", "True"),
+        deposit=says("status", "withdrawal_only", "funding_temporarily_disabled"),
+        withdraw=says("status", "deposit_only", "funding_temporarily_disabled"))  # fmt: skip
     probes = {"api.kraken.com": ("publicGetTime", {}),
         "futures.kraken.com": ("publicGetTickersSymbol", {"symbol": "PF_XBTUSD"})}  # fmt: skip
     limits = (

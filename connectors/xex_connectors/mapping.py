@@ -178,13 +178,20 @@ class ValueMap:
     good: Collection[str] = ()
 
 
+Cell = str | Callable[[Mapping[str, Any]], Any]
+"""Where a value stands in a row: a path, or a function of the row; an empty path for nowhere."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssetMap:
     """One endpoint's currencies and the networks that each is on.
 
     `code` names a currency; its networks stand at `chains`, or, without it, every row is one network of a currency.
     `network` and `address` are fields of a network; the network's name begins behind the first `sep`, where that is
-    given. `signed` marks an endpoint that answers holders of a key only.
+    given, and a list without the field `network` speaks for all networks of a currency at once. `signed` marks an
+    endpoint that answers holders of a key only. `deposit` and `withdraw` say of a network whether coins go in and out,
+    `words` what means open and what closed there; any other word is unknown. `fee` is what a withdrawal costs, `least`
+    the smallest one, in the currency, and `confirmations` are those until a deposit can be traded with.
     """
 
     call: str
@@ -196,6 +203,12 @@ class AssetMap:
     sep: str = ""
     ok: tuple[str, ...] | None = None
     signed: bool = False
+    deposit: Cell = ""
+    withdraw: Cell = ""
+    words: tuple[str, str] = ("True", "False")
+    fee: Cell = ""
+    least: Cell = ""
+    confirmations: Cell = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +266,30 @@ class RatioMap:
 
 
 @dataclass(frozen=True, slots=True)
+class FeeMap:
+    """One endpoint that tells the holder of a key what the account pays; `scale` brings a rate to basis points.
+
+    Either a list at `rows` with `id`, `taker` and `maker` of each instrument, or one answer for all instruments of a
+    quote currency: where taker and maker stand in it, by quote.
+    """
+
+    call: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    quotes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    rows: str = ""
+    id: str = "symbol"
+    taker: str = "takerFeeRate"
+    maker: str = "makerFeeRate"
+    ok: tuple[str, ...] | None = None
+    scale: float = 1e4
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
     """One market of a venue: its ccxt class, how it counts, what it charges, and where its answers stand.
 
-    `interest` is the endpoint of open interest, read as tickers are, with the fields of `units.interest_to_base`.
+    `interest` is the endpoint of open interest, read as tickers are, with the fields of `units.interest_to_base`;
+    `account` tells the holder of a key what it pays here.
     """
 
     client: str
@@ -269,6 +302,7 @@ class Market:
     interest: TickerMap | None = None
     funding: FundingMap | None = None
     ratios: RatioMap | None = None
+    account: FeeMap | None = None
 
 
 def per_path(
@@ -377,6 +411,8 @@ def trimmed(body: bytes, path: str, id_path: str, keep: Collection[str]) -> byte
         kept: Any = {key: row for key, row in rows.items() if key in keep} or dict(list(rows.items())[:1])
     elif isinstance(rows, list):
         kept = [row for row in rows if row.get(id_path) in keep] or rows[:1]
+    elif isinstance(rows, dict):
+        kept = {key: row for key, row in rows.items() if row.get(id_path) in keep} or dict(list(rows.items())[:1])
     else:
         return body
     holder[last] = kept
@@ -772,7 +808,7 @@ def _entry(
         "multiplier": float(multiplier), "contract_size": size, "tick": number(cell("tick")) / multiplier,
         **_steps(market.units, size, multiplier, *steps),
         "taker_bps": taker if own else fee.taker_bps, "maker_bps": maker if own else fee.maker_bps,
-        "fee_source": "venue: first tier of the instrument list" if own else fee.source,
+        "fee_source": "published: first tier of the instrument list" if own else fee.source,
         "active": str(row.get(spec.active[0], "")) == spec.active[1],
     }  # fmt: skip
 
@@ -812,23 +848,96 @@ def address_columns(body: bytes, spec: AssetMap, venue: str, names: Mapping[str,
     Codes and networks are written as the venue does; an address is empty where the venue names no contract, as for a
     network's own coin. A list without any currency is a `BadPayload`.
     """
+    return _contracts_of(_chains(body, spec), spec, venue, names or {})
+
+
+def network_columns(body: bytes, spec: AssetMap, venue: str, names: Mapping[str, str] | None = None) -> Columns:
+    """Return `address_columns` and whether each network is open: `deposit`, `withdraw`, what it costs and asks for.
+
+    `withdraw_fee` and `withdraw_min` are units of the asset, `confirmations` those until a deposit can be traded with.
+    """
+    found = _chains(body, spec)
+    told = _contracts_of(found, spec, venue, names or {})
+    coins = {code: float(meaning(code, SPOT, venue, names or {})[1]) for code in set(told["code"])}
+    scale = np.array([coins[code] for code in told["code"]], dtype=np.float64)
+    chains = [chain for _, chain in found]
+
+    def amounts(source: Cell) -> np.ndarray[Any, np.dtype[np.float64]]:
+        cells = [number(_cell(chain, source)) for chain in chains]
+        return _cleaned(np.array(cells, dtype=np.float64), 0.0)
+
+    return {
+        **told,
+        "deposit": [_open(chain, spec.deposit, spec.words) for chain in chains],
+        "withdraw": [_open(chain, spec.withdraw, spec.words) for chain in chains],
+        "withdraw_fee": amounts(spec.fee) * scale, "withdraw_min": amounts(spec.least) * scale,
+        "confirmations": amounts(spec.confirmations),
+    }  # fmt: skip
+
+
+def _chains(body: bytes, spec: AssetMap) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the codes of a list of currencies, each with every network that it is on."""
     data = decode(body)
     check_envelope(data, spec.ok)
     rows = dig(data, spec.rows)
+    rows = list(rows.values()) if isinstance(rows, Mapping) and not spec.network else rows
     currencies = (
         [row for row in rows if isinstance(row, Mapping) and row.get(spec.code)] if isinstance(rows, list) else []
     )
     if not currencies:
         raise BadPayload(f"no currencies at {spec.rows or 'the top'}")
-    found = [
-        (str(row[spec.code]), _network(chain, spec), _plain(dig(chain, spec.address)))
+    return [
+        (str(row[spec.code]), chain)
         for row in currencies
         for chain in (dig(row, spec.chains) or () if spec.chains else (row,))
         if isinstance(chain, Mapping)
     ]
-    codes, networks, addresses = ([row[place] for row in found] for place in range(3))
-    meant = {code: meaning(code, SPOT, venue, names or {})[0] for code in set(codes)}
+
+
+def _contracts_of(
+    found: Sequence[tuple[str, Mapping[str, Any]]], spec: AssetMap, venue: str, names: Mapping[str, str]
+) -> Columns:
+    codes = [code for code, _ in found]
+    meant = {code: meaning(code, SPOT, venue, names)[0] for code in set(codes)}
+    networks = [_network(chain, spec) if spec.network else "" for _, chain in found]
+    addresses = [_plain(dig(chain, spec.address)) if spec.network else "" for _, chain in found]
     return {"code": codes, "asset": [meant[code] for code in codes], "network": networks, "address": addresses}
+
+
+def _cell(row: Mapping[str, Any], source: Cell) -> Any:
+    if callable(source):
+        return source(row)
+    return dig(row, source) if source else None
+
+
+def _open(chain: Mapping[str, Any], source: Cell, words: tuple[str, str]) -> str:
+    """Return what a venue's word means: "open", "closed", or "unknown" for a word that nobody has explained."""
+    word = str(_cell(chain, source))
+    return "open" if word == words[0] else "closed" if word == words[1] else "unknown"
+
+
+def account_fees(body: bytes, spec: FeeMap) -> dict[str, tuple[float, float]]:
+    """Return an account's taker and maker fees in basis points of notional, by id or by quote currency.
+
+    What is absent, or so large that it cannot be a rate, is left out. A body without any fee is a `BadPayload`.
+    """
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    if spec.quotes:
+        cells = {quote: (dig(data, taker), dig(data, maker)) for quote, (taker, maker) in spec.quotes.items()}
+    else:
+        rows = dig(data, spec.rows)
+        listed = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
+        cells = {str(row.get(spec.id, "")): (dig(row, spec.taker), dig(row, spec.maker)) for row in listed}
+    fees = {name: (spec.scale * number(taker), spec.scale * number(maker)) for name, (taker, maker) in cells.items()}
+    found = {name: fee for name, fee in fees.items() if name and abs(fee[0]) <= MOST_BPS}
+    if not found:
+        raise BadPayload("no fee in the answer")
+    return found
+
+
+MOST_BPS = 1_000.0
+"""A taker fee of more than a tenth is in another unit than it was taken for."""
 
 
 def _network(chain: Mapping[str, Any], spec: AssetMap) -> str:

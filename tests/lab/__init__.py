@@ -32,7 +32,9 @@ too much and shuts out who goes on. `lab.breaches` and `lab.bans` say when, `lab
 
 Answers: the header `X-Lab-Id` leads to `lab.answered`, where the socket, the path and the time of its body are.
 
-Lists of currencies are answered too; where only holders of a key are told, the header that carries one must be there.
+Lists of currencies are answered too, with what each network costs and whether it is open (`Token`), and what the
+asking account pays (`with_account`). Where only holders of a key are told, the key must be there, and must be
+`lab.accepted["okx"]` where that is set. `with_halted` is Kraken's word for an asset.
 `lab.permissions["okx"] = {"read", "trade"}` sets what the key may do, of which Binance, OKX and Bybit can be asked.
 
 `running_lab()` runs the same in a thread, `python -m tests.lab` as a program.
@@ -40,15 +42,17 @@ Lists of currencies are answered too; where only holders of a key are told, the 
 
 from tests.lab.faults import Fault
 from tests.lab.server import FAULTS, Answered, Lab, Seen, running_lab
-from tests.lab.truth import Market, Print, Quote, Token, Truth, fractions
+from tests.lab.truth import Forced, Market, Paid, Print, Quote, Token, Truth, fractions
 from tests.lab.world import big_truth, bitget_markets, currency_markets, default_truth, extra_markets
 
 __all__ = [
     "FAULTS",
     "Answered",
     "Fault",
+    "Forced",
     "Lab",
     "Market",
+    "Paid",
     "Print",
     "Quote",
     "Seen",

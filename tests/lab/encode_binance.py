@@ -370,9 +370,26 @@ def currency(name: str, tokens: tuple[Token, ...]) -> Body:
 def network(token: Token) -> Body:
     """Encode one network of a currency; a network's own coin has an empty address."""
     name = NETWORKS[token.network]["binance"]
-    fees = {"withdrawFee": "0.01", "withdrawMin": "1.5", "withdrawMax": "310000000", "minConfirm": 1}
-    states = {"depositEnable": True, "withdrawEnable": True, "isDefault": False, "busy": False}
+    fees: dict[str, Any] = {
+        "withdrawFee": text(token.fee),
+        "withdrawMin": text(token.least),
+        "withdrawMax": "310000000",
+    }
+    fees |= {"minConfirm": token.confirmations}
+    states = {"depositEnable": token.deposits, "withdrawEnable": token.withdrawals, "isDefault": False, "busy": False}
     return {"network": name, "coin": token.coin, "name": name, "contractAddress": token.address, **states, **fees}
+
+
+def trade_fee(truth: Truth, market: Market) -> Body:
+    """Encode what the asking account pays for one spot pair."""
+    taker, maker = truth.paid("binance", "spot", market.quote)
+    return {"symbol": market.id, "makerCommission": text(maker), "takerCommission": text(taker)}
+
+
+def commission(truth: Truth, market: Market) -> Body:
+    """Encode what the asking account pays for one contract."""
+    taker, maker = truth.paid("binance", market.kind, market.quote)
+    return {"symbol": market.id, "makerCommissionRate": text(maker), "takerCommissionRate": text(taker)}
 
 
 def error(code: int, msg: str, status: int = 400) -> Reply:
@@ -406,6 +423,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return Reply({"status": 0, "msg": "normal"})
     if path == "/sapi/v1/capital/config/getall":
         return Reply([currency(*row) for row in truth.coins("binance").items()])
+    if path == "/sapi/v1/asset/tradeFee":
+        return Reply([trade_fee(truth, market) for market in truth.of("binance", "spot")])
     if path == "/sapi/v1/account/apiRestrictions":
         return Reply(restrictions(permissions(query)))
     if path.rsplit("/", 1)[-1] in RATIOS:
@@ -423,7 +442,8 @@ def _host_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: int
         return Reply({})
     if name == "exchangeInfo":
         return Reply(exchange_info(truth, style, now_ms))
-    if name in ("depth", "aggTrades") or (name == "openInterest" and style.kind != "spot"):
+    contract_only = name in ("openInterest", "commissionRate") and style.kind != "spot"
+    if name in ("depth", "aggTrades") or contract_only:
         return _market_reply(truth, style, name, query, now_ms)
     if name == "fundingInfo" and style.kind != "spot":
         return Reply(funding_info(truth, style))
@@ -458,6 +478,8 @@ def _market_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: i
     market = truth.find("binance", style.kind, query["symbol"])
     if market is None:
         return error(-1121, "Invalid symbol.")
+    if name == "commissionRate":
+        return Reply(commission(truth, market))
     if name == "openInterest":
         return Reply(interest(market, style, now_ms))
     if name == "aggTrades":
@@ -483,5 +505,5 @@ def weight(path: str, query: Query) -> int:
     spot_weights = {"exchangeInfo": 20, "ticker/24hr": statistics, "ticker/bookTicker": 2 if one else 4, "aggTrades": 4}
     one = one or "pair" in query
     futures_weights = {"ticker/24hr": 1 if one else 40, "ticker/bookTicker": 2 if one else 5, "aggTrades": 20}
-    futures_weights["premiumIndex"] = 1 if one else 10
+    futures_weights |= {"premiumIndex": 1 if one else 10, "commissionRate": 20}
     return (spot_weights if spot else futures_weights).get(name, 1)

@@ -228,9 +228,16 @@ def currency(name: str, tokens: tuple[Token, ...]) -> Body:
 def chain(token: Token) -> Body:
     """Encode one network of a currency."""
     name = NETWORKS[token.network]["bybit"]
-    fees = {"withdrawFee": "0.1", "withdrawPercentageFee": "0", "depositMin": "0.005", "withdrawMin": "1"}
-    states = {"chainDeposit": "1", "chainWithdraw": "1", "confirmation": "12", "safeConfirmNumber": "64"}
+    fees = {"withdrawFee": text(token.fee), "withdrawPercentageFee": text(token.share), "depositMin": "0.005"}
+    fees |= {"withdrawMin": text(token.least), "confirmation": str(token.confirmations), "safeConfirmNumber": "64"}
+    states = {"chainDeposit": str(int(token.deposits)), "chainWithdraw": str(int(token.withdrawals))}
     return {"chain": name, "chainType": name, "contractAddress": token.address, "minAccuracy": "4", **fees, **states}
+
+
+def fee_rate(truth: Truth, market: Market) -> Body:
+    """Encode what the asking account pays for one instrument."""
+    taker, maker = truth.paid("bybit", market.kind, market.quote)
+    return {"symbol": market.id, "takerFeeRate": text(taker), "makerFeeRate": text(maker)}
 
 
 def key(may: Sequence[str]) -> Body:
@@ -278,6 +285,11 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success({"rows": [currency(*row) for row in truth.coins("bybit").items()]}, now_ms)
     if name == "market/account-ratio":
         return ratios(truth, query, now_ms)
+    if name == "account/fee-rate":
+        kind = KINDS.get(query.get("category", ""))
+        if kind is None:
+            return failure(10001, "Illegal category", now_ms)
+        return success({"list": [fee_rate(truth, market) for market in truth.of("bybit", kind, None)]}, now_ms)
     if name not in ("market/instruments-info", "market/tickers", "market/orderbook", "market/recent-trade"):
         return Reply(b"<html><head><title>404 Not Found</title></head></html>", 404, content_type="text/html")
     category = query.get("category", "")

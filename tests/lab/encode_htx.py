@@ -184,9 +184,25 @@ def chain(token: Token) -> Body:
     row: dict[str, Any] = {"chain": f"{name}{token.coin}".lower(), "displayName": name, "fullName": name}
     if token.address:
         row |= {"baseChain": name, "baseChainProtocol": name, "contractAddress": token.address}
-    fees = {"withdrawFeeType": "fixed", "transactFeeWithdraw": "1", "minDepositAmt": "1", "minWithdrawAmt": "10"}
-    states = {"depositStatus": "allowed", "withdrawStatus": "allowed", "numOfConfirmations": 12}
+    fees = {"minDepositAmt": "1", "minWithdrawAmt": text(token.least), "withdrawFeeType": "fixed"}
+    fees |= {"transactFeeWithdraw": text(token.fee)}
+    if token.share:
+        fees |= {"withdrawFeeType": "ratio", "transactFeeRateWithdraw": text(token.share)}
+        del fees["transactFeeWithdraw"]
+    words = {True: "allowed", False: "prohibited"}
+    states: dict[str, Any] = {
+        "depositStatus": words[token.deposits],
+        "withdrawStatus": words[token.withdrawals],
+        "numOfConfirmations": token.confirmations,
+    }
     return row | states | fees | {"addrWithTag": False, "addrDepositTag": False}
+
+
+def fee_rate(truth: Truth, market: Market) -> Body:
+    """Encode what the asking account pays for one pair: `actual` is with what it is spared."""
+    taker, maker = truth.paid("htx", "spot", market.quote)
+    rates = {"actualMakerRate": text(maker), "actualTakerRate": text(taker)}
+    return {"symbol": market.id, **rates, "takerFeeRate": "0.002", "makerFeeRate": "0.002"}
 
 
 def statistics(market: Market) -> dict[str, Any]:
@@ -338,6 +354,9 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return Reply({"data": rows, "status": "ok", "ts": now_ms})
     if is_contract(path, query):
         return _contract_reply(truth, path, query, now_ms)
+    if path == "/v2/reference/transact-fee-rate":
+        found = [market for market in truth.of("htx", "spot") if market.id in query.get("symbols", "").split(",")]
+        return Reply({"code": 200, "data": [fee_rate(truth, market) for market in found], "success": True})
     if path not in SHARED:
         return _not_found()
     market = truth.find("htx", "spot", query.get("symbol", ""))

@@ -82,10 +82,10 @@ def pair(market: Market) -> Body:
 def assets(truth: Truth) -> Body:
     """Encode Assets: every base and quote of the listed pairs."""
     names = {name for market in truth.of("kraken", "spot") for name in (market.base, market.quote)}
-    return {code(name): asset(name) for name in sorted(names)}
+    return {code(name): asset(name, truth.halted.get(name, "enabled")) for name in sorted(names)}
 
 
-def asset(name: str) -> Body:
+def asset(name: str, status: str = "enabled") -> Body:
     """Encode one row of Assets; fiat money has four decimals, coins eight or ten."""
     digits = 4 if code(name).startswith("Z") else 10 if name in CODES else 8
     return {
@@ -93,7 +93,7 @@ def asset(name: str) -> Body:
         "altname": altname(name),
         "decimals": digits,
         "display_decimals": 2 if digits == 4 else 5,
-        "status": "enabled",
+        "status": status,
     }
 
 

@@ -244,16 +244,18 @@ def currency(token: Token) -> Body:
         "name": token.coin,
         "chain": f"{token.coin}-{NETWORKS[token.network]['okx']}",
         "ctAddr": token.address,
-        "canDep": True,
-        "canWd": True,
+        "burningFeeRate": text(token.share) if token.share else "",
+        "canDep": token.deposits,
+        "canWd": token.withdrawals,
         "canInternal": True,
         "mainNet": not token.address,
         "needTag": False,
-        "fee": "0.1",
-        "minFee": "0.1",
-        "maxFee": "0.1",
+        "fee": text(token.fee),
+        "minFee": text(token.fee),
+        "maxFee": text(token.fee),
         "minDep": "0.01",
-        "minWd": "0.1",
+        "minDepArrivalConfirm": str(token.confirmations),
+        "minWd": text(token.least),
         "wdTickSz": "6",
     }
 
@@ -276,6 +278,21 @@ def account(may: Sequence[str]) -> Body:
     }
 
 
+def trade_fee(truth: Truth, type_: str, now_ms: int) -> Body:
+    """Encode what the asking account pays; what is charged is below zero. Coins are the collateral of inverse ones."""
+    kinds: tuple[Kind, ...] = ("spot", "spot", "spot") if type_ == "SPOT" else ("inverse", "linear", "linear")
+    ends = (
+        (("", "USDT"), ("U", ""), ("USDC", "USDC"))
+        if type_ == "SPOT"
+        else (("", "USD"), ("U", "USDT"), ("USDC", "USDC"))
+    )
+    row = {"category": "1", "delivery": "", "exercise": "", "instType": type_, "level": "Lv2", "ts": str(now_ms)}
+    for kind, (end, quote) in zip(kinds, ends, strict=True):
+        taker, maker = truth.paid("okx", kind, quote)
+        row |= {f"taker{end}": text(-taker) if quote else "", f"maker{end}": text(-maker) if quote else ""}
+    return row
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as OKX does."""
     name = path.removeprefix("/api/v5/")
@@ -283,6 +300,10 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success([{"ts": str(now_ms)}])
     if name == "asset/currencies":
         return success([currency(token) for tokens in truth.coins("okx").values() for token in tokens])
+    if name == "account/trade-fee":
+        if query.get("instType") not in KINDS:
+            return failure("51000", "Parameter instType error")
+        return success([trade_fee(truth, query["instType"], now_ms)])
     if name == "account/config":
         return success([account(permissions(query))])
     if name == "system/status":

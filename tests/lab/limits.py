@@ -48,7 +48,9 @@ def _each(prefix: str, rates: Mapping[str, tuple[int, float]], cost: Callable[[s
     return [Rule(name, f"^{prefix}{name}$", weight, seconds, cost) for name, (weight, seconds) in rates.items()]
 
 
-_SAPI = dict.fromkeys(("system/status", "capital/config/getall", "account/apiRestrictions"), (12_000, 60.0))
+_SAPI = dict.fromkeys(
+    ("system/status", "capital/config/getall", "account/apiRestrictions", "asset/tradeFee"), (12_000, 60.0)
+)
 _OKX = {
     **dict.fromkeys(("market/tickers", "market/ticker", "public/instruments", "public/open-interest"), (20, 2.0)),
     "market/books": (40, 2.0),
@@ -60,6 +62,7 @@ _OKX = {
     "account/config": (5, 2.0),
     "public/funding-rate": (10, 2.0),
     **dict.fromkeys(encode_okx.RATIOS, (5, 2.0)),
+    "account/trade-fee": (5, 2.0),
 }
 RULES: dict[tuple[str, str], tuple[Rule, ...]] = {
     ("binance", "api.binance.com"): (

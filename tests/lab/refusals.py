@@ -110,18 +110,45 @@ KEYED = {
     ("okx", "/api/v5/account/config"): "OK-ACCESS-KEY",
     ("bybit", "/v5/asset/coin/query-info"): "X-BAPI-API-KEY",
     ("bybit", "/v5/user/query-api"): "X-BAPI-API-KEY",
+    **dict.fromkeys(
+        (
+            ("binance", path)
+            for path in ("/sapi/v1/asset/tradeFee", "/fapi/v1/commissionRate", "/dapi/v1/commissionRate")
+        ),
+        "X-MBX-APIKEY",
+    ),
+    ("okx", "/api/v5/account/trade-fee"): "OK-ACCESS-KEY",
+    ("bybit", "/v5/account/fee-rate"): "X-BAPI-API-KEY",
+    ("htx", "/v2/reference/transact-fee-rate"): "AccessKeyId",
+}
+WRONG_KEY: dict[str, Callable[[int], Reply]] = {
+    "binance": lambda _: binance.error(-2015, "Invalid API-key, IP, or permissions for action.", 401),
+    "okx": lambda _: okx.failure("50111", "Invalid OK-ACCESS-KEY", 401),
+    "bybit": lambda now_ms: bybit.failure(10003, "API key is invalid.", now_ms),
+    "htx": lambda _: Reply({"code": 1003, "message": "invalid signature"}),
 }
 NO_KEY: dict[str, Callable[[int], Reply]] = {
     "binance": lambda _: binance.error(-2014, "API-key format invalid.", 401),
     "okx": lambda _: okx.failure("50103", "Request header OK-ACCESS-KEY can not be empty.", 401),
     "bybit": lambda now_ms: bybit.failure(10003, "API key is invalid.", now_ms),
+    "htx": lambda _: Reply({"code": 1002, "message": "unauthorized"}),
 }
 
 
-def lacks_key(venue: str, path: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request needs a key and brings none."""
-    header = KEYED.get((venue, path))
-    return header is not None and not headers.get(header)
+def refused_key(
+    venue: str, path: str, headers: Mapping[str, str], query: Query, accepted: str | None
+) -> Callable[[int], Reply] | None:
+    """Return how the venue refuses a key that is missing or is not the one `accepted`; None where all is well.
+
+    HTX alone takes the key as a parameter.
+    """
+    name = KEYED.get((venue, path))
+    if name is None:
+        return None
+    key = headers.get(name) or query.get(name)
+    if not key:
+        return NO_KEY[venue]
+    return None if accepted in (None, key) else WRONG_KEY[venue]
 
 
 def retry_after(reply: Reply, when: float | str | datetime | None) -> Reply:

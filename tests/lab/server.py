@@ -87,8 +87,9 @@ class Lab:
     clock. With `cache_s` a body is sent again for that long, which spares encoding in measurements.
 
     Every answer has a number of its own in the header `X-Lab-Id`; `answered` tells of the last 100,000 by that text.
-    `permissions` are what a key may do, by venue. With `limits` every request is counted on arrival by `accountant`,
-    before any latency or fault; beyond a venue's limits it is refused, and who goes on is shut out for a while.
+    `permissions` are what a key may do, by venue, and `accepted` the only key that is one, any by default.
+    With `limits` every request is counted on arrival by `accountant`, before any latency or fault; beyond a venue's
+    limits it is refused, and who goes on is shut out for a while.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Lab:
         self.faults: list[Fault] = []
         self.answered: dict[str, Answered] = {}
         self.permissions: dict[str, set[Permission]] = {venue: {"read"} for venue, _ in refusals.KEYED}
+        self.accepted: dict[str, str] = {}
         self.accountant = Accountant()
         self.breaches, self.bans = self.accountant.breaches, self.accountant.bans
         self._limits = limits
@@ -124,7 +126,7 @@ class Lab:
             server = web.Server(partial(self._handle, socket), handler_cancellation=True, access_log=None)
             runner = web.ServerRunner(server, shutdown_timeout=0.01)
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await web.TCPSite(runner, "127.0.0.1", self._port()).start()
             self._runners.append(runner)
             self._ports[socket] = runner.addresses[0][1]
         return self
@@ -186,6 +188,10 @@ class Lab:
         """Return the most that was in any window, and what is allowed, by (venue, rule); of what was asked."""
         return self.accountant.worst()
 
+    def _port(self) -> int:
+        """Return the port that the next socket listens at, 0 for any."""
+        return 0
+
     async def _handle(self, socket: str, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append(Seen(socket, request.method, request.path_qs, dict(request.headers)))
         verdict = self._judged(socket, request) if self._limits else ALLOWED
@@ -243,9 +249,10 @@ class Lab:
         kept = None if struck else self._fresh(key)
         if kept is not None:
             return _Made(_copy(kept.made.response), kept.made.answer, kept.made.made_ms)
-        if not struck and refusals.lacks_key(socket, request.path, request.headers):
+        refuse = refusals.refused_key(socket, request.path, request.headers, request.query, self.accepted.get(socket))
+        if not struck and refuse is not None:
             now_ms = self.now_ms()
-            return self._made(socket, request, Answer(refusals.NO_KEY[socket](now_ms), self.truth, now_ms))
+            return self._made(socket, request, Answer(refuse(now_ms), self.truth, now_ms))
         query = {**request.query, **venues.shown(socket, request.headers)}
         keyed = (socket, request.path) in refusals.KEYED
         if keyed:

@@ -8,8 +8,8 @@ venue puts on the wire; so are those of inverse contracts, which venues count in
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -59,6 +59,14 @@ class Quote:
         return (self.bid + self.ask) / 2
 
 
+# what an account pays unless a world says otherwise: invented, and no venue's published fee
+PAID: dict[Kind, tuple[Decimal, Decimal]] = {
+    "spot": (Decimal("0.00081"), Decimal("0.00072")),
+    "linear": (Decimal("0.00043"), Decimal("0.00014")),
+    "inverse": (Decimal("0.00047"), Decimal("0.00013")),
+}
+
+
 @dataclass(frozen=True)
 class Print:
     """One public trade: `side` is the taker's, `size` is base units, `id` is digits, `age_ms` counts back from now."""
@@ -79,12 +87,31 @@ class Token:
     """What a venue's code `coin` stands for on a network: a contract's address, empty for the network's own coin.
 
     `network` is as `names.NETWORKS` has it. Tokens of no `venue` are those of every venue that lists none of its own.
+    `deposits` and `withdrawals` say what is open, `fee` what a withdrawal costs and `least` the smallest one, in coins;
+    a `share` of the amount on top makes the fee no number of coins. `confirmations` are those of a deposit.
     """
 
     coin: str
     network: str
     address: str = ""
     venue: str = ""
+    deposits: bool = True
+    withdrawals: bool = True
+    fee: Decimal = Decimal("0.1")
+    share: Decimal = Decimal(0)
+    least: Decimal = Decimal("1.5")
+    confirmations: int = 12
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What an account pays on a venue, as fractions of notional: in markets of a kind, and of a quote if named."""
+
+    venue: str
+    kind: Kind
+    taker: Decimal
+    maker: Decimal
+    quote: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,12 +373,29 @@ def repriced(market: Market, change: Callable[[Decimal], Decimal]) -> tuple[Prin
 
 
 @dataclass(frozen=True)
+class Forced:
+    """One liquidation: of which market, when (Unix ms), at what price, for how many dollars, of what position."""
+
+    venue: str
+    id: str
+    base: str
+    ms: int
+    price: Decimal
+    usd: Decimal
+    position: Literal["long", "short"]
+
+
+@dataclass(frozen=True)
 class Truth:
     """All markets of all venues, and the one USD price of USDT that they agree on."""
 
     markets: tuple[Market, ...]
     usdt_usd: Decimal
     tokens: tuple[Token, ...] = ()
+    account: tuple[Paid, ...] = ()
+    halted: Mapping[str, str] = field(default_factory=dict)  # Kraken's word for an asset that is not enabled
+    forced: tuple[Forced, ...] = ()
+    side_is: Literal["position", "order"] = "position"  # what an aggregator's code of a liquidation's side means
 
     @cached_property
     def _by_id(self) -> dict[tuple[str, str, str], Market]:
@@ -385,6 +429,19 @@ class Truth:
     def with_tokens(self, *tokens: Token) -> Truth:
         """Return the world in which some venues' codes stand for these contracts instead."""
         return dataclasses.replace(self, tokens=(*self.tokens, *tokens))
+
+    def with_account(self, *paid: Paid) -> Truth:
+        """Return the world in which the account that asks pays this; the last word on a market counts."""
+        return dataclasses.replace(self, account=(*self.account, *paid))
+
+    def with_halted(self, **words: str) -> Truth:
+        """Return the world in which Kraken says a word of some assets: deposit_only, withdrawal_only."""
+        return dataclasses.replace(self, halted={**self.halted, **words})
+
+    def paid(self, venue: str, kind: Kind, quote: str) -> tuple[Decimal, Decimal]:
+        """Return the taker and maker fees of the account that asks, by default other than any published one."""
+        fitting = [one for one in self.account if (one.venue, one.kind) == (venue, kind) and one.quote in ("", quote)]
+        return (fitting[-1].taker, fitting[-1].maker) if fitting else PAID[kind]
 
     def find(self, venue: str, kind: Kind, market_id: str) -> Market | None:
         """Return the market with the venue's own name, or None."""

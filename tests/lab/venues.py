@@ -42,6 +42,7 @@ METADATA = (
     *("/public/symbols", "/market/contracts", "/public/coins", "/margin/currencies"),
     *("/config/getall", "/asset/currencies", "/coin/query-info"),
     *("/account/apiRestrictions", "/account/config", "/user/query-api"),
+    *("/asset/tradeFee", "/commissionRate", "/account/trade-fee", "/account/fee-rate", "/transact-fee-rate"),
 )
 
 

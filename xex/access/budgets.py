@@ -45,7 +45,8 @@ class Limit:
     `costs` maps a path pattern to its weight, or to a function of the query; other matching paths cost 1.
     `per` names a query parameter whose every value has a budget of its own. `used_header` names the response
     header in which the venue says how much of the window is used, `left_header` the one that says how much is
-    left. `source` says where the rule stands.
+    left, `most_header` the one that says how large the budget is, where that is the caller's own and `weight` but the
+    least. `source` says where the rule stands.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Limit:
     per: str = ""
     used_header: str = ""
     left_header: str = ""
+    most_header: str = ""
     source: str = ""
 
     def cost(self, path: str, query: Mapping[str, str]) -> float | None:
@@ -73,6 +75,10 @@ class Limit:
         used = _count(headers.get(self.used_header.lower(), "")) if self.used_header else None
         left = _count(headers.get(self.left_header.lower(), "")) if self.left_header else None
         return used if left is None else max(used or 0.0, self.weight - left)
+
+    def most(self, headers: Mapping[str, str]) -> float | None:
+        """Return how large the venue says the budget is, None where it says nothing or that there is none."""
+        return _count(headers.get(self.most_header.lower(), "")) or None if self.most_header else None
 
 
 def _count(text: str) -> float | None:
@@ -142,6 +148,7 @@ class Ledger:
 
     def __init__(self, weight: float, seconds: float, clock: Callable[[], float] = monotonic) -> None:
         self.weight, self.seconds, self.clock = weight, seconds, clock
+        self._largest = weight
         self.back_s = seconds * (1 + DRIFT) + MARGIN_S
         self._lock = Lock()
         self._returns: list[tuple[float, float]] = []
@@ -194,13 +201,16 @@ class Ledger:
                 return rounds * self.seconds + max(due - now, 0.0)
         return rounds * self.seconds + self.back_s
 
-    async def take(self, weight: float, venue: str) -> None:
-        """Take `weight` in order of arrival; raises `RateLimited` when the caller's patience ends first."""
+    async def take(self, weight: float, venue: str) -> float:
+        """Take `weight`, all there is where it is more, in order of arrival, and return what was taken.
+
+        Raises `RateLimited` when the caller's patience ends first.
+        """
         weight = min(weight, self.weight)
         with self._lock:
             if not self._queue and self._wait(weight) <= 0:
                 self._out += weight
-                return
+                return weight
             ahead, ticket = self._queued, _Ticket(weight)
             self._queue.append(ticket)
             self._queued += weight
@@ -216,6 +226,7 @@ class Ledger:
         if not taken:
             words = f"the published budget ({self.weight:g} per {self.seconds:g} s) is spent"
             raise RateLimited(words, venue=venue)
+        return ticket.weight
 
     async def _queued_up(self, ticket: _Ticket) -> bool:
         """Wait for a ticket's turn and take what it wants; False when the caller's patience ends first."""
@@ -237,12 +248,14 @@ class Ledger:
             self._skip_the_dead(ticket)
             if self._queue[0] is not ticket:
                 return inf
-            wait = self._wait(ticket.weight)
+            weight = min(ticket.weight, self.weight)
+            wait = self._wait(weight)
             if wait > 0:
                 return wait
             self._queue.popleft()
             self._queued = self._queued - ticket.weight if self._queue else 0.0
-            self._out += ticket.weight
+            ticket.weight = weight  # the budget may have become smaller meanwhile
+            self._out += weight
             following = self._queue[0] if self._queue else None
         if following is not None:
             following.wake()
@@ -270,7 +283,7 @@ class Ledger:
     def give_back(self, weight: float, *, late_s: float = 0.0) -> None:
         """Note that the request that took `weight` is over: it comes back one window from now, or `late_s` later."""
         with self._lock:
-            self._return(min(weight, self.weight), self.back_s + late_s)
+            self._return(min(weight, self._largest), self.back_s + late_s)
             first = self._queue[0] if self._queue else None
         if first is not None:
             first.wake()
@@ -278,7 +291,7 @@ class Ledger:
     def undo(self, weight: float) -> None:
         """Put back what was taken for a request that was never sent."""
         with self._lock:
-            self._out -= min(weight, self.weight)
+            self._out -= min(weight, self._largest)
             first = self._queue[0] if self._queue else None
         if first is not None:
             first.wake()
@@ -290,6 +303,16 @@ class Ledger:
             if missing > 0:
                 self._out += missing
                 self._return(missing, self.back_s)
+
+    def resize(self, weight: float) -> None:
+        """Let the budget be as large as the venue says it is; who waits looks again."""
+        with self._lock:
+            if weight == self.weight:
+                return
+            self.weight, self._largest = weight, max(weight, self._largest)
+            first = self._queue[0] if self._queue else None
+        if first is not None:
+            first.wake()
 
     def _return(self, weight: float, seconds: float) -> None:
         insort(self._returns, (self.clock() + seconds, weight))
@@ -358,8 +381,9 @@ class Budgets:
         taken: list[Charge] = []
         try:
             for charge in charges:
-                await charge.ledger.take(charge.weight, venue)
-                taken.append(charge)
+                # What was taken is what goes back: the budget may have another size by then.
+                weight = await charge.ledger.take(charge.weight, venue)
+                taken.append(Charge(charge.ledger, weight, charge.limit))
             # The door may have been closed while we waited for our turn.
             self.check_pause(origin, venue)
         except BaseException:
@@ -378,8 +402,11 @@ class Budgets:
         """Note that a request is over, and what the venue's answer says of the budgets; None for no answer."""
         for charge in taken:
             charge.ledger.give_back(charge.weight, late_s=GIVEN_UP_S if headers is None else 0.0)
-            used = None if headers is None else charge.limit.used(headers)
-            if used is not None:
+            if headers is None:
+                continue
+            if (most := charge.limit.most(headers)) is not None:
+                charge.ledger.resize(most)
+            if (used := charge.limit.used(headers)) is not None:
                 charge.ledger.correct(used)
 
     def pause(self, origin: str, seconds: float, *, banned: bool = False) -> None:

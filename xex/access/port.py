@@ -41,6 +41,10 @@ class ExchangeConnector(ABC):
     """One exchange behind xex. A subclass with `connect` and `get_ticker` works in the manager."""
 
     kinds: ClassVar[Sequence[Kind]] = ("spot", "linear")
+    quotes: ClassVar[bool] = True
+    """Whether it trades: a source of figures does not, and is never asked for a ticker."""
+    needs_key: ClassVar[bool] = False
+    """Whether it answers nothing without a key: then the environment adds it only with one."""
 
     def __init__(self, config: ExchangeConfig | None = None) -> None:
         self.config = config
@@ -134,6 +138,7 @@ def _row(instrument: Instrument, ticker: Mapping[str, Any]) -> dict[str, Any]:
         row[name] = _number(name, ticker.get(name))
     if ticker and "last" not in ticker and not {"bid", "ask"} <= set(ticker):
         raise BadPayload(f"neither last, nor bid and ask, but: {', '.join(map(str, ticker))}")
+    row["fee_source"] = "given: by the connector" if row["taker_bps"] == row["taker_bps"] else ""
     stamp = ticker.get("timestamp")
     if stamp is not None and float(stamp) == float(stamp):
         if not 0 <= float(stamp) < 1e11:
@@ -191,8 +196,24 @@ class AnswersMarketInterest(Protocol):
 
 
 @runtime_checkable
+class AnswersLiquidations(Protocol):
+    """Knows single liquidations. As many requests as the range takes."""
+
+    async def liquidations(self, instrument: Instrument, since_ms: int, until_ms: int) -> Columns:
+        """Return liquidations within [since_ms, until_ms), oldest first, in the schema `liquidations`.
+
+        `order_side` is the order's that closed the position of `position_side`; "unknown" where it cannot be told.
+        """
+        ...
+
+
+@runtime_checkable
 class AnswersFunding(Protocol):
-    """Knows the funding of perpetuals. One request per list of the venue, or per instrument where it has no other."""
+    """Knows the funding of perpetuals. One request per list of the venue, or per instrument where it has no other.
+
+    Who is no exchange (`quotes` is False) names the one that each row is of as its `venue`, and may have several rows
+    of an instrument.
+    """
 
     async def funding(self, instruments: Sequence[Instrument]) -> Columns:
         """Return `rate`, a fraction per `interval_hours` of each perpetual's own, what `rate_kind` it is, `next_time`.
@@ -218,6 +239,34 @@ class AnswersLongShort(Protocol):
     async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
         """Return `ratio`, `long_share` and `short_share`, the latest of each `population` in a row of its own."""
         ...
+
+
+@runtime_checkable
+class ServesEndpoints(Protocol):
+    """A source that people ask by the name of an endpoint, or by any path of its own.
+
+    It is an asynchronous context manager, which opens and closes what it needs.
+    """
+
+    def endpoints(self) -> Columns:
+        """Return what can be asked, in the schema `endpoints`."""
+        ...
+
+    def schema_of(self, name: str) -> Mapping[str, str]:
+        """Return the columns of an endpoint's answers and their types."""
+        ...
+
+    async def ask(self, name: str, /, **parameters: Any) -> Columns:
+        """Return an endpoint's answer; raises `ConnectorError`, a ValueError too where name or parameter cannot be."""
+        ...
+
+    async def get(self, path: str, /, **parameters: Any) -> Any:
+        """Return what a path answers, as it comes."""
+        ...
+
+    async def __aenter__(self) -> Any: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
 
 
 @runtime_checkable
@@ -288,6 +337,28 @@ class AnswersAddresses(Protocol):
 
 
 @runtime_checkable
+class AnswersNetworks(Protocol):
+    """Knows which networks coins go in and out by. One request for all of them, signed where the venue wants a key."""
+
+    async def networks(self, assets: Sequence[str]) -> Columns:
+        """Return a row for each network of each of the assets, in the schema `networks`.
+
+        `deposit` and `withdraw` are "open", "closed" or "unknown", fees and minimums units of the asset. Raises
+        `AuthRejected` where a key is needed and there is none, `NotListed` where no network of any is known.
+        """
+        ...
+
+
+@runtime_checkable
+class LearnsFees(Protocol):
+    """Can ask what the configured key's account pays. Some signed requests that read."""
+
+    async def learn_fees(self) -> Mapping[str, str]:
+        """Have the account's fees stand in place of the published ones from now on; return what failed, by market."""
+        ...
+
+
+@runtime_checkable
 class AnswersHosts(Protocol):
     """Stands on hosts of its own, each of which can be asked for something small. One request per host."""
 
@@ -350,6 +421,7 @@ class Reference(ABC):
 FEATURE_PROTOCOLS: Mapping[str, type] = {
     "ticker": ExchangeConnector, "order_book": AnswersBooks, "trades": AnswersTrades,
     "funding_rates": AnswersFunding, "open_interest": AnswersOpenInterest, "long_short": AnswersLongShort,
+    "liquidations": AnswersLiquidations,
 }  # fmt: skip
 """Which Protocol a feature needs; features without an entry no connector answers yet."""
 
@@ -357,7 +429,7 @@ FEATURE_PROTOCOLS: Mapping[str, type] = {
 def answers(connector: ExchangeConnector, feature: str) -> bool:
     """Say whether a connector can answer a feature."""
     protocol = FEATURE_PROTOCOLS.get(feature)
-    return protocol is not None and able(connector, protocol)
+    return protocol is not None and able(connector, protocol) and (feature != "ticker" or connector.quotes)
 
 
 A = TypeVar("A")

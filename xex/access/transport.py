@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial, wraps
 from itertools import count
@@ -100,8 +100,8 @@ class Route:
     timeout_s: float = 10.0
     rate_share: float = 1.0
     base_url: str | None = None
-    proxy: str | None = None
-    secrets: tuple[str, ...] = ()
+    proxy: str | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     pauses: Sequence[Pause] = ()
 
 
@@ -113,7 +113,7 @@ class InFlight:
     target_url: str
     signed: bool
     started: float
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     trim: Callable[[bytes], bytes] | None = None
     received_at: int | None = None
     latency_ms: float | None = None
@@ -456,7 +456,8 @@ class Transport:
             latency,
             _origin(target, exchange.public_url),
             urlsplit(exchange.public_url).path,
-            exchange.public_url,
+            # What a signed address carries besides is a key or a signature, and answers are shown to people.
+            exchange.public_url.partition("?")[0] if exchange.signed else exchange.public_url,
         )
 
     def _judge(self, route: Route, response: Response) -> None:

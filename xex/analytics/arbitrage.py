@@ -8,12 +8,12 @@ in all, at the entry prices. Nothing is thrown away: rejected rows name the gate
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xex.analytics.cycles import cycles
+from xex.analytics.funding import carry
 from xex.analytics.funnel import TakerBps, fee_sides, funnel, taker_fees
 from xex.analytics.gates import (
     FALSE_SHARE,
@@ -25,28 +25,28 @@ from xex.analytics.gates import (
     parkinson_sigma_bps,
 )
 from xex.analytics.lifetimes import Lifetimes
+from xex.analytics.merged import RULES, cleared, leg_rows
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, UsualBps
-from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
-from xex.errors import ConfigError, SchemaError
+from xex.analytics.routes import best_routes, routes
+from xex.analytics.transport import transport
+from xex.errors import ConfigError
 from xex.model import schema
-from xex.model.schema import Columns, numbers, take, texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 SUSPECT_EDGE = SUSPECT
-RULES = ("lot", "min_amount", "min_notional", "lot_quote")
-"""The trading rules that sizes over books obey."""
 
 
 def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the optimum over all books of a group at once: one row per group.
 
     `books` needs `exchange`, `side`, `price`, `size` (base units), all of a group in one currency, and `group` or
-    `base` and `kind`. `taker_bps` is in basis points of notional, by default the frame's or the rules' own. `rules`
-    are rows of instruments (`exchange`, `instrument` or `group`, `lot`, `min_amount`, `min_notional`, `lot_quote`):
-    with them every leg is a whole number of lots and reaches its venue's minimums. Returns `quantity` (base),
+    `base` and `kind`. `taker_bps` is in basis points of notional, by default the frame's or the rules' own; of a column
+    `fee_side` "get", a buyer pays it in the coins, and fewer arrive ("quote", "base" and "give" likewise). `rules` are
+    rows of instruments (`exchange`, `instrument` or `group`, `lot`, `min_amount`, `min_notional`, `lot_quote`): with
+    them every leg is a whole number of lots and reaches its venue's minimums. Returns `quantity` (base),
     `gross_profit`, `net_profit`, `notional` and `fees` (currency), `clearing_price`, the marginal price after fees at
     which the last unit is worth buying, and `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where
     nothing that pays can be traded.
@@ -57,7 +57,7 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
             "net_profit": found.net_profit, "notional": found.notional,
             "fees": found.fees, "clearing_price": found.price, "gate": found.gate,
         }
-        for group, currency, _, found in _cleared(books, taker_bps, rules, "arbitrage.depth")
+        for group, currency, _, found in cleared(books, taker_bps, rules, "arbitrage.depth")
     ]  # fmt: skip
     return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["depth"]}, "depth")
 
@@ -70,90 +70,10 @@ def legs(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFrame
     """
     rows = [
         {"group": group, "currency": currency, **row}
-        for group, currency, parts, found in _cleared(books, taker_bps, rules, "arbitrage.legs")
+        for group, currency, parts, found in cleared(books, taker_bps, rules, "arbitrage.legs")
         for row in leg_rows(parts, found)
     ]
     return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["legs"]}, "legs")
-
-
-def leg_rows(parts: Mapping[str, tuple[Leg, Leg, int]], found: Clearing) -> list[dict[str, Any]]:
-    """Return the legs of a clearing as dicts; `parts` are each exchange's legs and how often they pay the fee."""
-    rows = []
-    for place, amounts in ((0, found.bought), (1, found.sold)):
-        for (exchange, part), quantity in zip(parts.items(), amounts, strict=True):
-            leg, sides = (part[0], part[1])[place], part[2]
-            if quantity <= 0:
-                continue
-            order = np.argsort(leg.price if place == 0 else -leg.price, kind="stable")
-            notional = walked(leg.price[order], leg.size[order], quantity)
-            touched = int(np.searchsorted(np.cumsum(leg.size[order]), quantity * (1 - 1e-12)))
-            rows.append({
-                "exchange": exchange, "side": ("buy", "sell")[place], "quantity": quantity,
-                "price": notional / quantity, "worst_price": float(leg.price[order][min(touched, len(order) - 1)]),
-                "notional": notional, "fees": notional * leg.fee * sides,
-            })  # fmt: skip
-    return rows
-
-
-def _cleared(
-    books: pd.DataFrame, taker_bps: TakerBps, rules: pd.DataFrame | None, what: str
-) -> Iterator[tuple[str, str, dict[str, tuple[Leg, Leg, int]], Clearing]]:
-    """Yield each group with its currency, the legs of its exchanges, and its optimum."""
-    schema.check(books, ("exchange", "side", "price", "size"), what)
-    if rules is not None:
-        schema.check(rules, ("exchange", "lot"), f"{what}, rules")
-    columns = schema.columns_of(books)
-    price, size = numbers(columns, "price"), numbers(columns, "size")
-    columns = take(columns, (price > 0) & (size > 0) & np.isfinite(price) & np.isfinite(size))
-    if taker_bps is None and "taker_bps" not in columns and rules is not None and "taker_bps" in rules.columns:
-        columns["taker_bps"] = _fees_of(rules, columns, what)
-    fees = taker_fees(columns, taker_bps)
-    groups, sides = np.array(texts(columns, "group")), np.array(texts(columns, "side"))
-    exchanges, currencies = np.array(texts(columns, "exchange")), np.array(texts(columns, "currency"))
-    kinds, factor = texts(columns, "kind", "spot"), numbers(columns, "fx_rate", 1.0)
-    price, size = numbers(columns, "price"), numbers(columns, "size")
-    key = "instrument" if rules is not None and {"instrument"} <= {*rules.columns} & {*books.columns} else "group"
-    known, names = _rules(rules, key), texts(columns, key)
-    for group in dict.fromkeys(groups.tolist()):
-        inside = groups == group
-        if len(set(currencies[inside].tolist())) > 1:
-            raise SchemaError(f"the books of {group} are in several currencies; convert them to one first")
-        parts: dict[str, tuple[Leg, Leg, int]] = {}
-        times = fee_sides(kinds[int(np.argmax(inside))])
-        for exchange in dict.fromkeys(exchanges[inside].tolist()):
-            mine = inside & (exchanges == exchange)
-            first = int(np.argmax(mine))
-            lot, amount, notional, lot_quote = known.get((exchange, names[first]), (0.0, 0.0, 0.0, 0.0))
-            rate = float(factor[first]) if factor[first] == factor[first] else 1.0
-            ask, bid = (
-                Leg(price[rows], size[rows], float(fees[first]), lot, amount, notional, rate, lot_quote)
-                for rows in (mine & (sides == "ask"), mine & (sides == "bid"))
-            )
-            parts[exchange] = (ask, bid, times)
-        optimum = clear if rules is None else clear_in_lots
-        found = optimum([part[0] for part in parts.values()], [part[1] for part in parts.values()], times)
-        yield group, str(currencies[inside][0]), parts, found
-
-
-def _fees_of(rules: pd.DataFrame, columns: Columns, what: str) -> Floats:
-    """Return each row's taker fee as the rules state it, NaN where they do not."""
-    schema.check(rules, ("exchange", "taker_bps"), f"{what}, rules")
-    given = schema.columns_of(rules)
-    key = "instrument" if "instrument" in given and "instrument" in columns else "group"
-    names = zip(texts(given, "exchange"), texts(given, key), strict=True)
-    known = dict(zip(names, numbers(given, "taker_bps").tolist(), strict=True))
-    rows = zip(texts(columns, "exchange"), texts(columns, key), strict=True)
-    return np.array([known.get(row, math.nan) for row in rows], dtype=np.float64)
-
-
-def _rules(rules: pd.DataFrame | None, key: str) -> dict[tuple[str, str], tuple[float, float, float, float]]:
-    """Return lot, minimum amount and notional, and lot of quote currency, by exchange and `key`; 0 for none."""
-    if rules is None:
-        return {}
-    columns = schema.columns_of(rules)
-    cells = [np.nan_to_num(numbers(columns, name)).tolist() for name in RULES]
-    keys = zip(texts(columns, "exchange"), texts(columns, key), strict=True)
-    return dict(zip(keys, zip(*cells, strict=True), strict=True))
 
 
 def scan(
@@ -212,11 +132,6 @@ def scan(
     return schema.frame(found.columns, "opportunities")
 
 
-def best_first(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return opportunities with the highest net profit first, ties by the higher net percentage."""
-    return sorted(found, key=lambda row: (-row["net_profit"], -row["net_profit_pct"]))
-
-
 __all__ = [
     "GATES",
     "MODES",
@@ -224,13 +139,17 @@ __all__ = [
     "SUSPECT_EDGE",
     "Lifetimes",
     "Thresholds",
-    "best_first",
+    "best_routes",
+    "carry",
+    "cycles",
     "depth",
     "fee_sides",
     "haircut_bps",
     "leg_rows",
     "legs",
     "parkinson_sigma_bps",
+    "routes",
     "scan",
     "taker_fees",
-]  # fmt: skip
+    "transport",
+]

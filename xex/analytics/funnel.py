@@ -29,6 +29,7 @@ from xex.analytics.quality import (
     UsualBps,
     ages_ms,
     by_group,
+    check_max_age,
     duplicates,
     identities,
     medians,
@@ -188,6 +189,23 @@ def unusable(columns: Columns, places: Places) -> Flags:
     return flags(columns, "halted") | broken | duplicates(columns, places.of_rows)
 
 
+def row_gates(
+    columns: Columns, max_age_s: float, suspect_edge: float, max_disagree: float, usual_bps: UsualBps
+) -> dict[str, Flags]:
+    """Return by gate which rows nobody should trade on, whatever the rest of the trade is."""
+    check_max_age(max_age_s)
+    places = Places.of(columns)
+    quoted = (numbers(columns, "bid") > 0) & (numbers(columns, "ask") > 0)
+    words, source = coded(columns, "fx_source")
+    measured = np.array([word not in {"", "identity"} for word in words], dtype=bool)
+    return {
+        "identity": strangers(columns, places, max_age_s, suspect_edge, max_disagree, usual_bps)[0],
+        "market_state": ~quoted | unusable(columns, places),
+        "freshness": ages_ms(columns) > 1e3 * max_age_s,
+        "currency": measured[source] if len(source) else measured,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Moves:
     """How each pair's coins could be moved from where they are bought to where they are sold."""
@@ -233,9 +251,9 @@ class Moves:
 
     @property
     def open(self) -> Flags:
-        """Which routes are known to be open."""
+        """Which routes are known to be open, at a known price."""
         words = np.array([word == "open" for word in self.state.words.texts], dtype=bool)
-        return np.asarray(words[self.state.codes], dtype=bool)
+        return np.asarray(words[self.state.codes] & np.isfinite(self.fee), dtype=bool)
 
 
 def _ranks(states: list[str]) -> list[int]:
@@ -321,11 +339,11 @@ def funnel(
     }
     chance = np.full(len(low), np.nan)
     if limits.haircut:
-        compared = ~(stopped["identity"] | stopped["market_state"] | stopped["kind"] | stopped["freshness"])
+        barred = stopped["identity"] | stopped["market_state"] | stopped["kind"] | stopped["freshness"]
         left = np.flatnonzero(first_gate(stopped) < 0)
         chance[left] = noise_alone(net_bps[left], drift[left] / limits.z)
         doubtful = np.zeros(len(low), dtype=bool)
-        doubtful[left] = insignificant(chance[left], int(compared.sum()), limits.false_share)
+        doubtful[left] = insignificant(chance[left], _differences(quotes, low[~barred]), limits.false_share)
         stopped = _after(stopped, "haircut", "significance", doubtful)
     place = first_gate(stopped)
     # Sorted as row numbers, before there are columns.
@@ -360,6 +378,12 @@ def funnel(
     return Funnel(found, low, high)
 
 
+def _differences(quotes: Quotes, compared: Rows) -> int:
+    """Return how many independent differences there are among the quotes that were compared: n − 1 of n in a group."""
+    rows = np.unique(compared)
+    return len(rows) - len(np.unique(quotes.places.of_rows[rows]))
+
+
 def _after(stopped: Mapping[str, Flags], gate: str, new: str, hit: Flags) -> dict[str, Flags]:
     """Return the gates with one more, behind another."""
     told: dict[str, Flags] = {}
@@ -377,5 +401,5 @@ def _picked(columns: Columns, name: str, rows: Rows) -> Text:
 
 __all__ = [
     "MOST_BPS", "Funnel", "Moves", "Quotes", "TakerBps", "carried", "converted_apart", "fee_sides", "funnel", "pairs",
-    "strangers", "taker_fees", "unusable",
+    "row_gates", "strangers", "taker_fees", "unusable",
 ]  # fmt: skip

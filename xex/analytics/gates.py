@@ -26,7 +26,7 @@ GATES = (
 """In the order in which they are asked; the first that stops an opportunity is its `gate`."""
 MODES = ("inventory", "transfer")
 HAIRCUT_Z = 3.0
-FALSE_SHARE = 0.1
+FALSE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def insignificant(chance: Floats, tests: int, false_share: float) -> Flags:
 
     `chance` are those of the ones that are left; kept are the k smallest for which the k-th is at most
     k · `false_share` / `tests`. Source: Benjamini and Hochberg, "Controlling the False Discovery Rate", Journal of the
-    Royal Statistical Society B 57 (1995) 289-300; all pairs that were compared count as tests.
+    Royal Statistical Society B 57 (1995) 289-300. The pairs among n quotes are made of n − 1 independent differences,
+    and as many tests.
     """
     if not len(chance):
         return np.zeros(0, dtype=bool)

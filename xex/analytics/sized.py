@@ -45,12 +45,12 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How coins get from one exchange to another: the cheapest way that is known."""
+    """How coins get from one exchange to another: the cheapest way that is known, its fee in coins, NaN for unknown."""
 
     state: str = "unknown"
     network: str = ""
     minutes: float = nan
-    fee: float = 0.0
+    fee: float = nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +115,10 @@ def _weigh(rows: Sequence[dict[str, Any]], limits: Thresholds) -> None:
     left = [row for row in rows if not row["stopped"]]
     noise = np.array([row["haircut_bps"] for row in left]) / limits.z
     chance = noise_alone(np.array([row["mean_bps"] for row in left]), np.nan_to_num(noise))
-    tests = sum(not row["stopped"] & barred for row in rows)
-    for row, one, doubtful in zip(left, chance, insignificant(chance, tests, limits.false_share), strict=True):
+    compared = {row["exchange_low"] for row in rows if not row["stopped"] & barred}
+    for row, one, doubtful in zip(
+        left, chance, insignificant(chance, len(compared) - 1, limits.false_share), strict=True
+    ):
         row["chance"] = float(one)
         if doubtful:
             row["stopped"].add("significance")
@@ -174,7 +176,7 @@ def _opportunity(low: Book, high: Book, market: Market, limits: Thresholds) -> d
         mine, theirs = (_within(book, market) for book in (low, high))
         best = free if market.balances is None else sizing.pair(mine.buy, theirs.sell, times)
     # A fee for moving coins is the same for any quantity: it decides whether, not how much.
-    lost = route.fee * bid if moving and best.net_profit > 0 else 0.0
+    lost = float(np.nan_to_num(route.fee)) * bid if moving and best.net_profit > 0 else 0.0
     earned = best.net_profit - lost
     mean_bps = 1e4 * earned / best.notional if best.notional > 0 else nan
     short_of_funds = free.quantity > 0 and not free.gate and (best.quantity <= 0 or bool(best.gate))
@@ -194,7 +196,8 @@ def _opportunity(low: Book, high: Book, market: Market, limits: Thresholds) -> d
         "balances": short_of_funds,
         "lots": best.gate == "lots" and not short_of_funds,
         "haircut": limits.haircut and best.net_profit > 0 and mean_bps <= haircut,
-        "transfer": moving and route.state != "open",
+        # An open network whose fee nobody tells may cost more than is earned.
+        "transfer": moving and (route.state != "open" or route.fee != route.fee),
     }  # fmt: skip
     return {
         "symbol": market.symbol, "group": market.group, "trade": "arbitrage" if times == 1 else "spread",

@@ -12,14 +12,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from xex.analytics import chains
+from xex.errors import SchemaError
+
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 LOT_SLACK = 1e-9
+FEE_SIDES = ("quote", "base", "get", "give")
+"""What a fee is taken from: always one currency, or what an order brings, or what it pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,8 @@ class Leg:
     """One venue's side of a trade: levels best first in the common currency, and the rules of its market.
 
     `factor` brings the venue's own prices to the common currency; minimum notionals are in the venue's, and so are
-    lots of quote currency, `lot_quote`, which inverse contracts have in place of lots of the base.
+    lots of quote currency, `lot_quote`, which inverse contracts have in place of lots of the base. `fee_side` is one of
+    `FEE_SIDES`: from "get" a buyer is credited less of the coin than was ordered.
     """
 
     price: Floats
@@ -38,6 +45,20 @@ class Leg:
     min_notional: float = 0.0
     factor: float = 1.0
     lot_quote: float = 0.0
+    fee_side: str = "quote"
+
+    def passed_on(self, fee: float, *, buying: bool) -> float:
+        """Return how many coins one that is ordered stands for elsewhere: 1 but for fees taken from coins."""
+        if not in_base(self.fee_side, buying=buying):
+            return 1.0
+        return 1 - fee if buying else 1 + fee
+
+
+def in_base(fee_side: str, *, buying: bool) -> bool:
+    """Say whether the fee of an order is taken from the coins rather than from the money."""
+    if fee_side not in FEE_SIDES:
+        raise SchemaError(f"fee_side {fee_side!r}: it is one of {', '.join(FEE_SIDES)}")
+    return fee_side in {"base", "get" if buying else "give"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +81,28 @@ def crossing(asks: Floats, ask_sizes: Floats, bids: Floats, bid_sizes: Floats) -
     if not len(asks) or not len(bids):
         return 0.0
     buy, sell = np.argsort(asks, kind="stable"), np.argsort(-bids, kind="stable")
-    bought, sold = np.cumsum(ask_sizes[buy]), np.cumsum(bid_sizes[sell])
-    steps = np.union1d(bought, sold)
-    steps = steps[steps <= min(bought[-1], sold[-1])]
-    starts = np.concatenate([[0.0], steps[:-1]])
-    edge = (
-        bids[sell][np.searchsorted(sold, starts, side="right")]
-        - asks[buy][np.searchsorted(bought, starts, side="right")]
-    )
-    paying = int(np.argmin(edge > 0)) if not (edge > 0).all() else len(edge)
-    return float(steps[paying - 1]) if paying else 0.0
+    return _meeting(asks[buy], np.cumsum(ask_sizes[buy]), bids[sell], np.cumsum(bid_sizes[sell]))
+
+
+def _meeting(asks: Floats, bought: Floats, bids: Floats, sold: Floats) -> float:
+    """Return the quantity at which prices best first, with the sums of their sizes, meet.
+
+    An ask is worth buying while the bid that the coins before it have not used up is above it; that many it is of,
+    or as many as are bid above it.
+    """
+    low, high = 0, min(len(asks), int(np.searchsorted(bought, sold[-1])) + 1)
+    while low < high:
+        middle = (low + high) // 2
+        before = bought[middle - 1] if middle else 0.0
+        rival = int(np.searchsorted(sold, before, side="right"))
+        if rival < len(bids) and bids[rival] > asks[middle]:
+            low = middle + 1
+        else:
+            high = middle
+    if not low:
+        return 0.0
+    above = int(np.searchsorted(-bids, -asks[low - 1]))
+    return float(min(bought[low - 1], sold[above - 1]))
 
 
 def walked(price: Floats, size: Floats, quantity: float) -> float:
@@ -108,7 +141,8 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
 
     The quantity is the optimum floored to a common lot; minimum amount and notional hold on both legs, at the
     prices walked, or the gate is "lots". An optimum of 0 is stopped by "fees", an empty side by "depth".
-    Lots of quote currency are whole at the best ask.
+    Lots of quote currency are whole at the best ask. Where a fee is taken from the coins, as many more are bought;
+    the quantity is what is sold, and each leg is a whole number of its own lots.
     """
     if not len(buy.price) or not len(sell.price):
         return Optimum(0.0, 0.0, 0.0, 0.0, "depth")
@@ -116,6 +150,8 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
         (buy,), (sell,), scale = _in_quote([buy], [sell])
         found = pair(buy, sell, sides)
         return replace(found, quantity=found.quantity / scale)
+    if in_base(buy.fee_side, buying=True) or in_base(sell.fee_side, buying=False):
+        return _chained(buy, sell, sides)
     ask, bid = buy.price * (1 + sides * buy.fee), sell.price * (1 - sides * sell.fee)
     if ask.min() >= bid.max():
         return Optimum(0.0, 0.0, 0.0, 0.0, "fees")
@@ -131,6 +167,27 @@ def pair(buy: Leg, sell: Leg, sides: int = 1) -> Optimum:
         and earned / sell.factor >= sell.min_notional * (1 - LOT_SLACK)
     )
     return Optimum(quantity, gross, net, paid, "" if quantity > 0 and enough else "lots")
+
+
+def _chained(buy: Leg, sell: Leg, sides: int) -> Optimum:
+    """Return the best trade of two legs that do not order the same quantity, since a fee is taken from the coins."""
+    links = [
+        chains.trade(
+            leg.price, leg.size, sides * leg.fee, buying=buying, in_base=in_base(leg.fee_side, buying=buying),
+            lot=leg.lot, min_amount=leg.min_amount, min_notional=leg.min_notional * leg.factor,
+        )
+        for leg, buying in ((buy, True), (sell, False))
+    ]  # fmt: skip
+    if chains.best(links) is chains.NOTHING:
+        return Optimum(0.0, 0.0, 0.0, 0.0, "fees")
+    found = chains.best_in_lots(links)
+    if found is chains.NOTHING:
+        return Optimum(0.0, 0.0, 0.0, 0.0, "lots")
+    paid, earned = (
+        float(np.interp(amount, link.amount, link.worth)) for link, amount in zip(links, found.amounts, strict=True)
+    )
+    fees = sides * (buy.fee * paid + sell.fee * earned)
+    return Optimum(found.amounts[1], found.profit + fees, found.profit, paid, "")
 
 
 def _in_quote(buys: Sequence[Leg], sells: Sequence[Leg]) -> tuple[list[Leg], list[Leg], float]:
@@ -153,7 +210,8 @@ def _in_quote(buys: Sequence[Leg], sells: Sequence[Leg]) -> tuple[list[Leg], lis
 class Clearing:
     """What is bought from and sold to each book, and what that earns; `gate` is empty when it is executable.
 
-    `price` is the marginal price after fees at which the last unit is worth buying, NaN for none.
+    `price` is the marginal price after fees at which the last unit is worth buying, NaN for none. Where a fee is
+    taken from the coins, more are bought than sold on.
     """
 
     bought: tuple[float, ...]
@@ -167,20 +225,41 @@ class Clearing:
 
     @property
     def quantity(self) -> float:
-        """The base units that change hands."""
-        return math.fsum(self.bought)
+        """The base units that are bought and sold on."""
+        return math.fsum(self.sold)
 
 
 class _Side:
-    """One book's asks, or bids, after fees and best first; what they cost is negative, what they bring positive."""
+    """One book's asks, or bids, after fees and best first; what they cost is negative, what they bring positive.
+
+    Quantities are coins that pass from buyers to sellers, `units` for each that is ordered.
+    """
 
     def __init__(self, leg: Leg, *, buying: bool, sides: int) -> None:
-        order = np.argsort(leg.price if buying else -leg.price, kind="stable")
         self.leg, self.sign, self.fee = leg, -1.0 if buying else 1.0, sides * leg.fee
-        self.raw, self.size = leg.price[order], leg.size[order]
-        self.price = self.raw * (1 - self.sign * self.fee)
-        self.ends = np.cumsum(self.size)
-        self.values = np.cumsum(self.price * self.size)
+        self.units = leg.passed_on(self.fee, buying=buying)
+        self.raw, self.size = leg.price, leg.size
+        if (np.diff(leg.price) * self.sign > 0).any():
+            order = np.argsort(leg.price if buying else -leg.price, kind="stable")
+            self.raw, self.size = leg.price[order], leg.size[order]
+        if self.units != 1:
+            self.raw, self.size = self.raw / self.units, self.size * self.units
+        self.price = self.raw if self.units != 1 else self.raw * (1 - self.sign * self.fee)
+
+    @cached_property
+    def ends(self) -> Floats:
+        """The sizes summed up to each level."""
+        return np.cumsum(self.size)
+
+    @cached_property
+    def values(self) -> Floats:
+        """What the levels are worth after fees, summed up to each."""
+        return np.cumsum(self.price * self.size)
+
+    def cut(self, limit: float) -> None:
+        """Leave out the levels that are no better than the other side's best price."""
+        kept = int(np.searchsorted(-self.sign * self.price, -self.sign * limit))
+        self.raw, self.size, self.price = self.raw[:kept], self.size[:kept], self.price[:kept]
 
     @property
     def total(self) -> float:
@@ -196,12 +275,14 @@ class _Side:
 
     def raw_value(self, quantity: float) -> float:
         """Return the notional of `quantity`, before fees."""
-        return walked(self.raw, self.size, quantity)
+        used = int(np.searchsorted(self.ends, quantity)) + 1
+        before = self.ends[:used] - self.size[:used]
+        return float(np.minimum(quantity - before, self.size[:used]) @ self.raw[:used]) if quantity > 0 else 0.0
 
     def least(self, step: float) -> float:
         """Return the smallest whole number of steps that the venue's minimums allow; infinity where none does."""
         leg = self.leg
-        least = leg.min_amount * (1 - LOT_SLACK)
+        least = leg.min_amount * self.units * (1 - LOT_SLACK)
         worth = leg.min_notional * leg.factor * (1 - LOT_SLACK)
         if worth > 0:
             values = np.cumsum(self.raw * self.size)
@@ -222,7 +303,17 @@ def clear(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> Clearing
     pays its fee.
     """
     books = _sides(buys, sells, sides)
-    return _evaluated(books, *_walked_books(books))
+    asks, bids = ([float(book.price[0]) for book in books if book.sign == sign and len(book.price)] for sign in (-1, 1))
+    if not asks or not bids:
+        return _nothing(len(buys), len(sells), "depth")
+    lowest, highest = min(asks), max(bids)
+    for book in books:
+        book.cut(highest if book.sign < 0 else lowest)
+    return _evaluated(books, *_walked_books(books)) if lowest < highest else _nothing(len(buys), len(sells), "fees")
+
+
+def _nothing(buys: int, sells: int, gate: str) -> Clearing:
+    return Clearing((0.0,) * buys, (0.0,) * sells, 0.0, 0.0, 0.0, 0.0, math.nan, gate)
 
 
 def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> Clearing:
@@ -231,7 +322,8 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
     All legs are multiples of one step, the least common multiple of the lots that take part; every choice of venues
     up to a lot is tried, since one coarse lot may cost more than its venue brings. Never more is traded than in the
     optimum without lots. The gate says "lots" where that one pays and none of these does. Lots of quote currency are
-    whole at the best of all asks.
+    whole at the best of all asks. An order whose fee is taken from its coins brings no whole number of them: it is
+    rounded at the end, a purchase up, so that each such book is at most one lot from its optimum.
     """
     if any(leg.lot_quote for leg in (*buys, *sells)):
         asks, bids, scale = _in_quote(buys, sells)
@@ -240,7 +332,9 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
         return replace(done, bought=bought, sold=sold, price=done.price * scale)
     if not _pays(buys, sells, sides):
         gate = "fees" if any(len(leg.price) for leg in buys) and any(len(leg.price) for leg in sells) else "depth"
-        return Clearing((0.0,) * len(buys), (0.0,) * len(sells), 0.0, 0.0, 0.0, 0.0, math.nan, gate)
+        return _nothing(len(buys), len(sells), gate)
+    if any(book.units != 1 and book.leg.lot for book in _sides(buys, sells, sides)):
+        return _rounded(buys, sells, sides)
     books = _sides(buys, sells, sides)
     free = _evaluated(books, *_walked_books(books))
     if free.gate:
@@ -259,11 +353,50 @@ def clear_in_lots(buys: Sequence[Leg], sells: Sequence[Leg], sides: int = 1) -> 
     return done if done.quantity > 0 else replace(done, gate="lots")
 
 
+def _rounded(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> Clearing:
+    """Return the optimum in which orders with fees in coins are whole lots, rounded where they need not be others'."""
+    done = clear_in_lots(_loosened(buys, sides, buying=True), _loosened(sells, sides, buying=False), sides)
+    books = _sides(buys, sells, sides)
+    amounts = []
+    for book, ordered in zip(books, (*done.bought, *done.sold), strict=True):
+        if book.units != 1 and book.leg.lot:
+            up = book.leg.lot * (1 - 2 * LOT_SLACK) if book.sign < 0 else 0.0
+            ordered = floored(ordered + up, book.leg.lot)  # noqa: PLW2901
+            short = book.raw_value(ordered * book.units) < book.leg.min_notional * book.leg.factor * (1 - LOT_SLACK)
+            if ordered and (short or ordered < book.leg.min_amount * (1 - LOT_SLACK)):
+                ordered, done = 0.0, replace(done, gate="lots")  # noqa: PLW2901
+        amounts.append(ordered * book.units)
+    found = _evaluated(books, amounts[: len(buys)], amounts[len(buys) :])
+    if done.gate or found.net_profit <= 0:
+        return _nothing(len(buys), len(sells), done.gate or "lots")
+    return found
+
+
+def _loosened(legs: Sequence[Leg], sides: int, *, buying: bool) -> list[Leg]:
+    """Return the legs without the lots of those whose fee is taken from coins, as deep as whole lots of them go."""
+    found = []
+    for leg in legs:
+        if leg.lot and leg.passed_on(sides * leg.fee, buying=buying) != 1:
+            order = np.argsort(leg.price if buying else -leg.price, kind="stable")
+            price, size = leg.price[order], leg.size[order]
+            most = floored(float(size.sum()), leg.lot)
+            size = np.clip(most - (np.cumsum(size) - size), 0.0, size)
+            leg = replace(leg, price=price[size > 0], size=size[size > 0], lot=0.0)  # noqa: PLW2901
+        found.append(leg)
+    return found
+
+
 def _pays(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> bool:
     """Say whether the cheapest ask of all is below the dearest bid of all, after fees."""
-    asks = [float(leg.price.min()) * (1 + sides * leg.fee) for leg in buys if len(leg.price)]
-    bids = [float(leg.price.max()) * (1 - sides * leg.fee) for leg in sells if len(leg.price)]
+    asks = [_after_fee(float(leg.price.min()), leg, sides, buying=True) for leg in buys if len(leg.price)]
+    bids = [_after_fee(float(leg.price.max()), leg, sides, buying=False) for leg in sells if len(leg.price)]
     return bool(asks and bids) and min(asks) < max(bids)
+
+
+def _after_fee(price: float, leg: Leg, sides: int, *, buying: bool) -> float:
+    fee = sides * leg.fee
+    units = leg.passed_on(fee, buying=buying)
+    return price / units if units != 1 else price * ((1 + fee) if buying else (1 - fee))
 
 
 def _sides(buys: Sequence[Leg], sells: Sequence[Leg], sides: int) -> list[_Side]:
@@ -283,28 +416,48 @@ def _divides(lot: float, step: float) -> bool:
 
 def _walked_books(books: Sequence[_Side], forced: dict[int, float] | None = None) -> tuple[list[float], list[float]]:
     """Return what the optimum takes from each book; `forced` amounts are taken whatever they cost."""
-    taken: list[list[float]] = []
-    merged = []
-    for sign in (-1.0, 1.0):
-        mine = [book for book in books if book.sign == sign]
-        parts = [_split(book, (forced or {}).get(id(book), 0.0)) for book in mine]
-        owner = np.repeat(np.arange(len(mine)), [len(price) for price, _ in parts])
-        price = np.concatenate([price for price, _ in parts]) if parts else np.zeros(0)
-        size = np.concatenate([size for _, size in parts]) if parts else np.zeros(0)
-        merged.append((mine, owner, price, size))
-    (_, _, ask, ask_size), (_, _, bid, bid_size) = merged
-    if len(ask) and len(bid):
+    sides = [
+        _merged([book for book in books if book.sign == sign], 1.0 if sign < 0 else -1.0, forced or {})
+        for sign in (-1.0, 1.0)
+    ]
+    asks, bids = sides
+    quantity = 0.0
+    if len(asks.price) and len(bids.price):
         # Only levels beyond the other side's best can take part.
-        near, high = ask < bid.max(), bid > ask.min()
-        quantity = crossing(ask[near], ask_size[near], bid[high], bid_size[high])
-    else:
-        quantity = 0.0
-    for (mine, owner, price, size), sign in zip(merged, (1.0, -1.0), strict=True):
-        order = np.argsort(sign * price, kind="stable")
-        before = np.cumsum(size[order]) - size[order]
-        amounts = np.clip(quantity - before, 0.0, size[order])
-        taken.append(np.bincount(owner[order], amounts, minlength=len(mine)).tolist())
-    return taken[0], taken[1]
+        near = int(np.searchsorted(asks.price, bids.price[0]))
+        high = int(np.searchsorted(-bids.price, -asks.price[0]))
+        if near and high:
+            quantity = _meeting(asks.price[:near], asks.ends[:near], bids.price[:high], bids.ends[:high])
+    bought, sold = (side.taken(quantity) for side in sides)
+    return bought, sold
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """The levels of several books as one, best first."""
+
+    books: int
+    owner: np.ndarray[Any, np.dtype[np.intp]]
+    price: Floats
+    size: Floats
+    ends: Floats
+
+    def taken(self, quantity: float) -> list[float]:
+        """Return what each book has of the best `quantity`."""
+        used = int(np.searchsorted(self.ends, quantity)) + 1
+        amounts = np.clip(quantity - (self.ends[:used] - self.size[:used]), 0.0, self.size[:used])
+        found: list[float] = np.bincount(self.owner[:used], amounts, minlength=self.books).tolist()
+        return found
+
+
+def _merged(books: Sequence[_Side], sign: float, forced: Mapping[int, float]) -> _Merged:
+    parts = [_split(book, forced.get(id(book), 0.0)) for book in books]
+    owner = np.repeat(np.arange(len(parts)), [len(price) for price, _ in parts])
+    price = np.concatenate([price for price, _ in parts]) if parts else np.zeros(0)
+    size = np.concatenate([size for _, size in parts]) if parts else np.zeros(0)
+    order = np.argsort(sign * price, kind="stable")
+    size = size[order]
+    return _Merged(len(parts), owner[order], price[order], size, np.cumsum(size))
 
 
 def _split(book: _Side, forced: float) -> tuple[Floats, Floats]:
@@ -321,9 +474,11 @@ def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[f
     amounts = [*bought, *sold]
     pairs = list(zip(books, amounts, strict=True))
     net = math.fsum(book.value(amount) for book, amount in pairs)
-    paid = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign < 0)
-    earned = math.fsum(book.raw_value(amount) for book, amount in pairs if book.sign > 0)
-    fees = math.fsum(book.raw_value(amount) * book.fee for book, amount in pairs)
+    worth = [book.raw_value(amount) for book, amount in pairs]
+    paid = math.fsum(value for book, value in zip(books, worth, strict=True) if book.sign < 0)
+    earned = math.fsum(value for book, value in zip(books, worth, strict=True) if book.sign > 0)
+    fees = math.fsum(value * book.fee for book, value in zip(books, worth, strict=True))
+    in_coins = math.fsum(value * book.fee for book, value in zip(books, worth, strict=True) if book.units != 1)
     dear = [
         float(book.price[min(int(np.searchsorted(book.ends, amount * (1 - 1e-12))), len(book.ends) - 1)])
         for book, amount in pairs
@@ -331,7 +486,11 @@ def _evaluated(books: Sequence[_Side], bought: Sequence[float], sold: Sequence[f
     ]
     has = [any(len(book.ends) for book in books if book.sign == sign) for sign in (-1.0, 1.0)]
     gate = "depth" if not all(has) else "" if dear else "fees"
-    return Clearing(tuple(bought), tuple(sold), earned - paid, net, paid, fees, max(dear, default=math.nan), gate)
+    ordered = tuple(amount / book.units for book, amount in pairs)
+    gross = earned - paid + in_coins
+    return Clearing(
+        ordered[: len(bought)], ordered[len(bought) :], gross, net, paid, fees, max(dear, default=math.nan), gate
+    )
 
 
 # --- on the lattice of lots ---------------------------------------------------------------------------------

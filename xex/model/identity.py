@@ -133,6 +133,18 @@ _NETWORKS = {
     "ton": ("theopennetwork", "theopennetworkton", "tvm"),
     "near": ("nearprotocol", "nep141"),
     "bitcoin": ("btc",),
+    "litecoin": ("ltc",),
+    "dogecoin": ("doge",),
+    "cardano": ("ada",),
+    "xrpledger": ("xrp", "ripple"),
+    "stellar": ("xlm",),
+    "algorand": ("algo",),
+    "hedera": ("hbar",),
+    "berachain": ("bera",),
+    **dict.fromkeys(
+        ("sui", "celo", "linea", "plasma", "sonic", "scroll", "starknet", "lightning", "opbnb", "unichain", "xlayer"),
+        (),
+    ),
 }
 _NETWORK = {name: network for network, names in _NETWORKS.items() for name in (network, *names)}
 _HEX = re.compile(r"(?:0[xX])?(?P<digits>[0-9a-fA-F]{40,64})")
@@ -141,6 +153,31 @@ _SHORT_HEX = re.compile(r"0[xX](?P<digits>[0-9a-fA-F]{1,63})")
 _NATIVE = frozenset({"0x0", "0x" + "e" * 40})
 # The last six digits of an address: too few to tell two contracts apart.
 _TAIL = re.compile(r"[0-9a-fA-F]{6}")
+
+
+def network_of(name: str) -> str:
+    """Return the one name of a network, however a venue writes it; a name that is not known stands for itself.
+
+    >>> network_of("ERC20"), network_of("TRX"), network_of("BNB Smart Chain (BEP20)"), network_of("X Layer")
+    ('ethereum', 'tron', 'bsc', 'xlayer')
+    """
+    key = "".join(filter(str.isalnum, name)).lower()
+    return _NETWORK.get(key, key)
+
+
+def is_known_network(name: str) -> bool:
+    """Say whether a network's one name is known: one that is not may be another spelling of one that is."""
+    return name in _NETWORKS
+
+
+def contract_of(text: str) -> str:
+    """Return a contract's address in one spelling, empty for what names none.
+
+    >>> contract_of("0x00AB" + 36 * "c"), contract_of("0x" + 40 * "E"), contract_of(" ")
+    ('0xabcccccccccccccccccccccccccccccccccccc', '', '')
+    """
+    return _address(text)
+
 
 Addresses = Mapping[str, str | Sequence[str | None] | None]
 """Contract addresses by network as one venue names them; None or an empty text where it names none."""
@@ -198,9 +235,8 @@ def _contracts(given: Addresses) -> dict[str, set[str]]:
     """Return the addresses by network, normalised; an empty set where a network has none."""
     found: dict[str, set[str]] = {}
     for name, value in given.items():
-        key = "".join(filter(str.isalnum, name)).lower()
         texts = [value] if isinstance(value, str) or value is None else value
-        found.setdefault(_NETWORK.get(key, key), set()).update(filter(None, map(_address, texts)))
+        found.setdefault(network_of(name), set()).update(filter(None, map(_address, texts)))
     return found
 
 

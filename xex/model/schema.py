@@ -58,6 +58,13 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "open_interest": {**_COMMON, "oi_base": NUMBER, "oi_quote": NUMBER},
     "long_short": {**_COMMON, "ratio": NUMBER, "long_share": NUMBER, "short_share": NUMBER, "population": TEXT},
+    "liquidations": {
+        **_COMMON, "position_side": TEXT, "order_side": TEXT, "price": NUMBER, "price_kind": TEXT, "size": NUMBER,
+        "notional": NUMBER, "source": TEXT, "complete": FLAG,
+    },
+    "endpoints": {
+        "name": TEXT, "path": TEXT, "plan": TEXT, "parameters": TEXT, "intervals": TEXT, "history": TEXT, "about": TEXT,
+    },
     "reference": {
         "venue": TEXT, "id": TEXT, "symbol": TEXT, "price": NUMBER, "volume_usd": NUMBER, "oi_base": NUMBER,
         "oi_usd": NUMBER,
@@ -96,6 +103,15 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "addresses": {
         "exchange": TEXT, "venue": TEXT, "code": TEXT, "asset": TEXT, "network": TEXT, "address": TEXT, "source": TEXT,
+    },
+    "networks": {
+        "exchange": TEXT, "venue": TEXT, "asset": TEXT, "network": TEXT, "code": TEXT, "venue_network": TEXT,
+        "contract": TEXT, "deposit": TEXT, "withdraw": TEXT, "withdraw_fee": NUMBER, "withdraw_min": NUMBER,
+        "confirmations": NUMBER, "source": TEXT, "reason": TEXT, "received_time": TIME, "response_id": TEXT,
+    },
+    "routes": {
+        "asset": TEXT, "exchange_from": TEXT, "exchange_to": TEXT, "network": TEXT, "state": TEXT,
+        "withdraw_fee": NUMBER, "withdraw_min": NUMBER, "minutes": NUMBER, "reason": TEXT, "received_time": TIME,
     },
     "universe": {
         "group": TEXT, "base": TEXT, "kind": TEXT, "expiry": TEXT, "n_venues": NUMBER, "exchanges": TEXT,
@@ -146,6 +162,22 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "legs": {
         "group": TEXT, "currency": TEXT, "exchange": TEXT, "side": TEXT, "quantity": NUMBER, "price": NUMBER,
         "worst_price": NUMBER, "notional": NUMBER, "fees": NUMBER,
+    },
+    "transport": {
+        "group": TEXT, "currency": TEXT, "exchange_low": TEXT, "exchange_high": TEXT, "quantity": NUMBER,
+        "arriving": NUMBER, "price_low": NUMBER, "price_high": NUMBER, "notional": NUMBER, "fees": NUMBER,
+        "transfer_cost": NUMBER, "net_profit": NUMBER,
+    },
+    "carry": {
+        "group": TEXT, "exchange_long": TEXT, "exchange_short": TEXT, "rate_kind": TEXT,
+        "rate_long": NUMBER, "interval_hours_long": NUMBER, "rate_short": NUMBER, "interval_hours_short": NUMBER,
+        "per_hour_bps": NUMBER, "per_day_bps": NUMBER, "apr": NUMBER, "fees_bps": NUMBER, "spread_bps": NUMBER,
+        "break_even_hours": NUMBER, "age_ms": NUMBER,
+    },
+    "cycles": {
+        "legs": TEXT, "path": TEXT, "n_legs": NUMBER, "exchanges": TEXT, "gross_bps": NUMBER, "net_bps": NUMBER,
+        "quantity": NUMBER, "profit": NUMBER, "currency": TEXT, "amounts": TEXT, "age_ms": NUMBER,
+        "haircut_bps": NUMBER, "mode": TEXT, "executable": FLAG, "gate": TEXT, "reasons": TEXT,
     },
     "liquidity": {
         "group": TEXT, "exchange": TEXT, "notional": NUMBER, "cost_bps": NUMBER, "score": NUMBER,
@@ -388,13 +420,13 @@ def _joined_text(given: Sequence[Columns], name: str) -> Text | list[str]:
     return [cell for part in given for cell in texts(part, name)]
 
 
-def frame(columns: Columns, kind: str) -> pd.DataFrame:
-    """Make the DataFrame of a schema: every column, in its order, with its type."""
+def frame(columns: Columns, kind: str | Mapping[str, str]) -> pd.DataFrame:
+    """Make the DataFrame of a schema, ours by name or a connector's own: every column, in its order, with its type."""
     import pandas as pd
 
-    schema = SCHEMAS[kind]
+    schema = SCHEMAS[kind] if isinstance(kind, str) else kind
     if unknown := set(columns) - set(schema):
-        raise SchemaError(f"{', '.join(sorted(unknown))}: no column of {kind}")
+        raise SchemaError(f"{', '.join(sorted(unknown))}: no column of {kind if isinstance(kind, str) else 'these'}")
     rows = length(columns)
     if any(len(values) != rows for values in columns.values()):
         raise SchemaError(f"columns differ in length: { {name: len(v) for name, v in columns.items()} }")
