@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
-from xex.catalogue import Catalogue
+from xex.derivatives import Derivatives
 from xex.errors import ConnectorError, Drop, Dropped
 from xex.model import schema
 from xex.model.instruments import Instrument
@@ -21,7 +21,7 @@ BOOKS_SHARE = 0.5
 """The share of a deadline that is kept for books."""
 
 
-class Rounds(Catalogue):
+class Rounds(Derivatives):
     """A catalogue that knows which ways round its markets pay."""
 
     tickers: Callable[..., Awaitable[pd.DataFrame]]
