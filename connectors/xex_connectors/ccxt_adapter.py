@@ -1010,12 +1010,27 @@ class CcxtConnector(ExchangeConnector):
             ]  # fmt: skip
             asked = [(spec, [id_, *extra] if spec.quotes else [id_]) for spec in market.tickers]
             return [self._address(home, *_ticker_question(spec, ids)) for spec, ids in asked]
+        if question == "funding_rates":
+            return self._funding_addresses(home, instrument, id_)
         if question == "order_book":
             depth = market.book.depths[0] if market.book.depths else None
             return [self._address(home, market.book.call, {**_book_params(market.book, depth), market.book.id: id_})]
         tape = market.trades
         params = {**tape.params, **dict([tape.limit] if tape.limit else []), tape.id: id_}
         return [self._address(home, tape.call, params)]
+
+    def _funding_addresses(self, home: Section, instrument: Instrument, id_: str) -> list[str]:
+        """Return what is asked about one perpetual's funding: its rate, and the list of intervals where that is old."""
+        spec = self.markets[home].funding
+        if spec is None or instrument.section not in PERPETUAL:
+            return []
+        rates, listed = spec.named or spec.rates, spec.intervals
+        found = [self._address(home, *_ticker_question(rates, [id_]))]
+        kept = self._intervals.get(home)
+        fresh = kept is not None and kept[0] == clock.epoch() and clock.monotonic() - kept[1] <= INTERVALS_FRESH_S
+        if listed is not None and not fresh and not {"after_time", "interval_hours"} & set(rates.fields):
+            found.append(self._address(home, listed.call, dict(listed.params)))
+        return found
 
     def _at_hand(self, home: Section) -> bool:
         """Say whether a list of instruments is in memory, or fresh on disk, from where it is taken."""
