@@ -528,10 +528,17 @@ class ExchangeManager(Scanning):
                 again = entry.connector.requests(parts[0], mine)
                 if question == "opportunities" and able(entry.connector, AnswersBooks):
                     again += top * entry.connector.requests("order_book", [_some_market(mine)])
+                    again += entry.connector.requests("funding_rates", [_some_market(mine)])
             else:
                 legs = {one: self._legs_planned(groups, one) if of_snapshots else () for one in mine}
+                about = (*parts, "funding_rates") if question == "opportunities" else parts
+                # Two parts that have one address, at the same time, are one request.
                 again = [
-                    url for one in mine for part in parts for url in entry.connector.requests(part, [one], legs[one])
+                    url
+                    for one in mine
+                    for url in dict.fromkeys(
+                        url for part in about for url in entry.connector.requests(part, [one], legs[one])
+                    )
                 ]
             each = [url for url in again if url not in once] * times
             asked += [Asked(self._route(entry), url) for url in (*once, *each)]

@@ -11,7 +11,7 @@ from xex.errors import ConnectorError, Drop, Dropped
 from xex.model import schema
 from xex.model.instruments import Instrument
 from xex.model.schema import Columns, concat
-from xex.roster import Entry, gathered
+from xex.roster import REMOVED, Entry, gathered
 from xex.whales import Whales
 
 if TYPE_CHECKING:
@@ -73,9 +73,13 @@ class Rounds(Whales):
         """Return the books of some markets in one frame; those that did not come are noted in `dropped`."""
 
         async def book(exchange: str, name: str) -> Columns:
+            entry = self._entries.get(exchange)
+            if entry is None:
+                dropped[f"{exchange} {name}"] = REMOVED
+                return {}
             try:
                 base, _, quote = name.partition("/")
-                return await self._rows(self._entries[exchange], "order_book", Instrument(base, quote, "spot"))
+                return await self._rows(entry, "order_book", Instrument(base, quote, "spot"))
             except ConnectorError as exc:
                 dropped[f"{exchange} {name}"] = exc.drop.text
                 return {}

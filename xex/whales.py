@@ -23,7 +23,8 @@ from xex.analytics import currency as currencies
 from xex.analytics.pricing import evaluate
 from xex.analytics.quality import IDENTITY, check_number, verdicts
 from xex.analytics.whales import floor_of
-from xex.catalogue import Catalogue, account, who
+from xex.catalogue import account, who
+from xex.derivatives import Derivatives
 from xex.errors import ConfigError, ConnectorError, Drop, Dropped
 from xex.model import clock, schema
 from xex.model.instruments import USD_LIKE, Instrument, parse_symbol
@@ -101,7 +102,7 @@ class _Part:
         self.pages, self.book, self.failures = [], {}, {"prices": drop}
 
 
-class Whales(Catalogue):
+class Whales(Derivatives):
     """A catalogue that knows who trades much at a time."""
 
     if TYPE_CHECKING:  # what the manager brings

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -46,14 +46,16 @@ from xex.model.identity import network_of
 from xex.model.instruments import STABLE, Instrument, Section, kind_of, parse_symbol, section_of
 from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, Text, concat, flags, length, numbers, take, texts
-from xex.model.units import counts_quote, interest_to_base, to_base, trades_to_base
+from xex.model.units import counts_quote, funding_to_rate, interest_to_base, to_base, trades_to_base
 from xex_connectors.mapping import (
     AssetMap,
     BookMap,
     ErrorBody,
     FeeMap,
+    FundingMap,
     KeyMap,
     Market,
+    RatioMap,
     TickerMap,
     ValueMap,
     account_fees,
@@ -66,6 +68,7 @@ from xex_connectors.mapping import (
     listings,
     network_columns,
     number,
+    ratio_columns,
     ticker_columns,
     trade_columns,
     trimmed,
@@ -80,6 +83,8 @@ _trim: ContextVar[Callable[[bytes], bytes] | None] = ContextVar("xex_trim", defa
 MOST_PAGES = 50
 """More pages of instruments than this are a venue that never ends, not a market."""
 
+HOUR_MS = 3_600_000.0
+
 MOST_URLS = 1024
 """How many addresses are remembered: one per endpoint and instrument that is asked for alone."""
 
@@ -91,6 +96,10 @@ ADDRESSES_FRESH_S = 3600.0
 
 NETWORKS_FRESH_S = 60.0
 """How long it is kept for what is open: withdrawals are shut and opened at any time."""
+
+INTERVALS_FRESH_S = 300.0
+"""How long a list of funding intervals is kept: venues change one when funding has reached its bound."""
+PERPETUAL: tuple[Section, ...] = ("linear", "inverse")
 
 OLDEST_S = 6 * 3600.0
 """How long a list in memory is believed: contract sizes change, and markets end."""
@@ -293,6 +302,7 @@ class CcxtConnector(ExchangeConnector):
         self._epoch = clock.epoch()
         self._last_legs: dict[Section, tuple[Listings, tuple[Instrument, ...], list[Listed]]] = {}
         self._addresses: tuple[int, float, Columns] | None = None
+        self._intervals: dict[Section, tuple[int, float, dict[str, float]]] = {}
         # Per section and endpoint: the listings and the ids of the last whole market, and which rows are the same.
         self._orders: dict[
             tuple[Section, str], tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -675,25 +685,45 @@ class CcxtConnector(ExchangeConnector):
 
         A list whose request fails is missing; where all fail the first failure is raised.
         """
+        return await self._by_list(instruments, self._interest_of, "open_interest")
+
+    async def market_interest(self, sections: Sequence[Section]) -> Columns:
+        """Return the open interest of all active contracts, one request per list; some venues have none for all."""
+        wanted = [section for section in sections if section in self.homes and section != "spot"]
+        single = [one for one in wanted if (spec := self.markets[self.homes[one]].interest) is None or spec.each]
+        if single and len(single) == len(wanted):
+            raise NotListed("it tells of one contract at a time; name symbols", venue=self._route.venue)
+        return await _all_of(
+            [self._interest_of(self.homes[one], one) for one in wanted if one not in single], "open_interest"
+        )
+
+    async def _by_list(
+        self,
+        instruments: Sequence[Instrument],
+        ask: Callable[[Section, list[Instrument]], Coroutine[Any, Any, Columns]],
+        kind: str,
+    ) -> Columns:
+        """Ask about the instruments of each list of the venue together."""
         homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
+        return await _all_of(
+            [ask(home, [i for i in instruments if self.homes.get(i.section) == home]) for home in homes], kind
+        )
 
-        def of(home: Section) -> Coroutine[Any, Any, Columns]:
-            return self._interest_of(home, [i for i in instruments if self.homes.get(i.section) == home])
+    def _wanted(self, table: Listings, asked: Section | list[Instrument]) -> Wanted:
+        """Return the listed ones of what is asked for; a section where it has active rows, else nothing."""
+        if isinstance(asked, str):
+            return asked if table.of(asked, active=True) else []
+        listed = [found for found in (self._listed(table, i) for i in asked) if found is not None]
+        self._touched.update(name for found in listed for name in _names(table, found))
+        return listed
 
-        answers = await settled(list(map(of, homes)))
-        parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
-        if answers and not parts:
-            raise cast("ConnectorError", answers[0])
-        return concat(parts, "open_interest")
-
-    async def _interest_of(self, home: Section, instruments: list[Instrument]) -> Columns:
+    async def _interest_of(self, home: Section, asked: Section | list[Instrument]) -> Columns:
         spec, tickers = self.markets[home].interest, self.markets[home].tickers
         table = await self._listings_of(home, refresh=False)
-        listed = [found for found in (self._listed(table, i) for i in instruments) if found is not None]
+        listed = self._wanted(table, asked)
         if spec is None or not listed:
             return {}
-        self._touched.update(name for found in listed for name in _names(table, found))
-        wanted = [(spec, group) for group in ([[found] for found in listed] if spec.each else [listed])]
+        wanted: list[tuple[TickerMap, Wanted]] = [(spec, group) for group in _groups(spec, listed)]
         other = "oi_base" if counts_quote(self.markets[home].units.size) else "oi_quote"
         if not spec.fields.keys() & {"mark", other}:
             # Only a price can say the other of the two, and this endpoint sends none.
@@ -708,6 +738,81 @@ class CcxtConnector(ExchangeConnector):
         joined = join_rows([{name: cells for name, cells in part.items() if name in kept} for part in parts])
         return self._open(home, table, take(joined, np.isfinite(numbers(joined, "oi"))))
 
+    async def funding(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the funding of each listed perpetual, a fraction per its own interval.
+
+        A list whose request fails is missing; where all fail the first failure is raised.
+        """
+        perpetuals = [one for one in instruments if one.section in PERPETUAL]
+        return await self._by_list(perpetuals, self._funding_of, "funding")
+
+    async def market_funding(self, sections: Sequence[Section]) -> Columns:
+        """Return the funding of all active perpetuals, one request per list."""
+        wanted = [section for section in sections if section in self.homes and section in PERPETUAL]
+        return await _all_of([self._funding_of(self.homes[one], one) for one in wanted], "funding")
+
+    async def _funding_of(self, home: Section, asked: Section | list[Instrument]) -> Columns:
+        spec = self.markets[home].funding
+        if spec is None:
+            raise NotListed("it publishes no funding of these", venue=self._route.venue)
+        table = await self._listings_of(home, refresh=False)
+        wanted = self._wanted(table, asked)
+        if not wanted:
+            return {}
+        rates = spec.rates if isinstance(wanted, str) or spec.named is None else spec.named
+        questions: list[Coroutine[Any, Any, Any]] = [
+            self._ticker_rows(home, table, rates, group) for group in _groups(rates, wanted)
+        ]
+        # Where the answer says itself how far its settlements are apart no list needs to.
+        told = "after_time" in rates.fields or "interval_hours" in rates.fields
+        *answers, hours = await settled([*questions, self._interval_hours(home, None if told else spec.intervals)])
+        parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
+        if not parts:
+            raise cast("ConnectorError", answers[0])
+        joined = join_rows(parts)
+        joined = take(joined, np.isfinite(numbers(joined, "rate")))
+        known = hours if isinstance(hours, dict) else None
+        return self._funded(home, table, joined, spec, known)
+
+    async def _interval_hours(self, home: Section, listed: TickerMap | None) -> dict[str, float]:
+        """Return the intervals that the venue lists, by id; they are kept for a few minutes."""
+        if listed is None:
+            return {}
+        kept, now = self._intervals.get(home), clock.monotonic()
+        if kept is None or kept[0] != clock.epoch() or now - kept[1] > INTERVALS_FRESH_S:
+            response = await self._call(home, listed.call, dict(listed.params), (listed.rows, listed.id))
+            with self._reading(home, response):
+                columns = ticker_columns(response.body, listed)
+            hours = dict(zip(columns["id"], columns["interval_hours"].tolist(), strict=True))
+            kept = self._intervals[home] = (clock.epoch(), now, hours)
+        return kept[2]
+
+    def _funded(
+        self, home: Section, table: Listings, columns: Columns, spec: FundingMap, listed: dict[str, float] | None
+    ) -> Columns:
+        """Say what each rate is of and for how long; where the list of intervals is missing, an interval is too."""
+        rows, scales = columns.pop("row"), (table.arrays[name] for name in ("contract_size", "multiplier"))
+        count, ids = len(rows), table.columns["id"]
+        # A time of 0 is none.
+        coming, after = (np.where(times > 0, times, np.nan) for times in (
+            numbers(columns, name) for name in ("next_time", "after_time")
+        ))  # fmt: skip
+        # Which is usual says nothing where the list of the others is missing.
+        usual = [np.nan if listed is None else listed.get(ids[row], spec.hours) for row in rows.tolist()]
+        if listed is None:
+            columns["flags"] = Text.same("partial", count)
+        hours = np.full(count, np.nan)
+        for said in (np.array(usual, dtype=np.float64), (after - coming) / HOUR_MS, numbers(columns, "interval_hours")):
+            hours = np.where(said > 0, said, hours)
+        if "next_time" not in columns:
+            interval_ms = hours * HOUR_MS
+            coming = (np.floor(columns["received_time"] / interval_ms) + 1.0) * interval_ms
+        columns.pop("after_time", None)
+        columns |= {"interval_hours": hours, "next_time": coming}
+        done = funding_to_rate(columns, self.markets[home].units, *(scale[rows] for scale in scales))
+        done["rate_kind"] = Text.same("settled" if spec.settled else "predicted", count)
+        return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
+
     def _open(self, home: Section, table: Listings, columns: Columns) -> Columns:
         """Bring open interest to base units and say which instrument each row is."""
         rows, scales = columns.pop("row"), (table.arrays[name] for name in ("contract_size", "multiplier"))
@@ -715,7 +820,12 @@ class CcxtConnector(ExchangeConnector):
         return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
 
     async def _asked(
-        self, instrument: Instrument, call: str, params: dict[str, Any], id_name: str
+        self,
+        instrument: Instrument,
+        call: str,
+        params: dict[str, Any],
+        id_name: str,
+        named: Callable[[str], str] = str,
     ) -> tuple[Listings, Listed, Response]:
         """Ask about one listed instrument."""
         home = self.homes.get(instrument.section)
@@ -724,7 +834,7 @@ class CcxtConnector(ExchangeConnector):
         if home is None or table is None or found is None:
             raise NotListed(f"{instrument.symbol} is not listed", venue=self._route.venue)
         self._touched.update(_names(table, found))
-        return table, found, await self._call(home, call, {**params, id_name: found.id})
+        return table, found, await self._call(home, call, {**params, id_name: named(found.id)})
 
     def _single(
         self,
@@ -913,12 +1023,27 @@ class CcxtConnector(ExchangeConnector):
             ]  # fmt: skip
             asked = [(spec, [id_, *extra] if spec.quotes else [id_]) for spec in market.tickers]
             return [self._address(home, *_ticker_question(spec, ids)) for spec, ids in asked]
+        if question == "funding_rates":
+            return self._funding_addresses(home, instrument, id_)
         if question == "order_book":
             depth = market.book.depths[0] if market.book.depths else None
             return [self._address(home, market.book.call, {**_book_params(market.book, depth), market.book.id: id_})]
         tape = market.trades
         params = {**tape.params, **dict([tape.limit] if tape.limit else []), tape.id: id_}
         return [self._address(home, tape.call, params)]
+
+    def _funding_addresses(self, home: Section, instrument: Instrument, id_: str) -> list[str]:
+        """Return what is asked about one perpetual's funding: its rate, and the list of intervals where that is old."""
+        spec = self.markets[home].funding
+        if spec is None or instrument.section not in PERPETUAL:
+            return []
+        rates, listed = spec.named or spec.rates, spec.intervals
+        found = [self._address(home, *_ticker_question(rates, [id_]))]
+        kept = self._intervals.get(home)
+        fresh = kept is not None and kept[0] == clock.epoch() and clock.monotonic() - kept[1] <= INTERVALS_FRESH_S
+        if listed is not None and not fresh and not {"after_time", "interval_hours"} & set(rates.fields):
+            found.append(self._address(home, listed.call, dict(listed.params)))
+        return found
 
     def _at_hand(self, home: Section) -> bool:
         """Say whether a list of instruments is in memory, or fresh on disk, from where it is taken."""
@@ -931,7 +1056,7 @@ class CcxtConnector(ExchangeConnector):
         if key not in self._urls:
             token = _addressing.set(True)
             try:
-                getattr(client, method)(params).send(None)  # nothing is awaited before the request
+                _implicit(client, method, params).send(None)  # nothing is awaited before the request
             except _Address as found:
                 if len(self._urls) >= MOST_URLS:
                     return str(found)
@@ -1043,7 +1168,7 @@ class CcxtConnector(ExchangeConnector):
         try:
             with translated(self._route.venue, client.xex_route.secrets):
                 if url is None:
-                    await cast("Awaitable[object]", getattr(client, method)(params))
+                    await _implicit(client, method, params)
                 else:
                     # The same question without a key has the same address: ccxt need not write it again.
                     await client.fetch(url)
@@ -1081,6 +1206,40 @@ class CcxtConnector(ExchangeConnector):
             if isinstance(exc, RateLimited):
                 self._transport.hush(self._route, response)
             raise
+
+
+class HolderRatios(CcxtConnector):
+    """A venue that tells how its customers are divided into long and short."""
+
+    async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the latest ratio of long to short of each instrument, a row for each population.
+
+        A population whose request fails is missing, which the others' flag `partial` says; where all fail the first
+        failure is raised.
+        """
+        asked = [
+            self._ratio(one, spec, call)
+            for one in instruments
+            if (spec := self._market(one).ratios) is not None
+            for call in spec.calls
+        ]
+        if instruments and not asked:
+            raise NotListed("it publishes no long/short ratios of these", venue=self._route.venue)
+        rows = await _all_of(asked, "long_short")
+        if length(rows) < len(asked):
+            rows["flags"] = [",".join(filter(None, (flag, "partial"))) for flag in texts(rows, "flags")]
+        return rows
+
+    async def _ratio(self, instrument: Instrument, spec: RatioMap, call: str) -> Columns:
+        table, found, response = await self._asked(instrument, call, dict(spec.params), spec.id, spec.named)
+        with self._reading(self.homes[instrument.section], response):
+            columns = ratio_columns(response.body, spec)
+        columns["received_time"] = np.array([float(response.received_at)])
+        same = {"population": spec.calls[call], "unit_rule": self._market(instrument).units.ratio_rule}
+        same |= {"response_id": response.id, "time_source": "server", "flags": spec.flags}
+        same |= {"instrument": found.instrument.symbol, "group": found.instrument.group}
+        same |= {name: table.columns[name][found.row] for name in _IDENTITY}
+        return columns | {name: Text.same(cell, 1) for name, cell in same.items()}
 
 
 class SpotCurrencies(CcxtConnector):
@@ -1144,6 +1303,20 @@ Wanted = Section | Sequence[Listed]
 """Whose tickers are wanted: a whole section's, or those of some instruments."""
 
 
+def _groups(spec: TickerMap, wanted: Wanted) -> list[Wanted]:
+    """Return who is asked for together: each alone where the endpoint answers about a single id and no more."""
+    return [[found] for found in wanted] if spec.each and not isinstance(wanted, str) else [wanted]
+
+
+async def _all_of(questions: Sequence[Coroutine[Any, Any, Columns]], kind: str) -> Columns:
+    """Return the rows of all that came, one below the other; where nothing came the first failure is raised."""
+    answers = await settled(questions)
+    parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
+    if answers and not parts:
+        raise cast("ConnectorError", answers[0])
+    return concat(parts, kind)
+
+
 def _sections(home: Section, market: Market) -> tuple[Section, ...]:
     """Return what a list holds: where its rows have expiries, the dated contracts of its kind as well."""
     if "expires" not in market.instruments.fields or market.instruments.perpetual is None:
@@ -1160,6 +1333,13 @@ def _ticker_question(spec: TickerMap, ids: Sequence[str]) -> tuple[str, dict[str
     if spec.many and ids:
         params[spec.many] = msgspec.json.encode(list(ids)).decode() if spec.as_json else ",".join(ids)
     return spec.call, params
+
+
+def _implicit(client: Any, call: str, params: dict[str, Any]) -> Coroutine[Any, Any, object]:
+    """Ask by ccxt's implicit method, or, where `call` is an API and a path with a space between, as one would."""
+    api, _, path = call.rpartition(" ")
+    asked = client.request(path, api.split(), "GET", params) if api else getattr(client, call)(params)
+    return cast("Coroutine[Any, Any, object]", asked)
 
 
 def _book_params(spec: BookMap, depth: int | None) -> dict[str, Any]:
@@ -1229,7 +1409,10 @@ __all__ = [
     "AssetMap",
     "CcxtConnector",
     "FeeMap",
+    "FundingMap",
+    "HolderRatios",
     "KeyMap",
+    "RatioMap",
     "SpotCurrencies",
     "import_ccxt",
     "join_rows",

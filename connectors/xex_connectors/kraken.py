@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xex.access.budgets import Limit, Pause
-from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, SpotCurrencies
+from xex.model.units import Amount, Evidence, Funding, Units
+from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, SpotCurrencies
 from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says, step
 
 _OK, _FUTURES_OK = ("error", ""), ("result", "success")
@@ -43,9 +43,8 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
                 "min_amount": step("contractValueTradePrecision")}),
         (TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK, time="lastTime",
             time_is_text=True, time_source="trade", halted="suspended", fields={
-                "bid": "bid", "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "last": "last",
-                "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice",
-                "index": "indexPrice", **volumes}),),
+                "bid": "bid", "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "last": "last", **volumes,
+                "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice", "index": "indexPrice"}),),
         BookMap("publicGetOrderbook", id="symbol", bids="orderBook.bids", asks="orderBook.asks", ok=_FUTURES_OK,
             time="serverTime", time_source="server"),
         TradeMap("publicGetHistory", id="symbol", rows="history", ok=_FUTURES_OK, buys="buy", sells="sell",
@@ -53,22 +52,25 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
             older=("lastTime", 1, "iso")),
         TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK,
             fields={"oi": "openInterest", "mark": "markPrice", "last": "last"}),
+        # An absolute amount, fixed for the running hour and paid at its end.
+        FundingMap(TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK, fields={
+            "rate": "fundingRate", "mark": "markPrice", "index": "indexPrice"}), hours=1.0, settled=True),
     )  # fmt: skip
 
 
 class KrakenConnector(SpotCurrencies, CcxtConnector):
     """Kraken, spot and futures."""
 
-    currency_pairs = (
-        ("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"), ("USDC", "EUR"),
-    )  # fmt: skip
+    currency_pairs = (("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"),
+        ("USDC", "EUR"))  # fmt: skip
     markets = {
         "linear": _futures("flexible_futures",
-            Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED),
+            Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED,
+                funding=Funding.PER_COIN),
             "=USD", base_volume="vol24h", quote_volume="volumeQuote"),
         "inverse": _futures("futures_inverse",
             Units("kraken.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
-                base_volume=Amount.QUOTIENT, quote_volume=Amount.QUOTE_CONTRACTS,
+                base_volume=Amount.QUOTIENT, quote_volume=Amount.QUOTE_CONTRACTS, funding=Funding.PER_CONTRACT,
                 proof="contractSize 1 USD; vol24h in contracts, none in coin", evidence=Evidence.DOCUMENTED),
             _underlying, quote_volume="vol24h"),
         "spot": Market(

@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap, KeyMap
+from xex_connectors.ccxt_adapter import AssetMap, FeeMap, FundingMap, HolderRatios, KeyMap, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
@@ -31,20 +31,21 @@ def _tickers(kind: str, **volumes: str) -> tuple[TickerMap, ...]:
 
 _RULES = {"tick": "tickSz", "lot": "lotSz", "min_amount": "minSz"}
 _INSTRUMENTS: dict[str, Any] = {"id": "instId", "rows": "data", "ok": _OK, "active": ("state", "live")}
-_BOOK = BookMap(
-    "publicGetMarketBooks", id="instId", bids="data.0.bids", asks="data.0.asks", limit="sz", depths=(400, 5000),
-    deep_call="publicGetMarketBooksFull", ok=_OK, time="data.0.ts",
-)  # fmt: skip
-_TRADES = TradeMap(
-    "publicGetMarketTrades", id="instId", rows="data", ok=_OK, buys="buy", sells="sell", limit=("limit", 500),
-    fields={"trade_id": "tradeId", "price": "px", "size": "sz", "side": "side", "time": "ts"},
-    older=("after", 1, "id"), older_call=("publicGetMarketHistoryTrades", ("limit", 100)),
-)  # fmt: skip
-
-_CONTRACTS: dict[str, Any] = {
-    "base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy", "contract_size": _contract_size,
-    **_RULES,
-}  # fmt: skip
+_BOOK = BookMap("publicGetMarketBooks", id="instId", bids="data.0.bids", asks="data.0.asks", limit="sz", ok=_OK,
+    depths=(400, 5000), deep_call="publicGetMarketBooksFull", time="data.0.ts")  # fmt: skip
+_TRADES = TradeMap("publicGetMarketTrades", id="instId", rows="data", ok=_OK, buys="buy", sells="sell",
+    limit=("limit", 500), older=("after", 1, "id"), older_call=("publicGetMarketHistoryTrades", ("limit", 100)),
+    fields={"trade_id": "tradeId", "price": "px", "size": "sz", "side": "side", "time": "ts"})  # fmt: skip
+_CONTRACTS: dict[str, Any] = {**_RULES, "base": part("instId", 0), "quote": part("instId", 1), "settle": "settleCcy",
+    "contract_size": _contract_size}  # fmt: skip
+# `fundingTime` is the coming settlement, `nextFundingTime` the one after it.
+_FUNDING = FundingMap(TickerMap("publicGetPublicFundingRate", id="instId", rows="data", one="instId", ok=_OK, time="ts",
+    params={"instId": "ANY"}, fields={"rate": "fundingRate", "next_time": "fundingTime",
+        "after_time": "nextFundingTime"}))  # fmt: skip
+_RATIO = "publicGetRubikStatContractsLongShort{}RatioContract{}"
+_RATIOS = RatioMap({_RATIO.format("Account", ""): "accounts", _RATIO.format("Account", "TopTrader"): "top accounts",
+    _RATIO.format("Position", "TopTrader"): "top positions"}, {"time": "0", "ratio": "1"}, "data", "instId",
+    params={"period": "5m", "limit": "1"}, ok=_OK)  # fmt: skip
 
 
 def _account(type_: str, **quotes: str) -> FeeMap:
@@ -66,22 +67,19 @@ def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
             where={"ctType": {kind}}, fields={**_CONTRACTS, **more}),
         _tickers(type_, **volumes), _BOOK, _TRADES,
         TickerMap("publicGetPublicOpenInterest", id="instId", rows="data", one="instId", ok=_OK, time="ts",
-            params={"instType": type_}, fields={"oi": "oi", "oi_base": "oiCcy"}),
+            params={"instType": type_}, fields={"oi": "oi", "oi_base": "oiCcy"}), _FUNDING, _RATIOS,
         _account(type_, USDT="U", USDC="USDC") if linear else _account(type_, USD=""),
     )  # fmt: skip
 
 
-_LINEAR = Units(
-    "okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
-    proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.DOCUMENTED,
-)  # fmt: skip
-_INVERSE = Units(
-    "okx.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS, quote_volume=Amount.QUOTE_CONTRACTS,
-    proof="ctVal in ctValCcy USD; volCcy24h in coin", evidence=Evidence.DOCUMENTED,
-)  # fmt: skip
+_LINEAR = Units("okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
+    proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.DOCUMENTED)  # fmt: skip
+_INVERSE = Units("okx.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
+    quote_volume=Amount.QUOTE_CONTRACTS, proof="ctVal in ctValCcy USD; volCcy24h in coin",
+    evidence=Evidence.DOCUMENTED)  # fmt: skip
 
 
-class OkxConnector(CcxtConnector):
+class OkxConnector(HolderRatios):
     """OKX."""
 
     markets = {
@@ -109,7 +107,9 @@ class OkxConnector(CcxtConnector):
     limits = per_path("www.okx.com", {"/market/tickers$": (20, 2), "/market/ticker$": (20, 2),
         "/market/books$": (40, 2), "/market/books-full$": (10, 2), "/market/trades$": (100, 2),
         "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),
-        "/public/open-interest$": (20, 2), "/public/time$": (10, 2), "/system/status$": (1, 5),
-        "/asset/currencies$": (6, 1), "/account/trade-fee$": (5, 2)},
-        other=(5, 2), source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
+        "/public/open-interest$": (20, 2), "/public/funding-rate$": (10, 2), "account-ratio-contract$": (5, 2),
+        "account-ratio-contract-top-trader$": (5, 2), "position-ratio-contract-top-trader$": (5, 2),
+        "/public/time$": (10, 2), "/system/status$": (1, 5), "/asset/currencies$": (6, 1),
+        "/account/trade-fee$": (5, 2)}, other=(5, 2),
+        source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
     pauses = (Pause(r'"code":\s*"?(?:50011|50061)\b', 2, source="docs v5: the window of most endpoints"),)
