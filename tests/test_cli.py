@@ -810,8 +810,8 @@ def test_venues_say_whether_a_key_is_set_and_never_which(monkeypatch: pytest.Mon
     rows = strict(written[1])["rows"]
     assert {row["venue"] for row in rows if row["key"]} == {"okx"}
     assert {row["priority"] for row in rows if row["venue"] == "htx"} == {7}
-    assert f"okx {'yes ' * 11}– yes 1" in lines_of(written[0])
-    assert f"htx {'yes ' * 11}– – 7" in lines_of(written[0])
+    assert f"okx {'yes ' * 11}– yes yes 1" in lines_of(written[0])
+    assert f"htx {'yes ' * 11}– yes – 7" in lines_of(written[0])
     assert len(list(csv.DictReader(io.StringIO(written[2])))) == len(rows)
 
 
@@ -833,14 +833,14 @@ def test_venues_say_their_markets_side_by_side_and_what_differs(monkeypatch: pyt
     theirs = {**ours[0], "venue": "acme", "market": "spot", "order_book": False, "package": "acme-xex 2.1"}
     monkeypatch.setattr(cli, "_installed", lambda: ([*ours, theirs], {}))
     for width, line in (
-        ("130", "acme yes – – – – yes – yes yes yes yes – – 1 acme-xex 2.1"),
+        ("145", "acme yes – – – – yes – yes yes yes yes – yes – 1 acme-xex 2.1"),
         ("80", "acme spot – 1"),
     ):
         monkeypatch.setenv("COLUMNS", width)
         shown = lines_of(run("venues").expect(0).out)
         assert line in shown
         assert len([one for one in shown if one.startswith("okx")]) == 1
-    assert shown[-3:] == ["ticker, trades, funding rates, open interest", "long short", "acme-xex 2.1"]
+    assert shown[-3:] == ["ticker, trades, funding rates, open interest", "long short, whale activity", "acme-xex 2.1"]
     assert "spot, perp, inverse perp, future, inverse future" in " ".join(shown)
 
 
