@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -702,16 +702,23 @@ class CcxtConnector(ExchangeConnector):
         return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
 
     async def _asked(
-        self, instrument: Instrument, call: str, params: dict[str, Any], id_name: str
+        self,
+        instrument: Instrument,
+        call: str,
+        params: dict[str, Any],
+        id_name: str,
+        named: Callable[[str], str] = str,
+        *,
+        once: bool = False,
     ) -> tuple[Listings, Listed, Response]:
-        """Ask about one listed instrument."""
+        """Ask about one listed instrument, whose id is `named` as the parameter takes it."""
         home = self.homes.get(instrument.section)
         table = None if home is None else await self._listings_of(home, refresh=False)
         found = None if table is None else self._listed(table, instrument)
         if home is None or table is None or found is None:
             raise NotListed(f"{instrument.symbol} is not listed", venue=self._route.venue)
         self._touched.update(_names(table, found))
-        return table, found, await self._call(home, call, {**params, id_name: found.id})
+        return table, found, await self._call(home, call, {**params, id_name: named(found.id)}, once=once)
 
     def _single(
         self,
@@ -918,7 +925,7 @@ class CcxtConnector(ExchangeConnector):
         if key not in self._urls:
             token = _addressing.set(True)
             try:
-                getattr(client, method)(params).send(None)  # nothing is awaited before the request
+                _implicit(client, method, params).send(None)  # nothing is awaited before the request
             except _Address as found:
                 if len(self._urls) >= MOST_URLS:
                     return str(found)
@@ -1015,11 +1022,12 @@ class CcxtConnector(ExchangeConnector):
         rows: tuple[str, str] | None = None,
         *,
         signed: bool = False,
+        once: bool = False,
     ) -> Response:
-        """Make the one request of an implicit ccxt method and return it as it came.
+        """Make the one request of an implicit ccxt method, or of a path it has none for, and return it as it came.
 
         `rows` says where a list of instruments stands in the body and what names them, so that a recording can be
-        cut down to those that were asked for.
+        cut down to those that were asked for. What is asked `once`, as any time is, is not worth remembering.
         """
         token = _raw.set(None)
         trim = None if rows is None else partial(trimmed, path=rows[0], id_path=rows[1], keep=self._touched)
@@ -1030,12 +1038,12 @@ class CcxtConnector(ExchangeConnector):
         try:
             with translated(self._route.venue, client.xex_route.secrets):
                 if url is None:
-                    await cast("Awaitable[object]", getattr(client, method)(params))
+                    await _implicit(client, method, params)
                 else:
                     # The same question without a key has the same address: ccxt need not write it again.
                     await client.fetch(url)
             response = _raw.get()
-            if response is not None and response.url and not signed and len(self._urls) < MOST_URLS:
+            if response is not None and response.url and not (signed or once) and len(self._urls) < MOST_URLS:
                 self._urls[key] = response.url
         except RateLimited:
             # The seam has heard the statuses itself; what a body says in words it has not.
@@ -1147,6 +1155,13 @@ def _ticker_question(spec: TickerMap, ids: Sequence[str]) -> tuple[str, dict[str
     if spec.many and ids:
         params[spec.many] = msgspec.json.encode(list(ids)).decode() if spec.as_json else ",".join(ids)
     return spec.call, params
+
+
+def _implicit(client: Any, call: str, params: dict[str, Any]) -> Coroutine[Any, Any, object]:
+    """Ask by ccxt's implicit method, or, where `call` is an API and a path with a space between, as one would."""
+    api, _, path = call.rpartition(" ")
+    asked = client.request(path, api.split(), "GET", params) if api else getattr(client, call)(params)
+    return cast("Coroutine[Any, Any, object]", asked)
 
 
 def _book_params(spec: BookMap, depth: int | None) -> dict[str, Any]:

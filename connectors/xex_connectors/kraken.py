@@ -7,7 +7,8 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, SpotCurrencies
+from xex_connectors.ccxt_adapter import AssetMap, SpotCurrencies
+from xex_connectors.liquidations import LiquidationMap, PublishesLiquidations
 from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says, step
 
 _OK, _FUTURES_OK = ("error", ""), ("result", "success")
@@ -55,12 +56,11 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
     )  # fmt: skip
 
 
-class KrakenConnector(SpotCurrencies, CcxtConnector):
+class KrakenConnector(PublishesLiquidations, SpotCurrencies):
     """Kraken, spot and futures."""
 
-    currency_pairs = (
-        ("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"), ("USDC", "EUR"),
-    )  # fmt: skip
+    currency_pairs = (("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"),
+        ("USDC", "EUR"))  # fmt: skip
     markets = {
         "linear": _futures("flexible_futures",
             Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED),
@@ -90,6 +90,10 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
             TradeMap("publicGetTrades", id="pair", rows="result.{id}", ok=_OK, buys="b", sells="s", scale=1e3,
                 limit=("count", 1000), fields={"trade_id": "6", "price": "0", "size": "1", "side": "3", "time": "2"})),
     }  # fmt: skip
+    liquidation_maps = dict.fromkeys(("linear", "inverse"), LiquidationMap("publicGetHistory", id="symbol",
+        rows="history", where=("type", "liquidation"), ok=_FUTURES_OK, until="lastTime", iso=True, limit=("", 100),
+        fields={"event_id": "uid", "price": "price", "size": "size", "time": "time", "order": "side"},
+        price_kind="fill", complete=True))  # fmt: skip
     time_map = ValueMap("publicGetTime", "result.unixtime", ok=_OK, scale=1000.0)
     status_map = ValueMap("publicGetSystemStatus", "result.status", ok=_OK, good=("online",))
     # Which networks there are, and what they cost, is told to keys alone that may withdraw.
@@ -98,8 +102,7 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
         withdraw=says("status", "deposit_only", "funding_temporarily_disabled"))  # fmt: skip
     probes = {"api.kraken.com": ("publicGetTime", {}),
         "futures.kraken.com": ("publicGetTickersSymbol", {"symbol": "PF_XBTUSD"})}  # fmt: skip
-    limits = (
-        Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth$|Trades$|OHLC$)",
+    limits = (Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth$|Trades$|OHLC$)",
             source="support pages: about one a second per IP"),
         *(Limit(name.lower(), "api.kraken.com", 10, 10, path=f"^/0/public/{name}$", per="pair",
             source="support pages: about one a second per IP and pair") for name in ("Depth", "Trades", "OHLC")),

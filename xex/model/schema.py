@@ -58,7 +58,7 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     },
     "liquidations": {
         **_COMMON, "position_side": TEXT, "order_side": TEXT, "price": NUMBER, "price_kind": TEXT, "size": NUMBER,
-        "notional": NUMBER, "source": TEXT, "complete": FLAG,
+        "notional": NUMBER, "source": TEXT, "complete": FLAG, "event_id": TEXT,
     },
     "endpoints": {
         "name": TEXT, "path": TEXT, "plan": TEXT, "parameters": TEXT, "intervals": TEXT, "history": TEXT, "about": TEXT,
