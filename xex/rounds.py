@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
-from xex.catalogue import Catalogue
 from xex.errors import ConnectorError, Drop, Dropped
+from xex.liquidations import Forced
 from xex.model import schema
 from xex.model.instruments import Instrument
 from xex.model.schema import Columns, concat
@@ -21,7 +21,7 @@ BOOKS_SHARE = 0.5
 """The share of a deadline that is kept for books."""
 
 
-class Rounds(Catalogue):
+class Rounds(Forced):
     """A catalogue that knows which ways round its markets pay."""
 
     tickers: Callable[..., Awaitable[pd.DataFrame]]
