@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing typing wo
 
 if TYPE_CHECKING:
     from xex.access.port import ExchangeConnector
-    from xex.analytics import arbitrage, liquidity, pricing, volume
+    from xex.analytics import activity, arbitrage, liquidity, pricing, volume
     from xex.answer import CrossExchangeData
     from xex.blocking import run
     from xex.config import ExchangeConfig, ExchangeType
@@ -56,6 +56,7 @@ __all__ = [
     "UnknownVenue",
     "XexError",
     "__version__",
+    "activity",
     "arbitrage",
     "explain",
     "get_exchange_manager",
@@ -78,7 +79,7 @@ _HOMES = {
     "record": "recording",
     "replay": "recording",
     "run": "blocking",
-    **dict.fromkeys(("arbitrage", "liquidity", "pricing", "volume"), "analytics"),
+    **dict.fromkeys(("activity", "arbitrage", "liquidity", "pricing", "volume"), "analytics"),
     **dict.fromkeys(
         (
             "AmbiguousSymbol", "ConfigError", "ConnectorError", "LoopError", "MissingExtra", "NoVenueAnswered",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class _Asked:
 
     groups: list[list[Entry]]
     silent: list[Entry]
-    named: Collection[str] | None
+    named: frozenset[str] | None
     """The venues and exchanges that were asked for; None for all."""
     failures: dict[str, Drop] = field(default_factory=dict)
     unlisted: set[str] = field(default_factory=set)
@@ -130,7 +130,7 @@ class Forced(Catalogue):
                 f"no enabled exchange answers 'liquidations'; configured: {', '.join(self._entries) or 'none'}; "
                 "add_exchange(ExchangeConfig(…)) or ExchangeManager.from_env()"
             )
-        return _Asked(chosen, mute, named)
+        return _Asked(chosen, mute, None if named is None else frozenset(named))
 
     async def _all_told(self, asked: _Asked, instrument: Instrument, since_ms: int | None) -> dict[str, Struck]:
         """Ask everybody at once and return what came, by exchange."""
@@ -144,9 +144,10 @@ class Forced(Catalogue):
         questions = {
             group[0].id: self._told_in_turn(asked, group, instrument, since_ms, bounds) for group in asked.groups
         }
-        came = await gathered(questions, self._keep)
-        note_late(asked.groups, came, asked.failures)  # type: ignore[arg-type]  only who came is looked at
-        return dict(found for found in came.values() if found is not None)
+        found = await gathered(questions, self._keep)
+        came = dict(one for one in found.values() if one is not None)
+        note_late(asked.groups, {name: {} for name in found}, asked.failures)
+        return came
 
     async def _told_in_turn(
         self,
@@ -224,7 +225,7 @@ class _Told:
             everywhere = asked.named is None or bool({name, entry.config.venue} & asked.named)
             for window in part.windows:
                 exchange = name if name in own else ids.get(window.venue, window.venue)
-                wanted = everywhere or bool({exchange, window.venue} & (asked.named or set()))
+                wanted = everywhere or bool({exchange, window.venue} & (asked.named or frozenset()))
                 if window.venue in taken or not wanted:
                     continue
                 taken.add(window.venue)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from xex.analytics import arbitrage, liquidity, pricing, volume
+from xex.analytics import activity, arbitrage, liquidity, pricing, volume
 
-__all__ = ["arbitrage", "liquidity", "pricing", "volume"]
+__all__ = ["activity", "arbitrage", "liquidity", "pricing", "volume"]

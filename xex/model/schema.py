@@ -60,6 +60,10 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
         **_COMMON, "position_side": TEXT, "order_side": TEXT, "price": NUMBER, "price_kind": TEXT, "size": NUMBER,
         "notional": NUMBER, "source": TEXT, "complete": FLAG, "event_id": TEXT,
     },
+    "liquidation_sums": {
+        "group": TEXT, "currency": TEXT, "position_side": TEXT, "exchange": TEXT, "venue": TEXT, "source": TEXT,
+        "start": TIME, "count": NUMBER, "base": NUMBER, "notional": NUMBER, "partial": FLAG, "complete": FLAG,
+    },
     "endpoints": {
         "name": TEXT, "path": TEXT, "plan": TEXT, "parameters": TEXT, "intervals": TEXT, "history": TEXT, "about": TEXT,
     },
