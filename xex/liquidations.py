@@ -22,6 +22,7 @@ from xex.snapshot import VenueAnswer
 if TYPE_CHECKING:
     import pandas as pd
 
+Begin = Callable[[int], int]
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 SILENT = "it publishes no liquidations to be asked for"
 
@@ -70,13 +71,15 @@ class Forced(Catalogue):
     async def get_cross_exchange_liquidations(
         self,
         symbol: str,
-        since: float | datetime | None = None,
+        since: float | datetime | timedelta | None = None,
         *,
         market: str | None = None,
         venues: Iterable[str] | None = None,
         deadline: float | None = None,
     ) -> Liquidations:
-        """Return the liquidations of one contract since `since`: Unix seconds or a datetime, by default an hour ago.
+        """Return the liquidations of one contract since `since`: Unix seconds, a datetime, or how long ago.
+
+        The last hour is told by default.
 
         A list of dicts, newest first: `exchange, symbol, side` ("buy" or "sell", that of the order which closed the
         position), `quantity` (base), `price` (quote per base unit), `notional, timestamp` (Unix seconds),
@@ -90,16 +93,16 @@ class Forced(Catalogue):
         a `since` that is none, and `NoVenueAnswered` when nobody answered; otherwise as `get_cross_exchange_ticker`.
         """
         self._enter()
-        since_ms = _since_ms(since)
+        begin = _begin(since)
         asked = self._who_tells(venues)
         with until(self._seconds(deadline)):
             ask, instrument = await self._meant(symbol, market, asked.venues)
-            parts = await self._all_told(asked, instrument, since_ms)
+            parts = await self._all_told(asked, instrument, begin)
             if not parts and asked.unlisted == asked.failures.keys() and asked.unlisted:
                 instrument = await self._other_meaning(ask, instrument, market, asked.groups, asked.failures)
                 asked.failures.clear()
                 asked.unlisted.clear()
-                parts = await self._all_told(asked, instrument, since_ms)
+                parts = await self._all_told(asked, instrument, begin)
         told = _Told(asked, parts, {entry.config.venue: entry.id for group in asked.venues for entry in group[::-1]})
         if not told.coverage:
             if asked.unlisted and asked.unlisted == asked.failures.keys():
@@ -132,7 +135,7 @@ class Forced(Catalogue):
             )
         return _Asked(chosen, mute, None if named is None else frozenset(named))
 
-    async def _all_told(self, asked: _Asked, instrument: Instrument, since_ms: int | None) -> dict[str, Struck]:
+    async def _all_told(self, asked: _Asked, instrument: Instrument, begin: Begin) -> dict[str, Struck]:
         """Ask everybody at once and return what came, by exchange."""
         if instrument.kind == "spot":
             raise SymbolError(
@@ -140,10 +143,8 @@ class Forced(Catalogue):
                 f"{instrument.base}/{instrument.quote}:{instrument.quote}"
             )
         now_ms = clock.now_ms()
-        bounds = None if clock.is_recorded() else (now_ms - HOUR_MS if since_ms is None else since_ms, now_ms)
-        questions = {
-            group[0].id: self._told_in_turn(asked, group, instrument, since_ms, bounds) for group in asked.groups
-        }
+        bounds = None if clock.is_recorded() else (begin(now_ms), now_ms)
+        questions = {group[0].id: self._told_in_turn(asked, group, instrument, begin, bounds) for group in asked.groups}
         found = await gathered(questions, self._keep)
         came = dict(one for one in found.values() if one is not None)
         note_late(asked.groups, {name: {} for name in found}, asked.failures)
@@ -154,7 +155,7 @@ class Forced(Catalogue):
         asked: _Asked,
         group: Sequence[Entry],
         instrument: Instrument,
-        since_ms: int | None,
+        begin: Begin,
         bounds: tuple[int, int] | None,
     ) -> tuple[str, Struck] | None:
         """Ask a venue's configurations one after the other until one answers, each for its share of the time."""
@@ -162,7 +163,7 @@ class Forced(Catalogue):
             seconds = remaining() / (len(group) - place)
             try:
                 with until(seconds), cut_off(seconds):
-                    return entry.id, await self._told(asked, entry, instrument, since_ms, bounds)
+                    return entry.id, await self._told(asked, entry, instrument, begin, bounds)
             except ConnectorError as exc:
                 asked.failures[entry.id] = exc.drop
             except TimeoutError:
@@ -174,7 +175,7 @@ class Forced(Catalogue):
         asked: _Asked,
         entry: Entry,
         instrument: Instrument,
-        since_ms: int | None,
+        begin: Begin,
         bounds: tuple[int, int] | None,
     ) -> Struck:
         """Return one exchange's liquidations, dated, and what they cover."""
@@ -188,7 +189,7 @@ class Forced(Catalogue):
             except NotListed:
                 asked.unlisted.add(entry.id)
                 raise
-        start, end = bounds or _recorded_bounds(since_ms)
+        start, end = bounds or _recorded_bounds(begin)
 
         async def checked() -> Struck:
             found = await connector.liquidations(mine, start, end)
@@ -268,32 +269,32 @@ def _once(rows: Columns) -> Columns:
     return take(rows, np.array([not id_ or first[id_] == row for row, id_ in enumerate(ids)], dtype=bool))
 
 
-def _since_ms(since: object) -> int | None:
-    """Return the beginning of a window in ms, None for the default."""
-    if since is None:
-        return None
+def _begin(since: object) -> Begin:
+    """Return what tells the beginning of a window from its end, in ms."""
+    if isinstance(since, timedelta) or since is None:
+        back_ms = HOUR_MS if since is None else round(since.total_seconds() * 1e3)
+        if back_ms <= 0:
+            raise ConfigError(f"since={since!r} is no time gone by; write how long ago, as timedelta(hours=4)")
+        return lambda end: max(end - back_ms, 0)
     if isinstance(since, datetime):
         if since.tzinfo is None:
             raise ConfigError(f"since={since!r} has no time zone; write datetime(…, tzinfo=UTC), or Unix seconds")
         seconds = since.timestamp()
     elif isinstance(since, bool) or not isinstance(since, (int, float, np.integer, np.floating)):
-        raise ConfigError(f"since={since!r}: Unix seconds or a datetime are expected, such as time.time() - 3600")
+        raise ConfigError(f"since={since!r}: Unix seconds, a datetime or a timedelta is expected")
     else:
         seconds = float(since)
-    now_s = clock.now_ms() / 1e3
     if not 0 <= seconds < 1e11:
         raise ConfigError(f"since={since!r} is not in seconds since 1970; were milliseconds given?")
-    if seconds > now_s and not clock.is_replayed():
-        raise ConfigError(
-            f"since={since!r} lies {timedelta(seconds=round(seconds - now_s))} ahead; it is a time gone by"
-        )
-    return round(1e3 * seconds)
+    if 1e3 * seconds > clock.now_ms() and not clock.is_replayed():
+        raise ConfigError(f"since={since!r} is yet to come; it is a time gone by")
+    return lambda _: round(1e3 * seconds)
 
 
-def _recorded_bounds(since_ms: int | None) -> tuple[int, int]:
+def _recorded_bounds(begin: Begin) -> tuple[int, int]:
     """Return whole minutes: what is asked for again in a replay must be the same question."""
     end = (clock.now_ms() // MINUTE_MS + 1) * MINUTE_MS
-    return (end - HOUR_MS if since_ms is None else since_ms), end
+    return begin(end), end
 
 
 def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:

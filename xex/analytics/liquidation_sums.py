@@ -103,8 +103,8 @@ def _width_ms(every: str) -> float:
     import pandas as pd
 
     try:
-        width = pd.Timedelta(every).total_seconds() * 1e3 if isinstance(every, str) else np.nan
-    except ValueError:
+        width = pd.Timedelta(every).total_seconds() * 1e3
+    except (TypeError, ValueError):
         width = np.nan
     if not 1 <= width <= 366 * DAY_MS:
         raise ConfigError(f"every={every!r}: the width of a bar is expected, such as 5min, 1h or 1d")
