@@ -41,8 +41,9 @@ class LiquidationMap:
     parameter `id` takes it.
 
     `limit` is the parameter of how many rows are asked for, and from how many rows on an answer may be cut. Where there
-    is a parameter `since`, ranges of at most `window_ms` are asked, in halves where an answer may be cut; else `until`
-    leads from each answer to what is older, as ISO text with `iso`. `complete` says that the venue leaves none out.
+    is a parameter `since`, ranges of at most `window_ms` are asked, and what is around an answer that may be cut; else
+    `until` leads from each answer to what is older, as ISO text with `iso`. `complete` says that the venue leaves none
+    out.
     """
 
     call: str
@@ -66,7 +67,7 @@ class LiquidationMap:
 
 
 class LiquidationPage(NamedTuple):
-    """One answer's liquidations, how many rows it had, and how far back these go (ms).
+    """One answer's liquidations, how many rows it had, and from when to when these go (ms, NaN where none has a time).
 
     `left_out` counts liquidations of the instrument that lack a price, a size or a time.
     """
@@ -74,6 +75,7 @@ class LiquidationPage(NamedTuple):
     columns: Columns
     rows: int
     oldest_ms: float
+    newest_ms: float
     left_out: int
 
 
@@ -110,8 +112,9 @@ def liquidation_columns(body: bytes, spec: LiquidationMap, native_id: str = "") 
         "order_side": [sides[row][0] for row in good], "position_side": [sides[row][1] for row in good],
         "price": price[good], "size": size[good], "exchange_time": times[good],
     }  # fmt: skip
-    oldest = float(np.nanmin(seen)) if np.isfinite(seen).any() else nan
-    return LiquidationPage(columns, len(listed), oldest, len(mine) - len(good))
+    seen = seen[np.isfinite(seen)]
+    oldest, newest = (float(seen.min()), float(seen.max())) if len(seen) else (nan, nan)
+    return LiquidationPage(columns, len(listed), oldest, newest, len(mine) - len(good))
 
 
 def _struck(row: Mapping[str, Any], spec: LiquidationMap, native_id: str) -> bool:
@@ -159,11 +162,16 @@ class PublishesLiquidations(CcxtConnector):
         return Struck(found, [Window(self._route.venue, from_ms, until_ms, whole, left_out)])
 
     async def _ranges(
-        self, instrument: Instrument, spec: LiquidationMap, since_ms: int, until_ms: int, pages: list[LiquidationPage]
+        self,
+        instrument: Instrument,
+        spec: LiquidationMap,
+        since_ms: int,
+        until_ms: int,
+        pages: list[LiquidationPage],
     ) -> float:
-        """Ask range by range, the newest first, in halves where an answer may be cut; return how far back it went.
+        """Ask range by range, the newest first, and around each answer that may be cut; return how far back it went.
 
-        Halves need no knowledge of the order in which a venue cuts.
+        So it does not matter at which end a venue cuts, only that what it sends lies together.
         """
         todo = list(_windows(since_ms, until_ms, spec.window_ms))
         for _ in range(MOST_ASKED):
@@ -177,13 +185,13 @@ class PublishesLiquidations(CcxtConnector):
                 if not pages:
                     raise
                 return float(end)
-            if page.rows >= spec.limit[1] and end - start > 1:
-                middle = (start + end) // 2
-                todo += [(start, middle), (middle, end)]
-                continue
             pages.append(page)
-            if page.rows >= spec.limit[1]:
-                return float(end)
+            if page.rows < spec.limit[1] or not np.isfinite(page.oldest_ms):
+                continue
+            oldest, newest = int(page.oldest_ms), int(page.newest_ms)
+            if oldest == newest:
+                return float(newest)  # more in one millisecond than an answer holds
+            todo += [(start, oldest)] * (start < oldest) + [(newest, end)] * (newest < end)
         return float(todo[-1][1] if todo else since_ms)
 
     async def _backwards(

@@ -350,7 +350,7 @@ def _liquidations(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return Reply({"code": 1067, "message": "The time span is too long.", "data": None, "ts": now_ms})
     most = min(int(query.get("limit", "100")), MOST_STRUCK) if linear else MOST_STRUCK_COIN
     encode = linear_liquidation if linear else inverse_liquidation
-    rows = [encode(market, one, truth.forced.index(one)) for one in truth.struck(market, start, end + 1)[:most]]
+    rows = [encode(market, one, truth.place_of(one)) for one in truth.struck(market, start, end + 1)[:most]]
     return Reply({"code": 200, "message" if linear else "msg": "", "data": rows, "ts": now_ms})
 
 

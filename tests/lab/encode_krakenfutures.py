@@ -184,7 +184,7 @@ def liquidation(one: Forced, place: int, market: Market) -> Body:
 def history(truth: Truth, market: Market, query: Query, now_ms: int) -> list[Body]:
     """Encode the last hundred trades, newest first, or the last hundred before `lastTime`."""
     rows = [(done.at_ms(now_ms), trade(done, market, now_ms)) for done in market.trades]
-    rows += [(one.ms, liquidation(one, truth.forced.index(one), market)) for one in truth.struck(market)]
+    rows += [(one.ms, liquidation(one, truth.place_of(one), market)) for one in truth.struck(market)]
     end = query.get("lastTime", iso_ms(now_ms + 1))
     ordered = sorted(rows, key=lambda row: -row[0])
     return [row for stamp, row in ordered if iso_ms(stamp) < end][:100]

@@ -419,6 +419,10 @@ class Truth:
             (one for one in found if start <= one.ms and (end is None or one.ms < end)), key=lambda one: -one.ms
         )
 
+    def place_of(self, one: Forced) -> int:
+        """Return which of all liquidations one is, also among others that are equal to it."""
+        return next(place for place, other in enumerate(self.forced) if other is one)
+
     def coins(self, venue: str) -> dict[str, tuple[Token, ...]]:
         """Return the currencies of a venue's spot markets, as it writes them, each with the networks it is on."""
         names = {name for market in self.of(venue, "spot") for name in (market.wire_base, market.quote)}
