@@ -1158,14 +1158,15 @@ def _time(text: str) -> datetime | timedelta | float:
     """Read how long ago, or when, something was."""
     from datetime import UTC, datetime, timedelta
 
-    plain = text.strip()
-    units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+    from xex.analytics.liquidation_sums import span_ms
+
+    back_ms = span_ms(text)
     with suppress(ValueError, OverflowError):
-        if plain[-1:].lower() in units and plain[:-1].replace(".", "", 1).isdecimal():
-            return timedelta(**{units[plain[-1].lower()]: float(plain[:-1])})
-        if plain.replace(".", "", 1).isdecimal():
-            return float(plain)
-        moment = datetime.fromisoformat(plain)
+        if back_ms == back_ms:
+            return timedelta(milliseconds=back_ms)
+        if text.strip().replace(".", "", 1).isdecimal():
+            return float(text)
+        moment = datetime.fromisoformat(text.strip())
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return _leave(
         f"--since {text!r}: 90s, 30m, 4h, 2d, Unix seconds or a time such as 2026-11-27T08:00 is expected", USAGE

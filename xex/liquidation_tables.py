@@ -98,8 +98,9 @@ def covered(coverage: Mapping[str, Mapping[str, Any]]) -> list[str]:
         span = duration(1e3 * (window["to"] - window["from"]))
         whole = "all of them" if window["complete"] else "perhaps not all"
         lacking = f", {window['left_out']} unusable" if window["left_out"] else ""
-        source = (
-            "" if window["source"] == "venue" else f", told by {window['source']}: {window['reason'] or 'asked for'}"
+        source = "" if window["source"] == "venue" else f", told by {window['source']}"
+        why = f": {window['reason']}" if window["reason"] else ""
+        lines.append(
+            f"{name}: {window['count']} in {span} from {begun:%m-%d %H:%M:%S} on, {whole}{lacking}{source}{why}"
         )
-        lines.append(f"{name}: {window['count']} in {span} from {begun:%m-%d %H:%M:%S} on, {whole}{lacking}{source}")
     return lines

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,23 +20,24 @@ if TYPE_CHECKING:
 Ints = np.ndarray[Any, np.dtype[np.intp]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-DAY_MS = 86_400_000.0
+DAY_MS, MOST_DAYS = 86_400_000.0, 366
+UNITS_MS = {"s": 1e3, "m": 6e4, "min": 6e4, "h": 3.6e6, "d": DAY_MS}
 BY = {"side": "position_side", "exchange": "exchange", "venue": "venue", "source": "source", "bar": "start"}
 """What sums can be told apart by, and the column that says it."""
 
 
 def liquidations_by(
-    liquidations: pd.DataFrame, by: str | Iterable[str] = ("side", "exchange", "bar"), every: str = "1h"
+    liquidations: pd.DataFrame, by: str | Iterable[str] = ("side", "exchange", "bar"), every: str | timedelta = "1h"
 ) -> pd.DataFrame:
     """Return what was liquidated: a row per group, currency and whatever `by` names, in the order of these.
 
     `liquidations` is the `frame` of `get_cross_exchange_liquidations`, or that answer itself; it needs `size`,
     `notional` and `group` or `base`. `by` is any of "side" (of the position: "long", "short", "unknown"), "exchange",
-    "venue", "source" and "bar", bars of `every` ("5min", "1h", "1d") that begin at whole multiples of it, UTC; bars
-    without a liquidation have no row. `base` is the sum of sizes in base units, `notional` that of notionals in
-    `currency`; different currencies are never added. `count` is how many liquidations that is, `partial` that some of
-    them lack a size or a notional, `complete` that no source of theirs leaves any out. What `by` does not name is
-    absent. Raises `ConfigError` for a word or a width that is none, `SchemaError` for a missing column.
+    "venue", "source" and "bar", bars of `every` ("5min", "1h", "1d", or a timedelta) that begin at whole multiples of
+    it, UTC; bars without a liquidation have no row. `base` is the sum of sizes in base units, `notional` that of
+    notionals in `currency`; different currencies are never added. `count` is how many liquidations that is, `partial`
+    that some of them lack a size or a notional, `complete` that no source of theirs leaves any out. What `by` does not
+    name is absent. Raises `ConfigError` for a word or a width that is none, `SchemaError` for a missing column.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"group": "BTC:linear", "currency": "USDT", "position_side": ["long", "short", "long"],
@@ -98,17 +102,24 @@ def _sums(of: Ints, values: Floats, count: int) -> Floats:
     return np.where(np.bincount(of[known], minlength=count) > 0, sums, np.nan)
 
 
-def _width_ms(every: str) -> float:
+def _width_ms(every: object) -> float:
     """Return how wide bars are, in ms."""
-    import pandas as pd
-
-    try:
-        width = pd.Timedelta(every).total_seconds() * 1e3
-    except (TypeError, ValueError):
-        width = np.nan
-    if not 1 <= width <= 366 * DAY_MS:
+    width = every.total_seconds() * 1e3 if isinstance(every, timedelta) else span_ms(every)
+    if not 1 <= width <= MOST_DAYS * DAY_MS:
         raise ConfigError(f"every={every!r}: the width of a bar is expected, such as 5min, 1h or 1d")
-    return float(width)
+    return width
+
+
+def span_ms(text: object) -> float:
+    """Return a span of time in ms, NaN for what is none.
+
+    >>> span_ms("5min"), span_ms("90s"), span_ms("1.5h"), span_ms("2d"), span_ms("soon")
+    (300000.0, 90000.0, 5400000.0, 172800000.0, nan)
+    """
+    found = (
+        re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) ?(s|m|min|h|d)", text.strip().lower()) if isinstance(text, str) else None
+    )
+    return float(found[1]) * UNITS_MS[found[2]] if found else nan
 
 
 __all__ = ["liquidations_by"]
