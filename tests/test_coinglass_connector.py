@@ -274,7 +274,7 @@ async def test_it_answers_liquidations_and_funding_and_never_a_ticker(lab: Lab) 
         assert xm.get_best_exchange("funding_rates") == "glass"
         assert xm.get_best_exchange("ticker") == "okx"
         xm.exchange_configs["glass"].features.append("funding_rates")
-        assert xm.get_best_exchange("liquidations") is None
+        assert xm.get_best_exchange("liquidations") == "okx"
         snap = await xm.get_cross_exchange_ticker("BTCUSDT")
         assert list(snap.exchanges_data) == ["okx"]
         assert snap.asked == ["okx"]

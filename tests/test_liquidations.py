@@ -41,6 +41,7 @@ KEYS = [
     "price_kind", "complete",
 ]  # fmt: skip
 Position = Literal["long", "short"]
+POSITIONS: tuple[Position, ...] = ("long", "short")
 CLOSED_BY = {"long": "sell", "short": "buy"}
 
 
@@ -261,7 +262,8 @@ def test_no_row_is_an_answer_and_rows_without_a_value_are_none(
 ) -> None:
     empty = read(connector, section, {**body, rows: []}, id_)
     assert (empty.rows, len(empty.columns["price"])) == (0, 0)
-    for nothing in (None, {}, "none"):
+    others: tuple[Any, ...] = (None, {}, "none")
+    for nothing in others:
         with pytest.raises(BadPayload, match="no list of liquidations"):
             read(connector, section, {**body, rows: nothing}, id_)
     kept = {"instId", "contract_code", "type", "details"}
@@ -456,7 +458,7 @@ async def test_in_either_convention_the_side_is_right(lab: Lab, side_is: Any) ->
 
 
 async def test_what_cannot_be_reconciled_is_unknown(lab: Lab) -> None:
-    alike = tuple(struck("bybit", "BTCUSDT", 20 * MINUTE, "100", side) for side in ("long", "short"))  # type: ignore[arg-type]
+    alike = tuple(struck("bybit", "BTCUSDT", 20 * MINUTE, "100", side) for side in POSITIONS)
     found = await told(lab, "bybit", "glass", forced=alike)
     assert [(row["side"], row["position_side"], row["quantity"]) for row in found] == [
         ("unknown", "unknown", 0.002)
