@@ -435,6 +435,30 @@ async def test_a_connector_of_one_s_own_answers_too() -> None:
     assert np.isnan(found[0]["notional"])
 
 
+class Teller(Twice):
+    """A source of one's own, of two exchanges."""
+
+    quotes = False
+
+    async def liquidations(self, instrument: Instrument, since_ms: int, until_ms: int) -> dict[str, Any]:
+        return {**await super().liquidations(instrument, since_ms, until_ms), "venue": ["okx", "okx", "elsewhere"]}
+
+
+async def test_a_source_of_one_s_own_tells_of_others(lab: Lab) -> None:
+    lab.truth = dataclasses.replace(WORLD, forced=everywhere("long"))
+    async with ExchangeManager(cache=False, deadline=5) as xm:
+        xm.add_exchange(ExchangeConfig("mine", "my_source"), connector=Teller())
+        found = await xm.get_cross_exchange_liquidations("BTCUSDT")
+        assert [(row["exchange"], row["source"]) for row in found] == [
+            ("elsewhere", "my_source"), ("okx", "my_source"),
+        ]  # fmt: skip
+        assert (found.asked, found.answered) == (["mine"], ["mine"])
+        xm.add_exchange(configured(lab, "okx"))
+        found = await xm.get_cross_exchange_liquidations("BTCUSDT")
+    assert [(row["exchange"], row["quantity"]) for row in found] == [("okx", 0.02), ("elsewhere", 4.0)]
+    assert sorted(found.answered) == ["mine", "okx"]
+
+
 def test_what_covers_is_columns_too() -> None:
     made = Struck({"price": [1.0]}, [Window("a", 0, 1)])
     assert made == {"price": [1.0]}

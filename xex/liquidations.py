@@ -194,18 +194,24 @@ class Forced(Catalogue):
         async def checked() -> Struck:
             found = await connector.liquidations(mine, start, end)
             columns = schema.checked(dict(found) if isinstance(found, Struck) else found, "liquidations")
-            return Struck(columns, found.windows if isinstance(found, Struck) else [Window(venue, start, end)])
+            if connector.quotes:
+                columns["venue"] = Text.same(venue, length(columns))
+            if isinstance(found, Struck):
+                return Struck(columns, found.windows)
+            of = dict.fromkeys(filter(None, texts(columns, "venue"))) or {venue: None}
+            return Struck(columns, [Window(name, start, end) for name in of])
 
         told = await self._guarded(entry, checked())
         return Struck(self._dated(entry, told, mine, substitute=mine.quote != instrument.quote), told.windows)
 
     def _dated(self, entry: Entry, told: Columns, mine: Instrument, *, substitute: bool) -> Columns:
         count = length(told)
-        columns = {"venue": Text.same(entry.config.venue, count), "currency": Text.same(mine.quote, count), **told}
+        columns = {"currency": Text.same(mine.quote, count), **told}
         stamps = numbers(columns, "exchange_time") - entry.state.skew_ms
         columns["age_ms"] = np.maximum(clock.now_ms() - stamps, 0.0)
         if "source" not in columns:
-            columns["source"] = Text.same("venue", count)
+            source = "venue" if entry.connector.quotes else entry.config.venue
+            columns["source"] = Text.same(source, count)
         if substitute:
             columns["flags"] = Text.same("substitute", count)
         return columns
@@ -241,7 +247,8 @@ class _Told:
                     "count": length(mine), "left_out": window.left_out, "source": source,
                     "reason": why.text if why is not None else SILENT if silent else "",
                 }  # fmt: skip
-        self.answered = list(dict.fromkeys((*parts, *self.coverage)))
+        configured = {entry.id for group in asked.venues for entry in group}
+        self.answered = list(dict.fromkeys((*parts, *(name for name in self.coverage if name in configured))))
         failed = [f"{name}: {drop.text}" for name, drop in self.failures.items() if _is_source(asked, name)]
         tells = "; ".join(failed) or "a source that tells of other exchanges would, with a key that its plan allows"
         self.failures |= {
