@@ -30,7 +30,7 @@ from xex.manager import ExchangeManager
 from xex.model import schema
 from xex.model.instruments import Instrument
 from xex_connectors import BinanceConnector, BybitConnector, HtxConnector, KrakenConnector, OkxConnector
-from xex_connectors.liquidations import PublishesLiquidations, liquidation_columns, once
+from xex_connectors.liquidations import LiquidationPage, PublishesLiquidations, liquidation_columns, once
 
 NOW = 1_795_000_000_000
 SECOND, MINUTE, HOUR = 1_000, 60_000, 3_600_000
@@ -332,6 +332,25 @@ async def test_what_an_answer_cuts_is_asked_for(lab: Lab, venue: str, id_: str, 
     ]
     assert max(spans) <= 2 * HOUR
     assert len(spans) < 25
+
+
+@pytest.mark.parametrize("oldest_first", [True, False])
+async def test_it_does_not_matter_at_which_end_a_venue_cuts(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, oldest_first: bool
+) -> None:
+    events = [float(NOW - 5 * MINUTE - place * SECOND) for place in range(700)]
+
+    async def cut(self: Any, instrument: Instrument, spec: Any, bounds: dict[str, int]) -> LiquidationPage:
+        del self, instrument
+        inside = [one for one in events if bounds[spec.since] <= one <= bounds[spec.until]]
+        sent = sorted(inside, reverse=not oldest_first)[: spec.limit[1]]
+        columns = page(*((f"{one:.0f}", one, 5.0, 1.0) for one in sent)) if sent else {}
+        return LiquidationPage(columns, len(sent), min(sent, default=np.nan), max(sent, default=np.nan), 0)
+
+    monkeypatch.setattr(PublishesLiquidations, "_page", cut)
+    found = await told(lab, "htx")
+    assert [1e3 * row["timestamp"] for row in found] == events
+    assert found.coverage["htx"]["complete"] is True
 
 
 async def test_the_tape_is_followed_back_as_far_as_was_asked(lab: Lab) -> None:
