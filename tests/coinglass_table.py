@@ -178,6 +178,8 @@ Written by `python -m tests.coinglass_table` from `xex_connectors/coinglass/endp
   decides by what CoinGlass itself sums up as long and as short, else it is unknown.
 - In a manager (`ExchangeType.COINGLASS`, by `from_env` only with a key) it answers liquidations and funding rates, and
   never a ticker: its volumes are those of exchanges that are asked themselves, a cross-check, and never added.
+  So are its funding rates: `xm.funding(symbols)` asks exchanges alone, `xm.funding(symbols, venues=["coinglass"])` asks
+  CoinGlass, whose rows have the exchange they are of as `venue`, who told as `exchange`, and the flag `by_coin`.
 
 ## Plans
 

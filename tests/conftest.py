@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
@@ -69,6 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
     patch.setattr(socket.socket, "connect_ex", _GUARD.connect(socket.socket.connect_ex))
     patch.setattr(socket, "getaddrinfo", _GUARD.getaddrinfo(socket.getaddrinfo))
     config.add_cleanup(patch.undo)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in what a shell runs in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 CANARY = "CANARY"

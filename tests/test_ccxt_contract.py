@@ -11,7 +11,7 @@ import pytest
 
 from tests.test_snapshot import CONNECTORS
 from xex_connectors import ccxt_adapter
-from xex_connectors.ccxt_adapter import _seamed, import_ccxt
+from xex_connectors.ccxt_adapter import _implicit, _seamed, import_ccxt
 
 ccxt = import_ccxt()
 CLASSES = [
@@ -23,7 +23,11 @@ def calls(connector: Any, kind: str) -> list[tuple[str, dict[str, Any]]]:
     """Return every implicit method that a venue file names for a market, with parameters as they are sent."""
     market = connector.markets[kind]
     maps = [market.instruments, *market.tickers, market.book, market.trades, *filter(None, [market.interest])]
+    if market.funding is not None:
+        maps += filter(None, [market.funding.rates, market.funding.named, market.funding.intervals])
     others = [(spec.one_call, dict(spec.params)) for spec in market.tickers if spec.one_call]
+    if market.ratios is not None:
+        others += [(call, dict(market.ratios.params)) for call in market.ratios.calls]
     if market.book.deep_call:
         others.append((market.book.deep_call, dict(market.book.params)))
     return [*((spec.call, dict(spec.params)) for spec in maps), *others]
@@ -74,7 +78,7 @@ def _entry(client: Any, call: str) -> tuple[str, Any, str, dict[str, Any]]:
         return nothing()
 
     client.request = request
-    getattr(client, call)({}).close()
+    _implicit(client, call, {}).close()
     return (*asked[0], {})
 
 

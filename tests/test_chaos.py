@@ -410,7 +410,7 @@ class Spell:
         self, where: str, row: Mapping[Any, Any], coin: str, spoiled: Spoiled, *, quotes: bool, judged: bool
     ) -> None:
         prices = [row["bid"], row["ask"]] if quotes else [row["price"]]
-        if quotes and not any(map(math.isfinite, prices)) and "empty_book" in spoiled.kinds:
+        if quotes and not any(map(math.isfinite, prices)):
             prices = [row["last"]]  # which makes the price where nobody at all has a quote
         middle = float(TRUTH.market("binance", coin).mid)
         if not all(price > 0 and math.isfinite(price) for price in prices) or (quotes and prices[0] > prices[-1]):

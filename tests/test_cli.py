@@ -515,7 +515,8 @@ def test_an_instrument_is_shown_with_its_units(wide: Lab, monkeypatch: pytest.Mo
         for market, rows in markets.items():
             shown = lines_of(run(*words, "--market", market).expect(0).out)
             assert [row for row in rows if row not in shown] == []
-    assert "fees in bps of notional, as the venue lists them: first tier of the instrument list (kraken spot)" in shown
+    told = "spot, regular tier (okx spot; bybit spot); first tier of the instrument list (kraken spot)"
+    assert f"fees in bps of notional, as published: {told}" in " ".join(shown)
 
 
 @pytest.mark.usefixtures("wide")
@@ -784,8 +785,13 @@ def test_venues_are_the_installed_ones_and_nobody_is_asked(tmp_path: Path) -> No
     data = strict(done.out)
     pairs = [(row["venue"], row["market"]) for row in data["rows"]]
     markets = ("perp", "spot", "inverse perp", "future", "inverse future")
-    assert sorted(pairs) == sorted((venue, market) for venue in VENUES for market in markets)
-    assert all(row["ticker"] and row["order_book"] and row["trades"] for row in data["rows"])
+    figures = [("coinglass", "perp"), ("coinglass", "inverse perp")]
+    assert sorted(pairs) == sorted([*((venue, market) for venue in VENUES for market in markets), *figures])
+    for row in data["rows"]:
+        exchange = row["venue"] in VENUES
+        assert {row[name] for name in ("ticker", "order_book", "trades", "open_interest")} == {exchange}, row["venue"]
+        assert row["liquidations"] is not exchange
+        assert row["funding_rates"]
     assert {row["package"].split()[0] for row in data["rows"]} == {"xex"}
     assert not list((tmp_path / "cache").rglob("*"))
 
@@ -801,8 +807,8 @@ def test_venues_say_whether_a_key_is_set_and_never_which(monkeypatch: pytest.Mon
     rows = strict(written[1])["rows"]
     assert {row["venue"] for row in rows if row["key"]} == {"okx"}
     assert {row["priority"] for row in rows if row["venue"] == "htx"} == {7}
-    assert "okx yes yes yes yes yes yes yes yes yes – yes 1" in lines_of(written[0])
-    assert "htx yes yes yes yes yes yes yes yes yes – – 7" in lines_of(written[0])
+    assert f"okx {'yes ' * 11}– yes 1" in lines_of(written[0])
+    assert f"htx {'yes ' * 11}– – 7" in lines_of(written[0])
     assert len(list(csv.DictReader(io.StringIO(written[2])))) == len(rows)
 
 
@@ -824,14 +830,14 @@ def test_venues_say_their_markets_side_by_side_and_what_differs(monkeypatch: pyt
     theirs = {**ours[0], "venue": "acme", "market": "spot", "order_book": False, "package": "acme-xex 2.1"}
     monkeypatch.setattr(cli, "_installed", lambda: ([*ours, theirs], {}))
     for width, line in (
-        ("120", "acme yes – – – – yes – yes – – – 1 acme-xex 2.1"),
+        ("130", "acme yes – – – – yes – yes yes yes yes – – 1 acme-xex 2.1"),
         ("80", "acme spot – 1"),
     ):
         monkeypatch.setenv("COLUMNS", width)
         shown = lines_of(run("venues").expect(0).out)
         assert line in shown
         assert len([one for one in shown if one.startswith("okx")]) == 1
-    assert shown[-2:] == ["ticker, trades", "acme-xex 2.1"]
+    assert shown[-3:] == ["ticker, trades, funding rates, open interest", "long short", "acme-xex 2.1"]
     assert "spot, perp, inverse perp, future, inverse future" in " ".join(shown)
 
 

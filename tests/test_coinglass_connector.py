@@ -27,7 +27,7 @@ from xex import cli
 from xex.access import registry
 from xex.access.port import AnswersFunding, AnswersLiquidations, ServesEndpoints, answers
 from xex.config import ExchangeConfig, ExchangeType
-from xex.errors import AuthRejected, ConfigError, ConnectorError, NotListed
+from xex.errors import AuthRejected, ConfigError, ConnectorError, NotListed, NoVenueAnswered
 from xex.manager import ExchangeManager
 from xex.model import schema
 from xex.model.instruments import Instrument
@@ -257,6 +257,46 @@ async def test_funding_is_a_fraction_of_every_exchange(lab: Lab) -> None:
     assert len(lab.seen) == 1
 
 
+async def test_a_manager_asks_it_for_funding_by_name_and_its_rows_say_whose_they_are(lab: Lab) -> None:
+    rates = [
+        {"exchange": "Binance", "funding_rate_interval": 8, "funding_rate": 0.01, "next_funding_time": NOW + HOUR},
+        {"exchange": "OKX", "funding_rate_interval": 4, "funding_rate": -0.03},
+    ]
+    body = {"code": "0", "data": [{"symbol": "BTC", "stablecoin_margin_list": rates, "token_margin_list": []}]}
+    lab.fault("coinglass", "status", path="/api/futures/", code=200, body=body)
+    async with ExchangeManager(cache=False, deadline=5) as xm:
+        assert xm.add_exchange(settings(lab))
+        with pytest.raises(ConfigError, match="no enabled exchange answers 'funding_rates' of its own; name in venues"):
+            await xm.funding("BTC/USDT:USDT")
+        assert xm.get_best_exchange("funding_rates") == "glass", "there is no other"
+        assert xm.add_exchange(configured(lab, "okx"))
+        own = await xm.funding("BTC/USDT:USDT")
+        assert own[["exchange", "venue"]].to_numpy().tolist() == [["okx", "okx"]]
+        assert own.attrs["asked"] == ["okx"]
+        assert not [seen for seen in lab.seen if seen.venue == "coinglass"]
+        told = await xm.funding("BTC/USDT:USDT", venues=["glass"])
+        assert told[["exchange", "venue", "instrument"]].to_numpy().tolist() == [
+            ["glass", "binance", "BTC/USDT:USDT"], ["glass", "okx", "BTC/USDT:USDT"],
+        ]  # fmt: skip
+        # a percent is a hundredth; 8760 hours a year, paid every 8 and every 4 hours
+        np.testing.assert_allclose(told["rate"], [0.0001, -0.0003])
+        np.testing.assert_allclose(told["apr"], [0.1095, -0.657])
+        assert set(told["flags"]) == {"by_coin"}
+        assert set(told["unit_rule"]) == {"coinglass: percent an interval"}
+        with pytest.raises(NoVenueAnswered, match="name symbols"):
+            await xm.funding(venues=["glass"])
+
+
+async def test_beside_books_funding_is_asked_of_exchanges_alone(lab: Lab) -> None:
+    async with ExchangeManager(cache=False, deadline=5) as xm:
+        assert xm.add_exchange(settings(lab))
+        assert xm.add_exchange(configured(lab, "okx"))
+        assert xm.add_exchange(configured(lab, "bybit"))
+        await xm.opportunities(["BTC/USDT:USDT"], venues=["okx", "bybit", "glass"])
+    assert [seen for seen in lab.seen if "funding" in seen.path_qs]
+    assert not [seen for seen in lab.seen if seen.venue == "coinglass" and "funding" in seen.path_qs]
+
+
 # --- in a manager --------------------------------------------------------------------------------------------------
 
 
@@ -271,7 +311,7 @@ async def test_it_answers_liquidations_and_funding_and_never_a_ticker(lab: Lab) 
         assert [name for name in xex.config.FEATURES if answers(made, name)] == ["liquidations", "funding_rates"]
         assert await made.get_ticker("BTC/USDT:USDT") is None
         assert xm.get_best_exchange("liquidations") == "glass"
-        assert xm.get_best_exchange("funding_rates") == "glass"
+        assert xm.get_best_exchange("funding_rates") == "okx", "which tells its own"
         assert xm.get_best_exchange("ticker") == "okx"
         xm.exchange_configs["glass"].features.append("funding_rates")
         assert xm.get_best_exchange("liquidations") == "okx"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 import xex
-from tests.conftest import VENUES, configured
+from tests.conftest import NO_KEYS, VENUES, Tidy, configured
 from tests.expected import assert_close, source
 from tests.lab import Lab, Market, default_truth, extra_markets, running_lab
 from tests.lab.encode_coinglass import KEY, row
@@ -23,6 +24,7 @@ from tests.test_secrets import assert_clean, assert_error_clean
 from tests.test_snapshot import CONNECTORS
 from xex import cli, doctor
 from xex.access import registry
+from xex.access.deadline import until
 from xex.access.port import ExchangeConnector
 from xex.config import recognised
 from xex.doctor import Doctor, compare, faulty, reference_from_env
@@ -37,6 +39,7 @@ from xex.errors import (
     RateLimited,
     Restricted,
     SchemaError,
+    TimedOut,
 )
 from xex.model import schema, units
 from xex.model.instruments import Instrument
@@ -685,3 +688,17 @@ def test_offline_the_installation_is_looked_at_and_nobody_asked(behind: Lab, mon
     code, _, err = run("--base", "ETH")
     assert code == 2
     assert "goes with --live" in err
+
+
+async def test_a_question_whose_time_is_over_before_it_has_begun_is_nobody_s_complaint(lab: Lab, tidy: Tidy) -> None:
+    async with Doctor(cache=False) as xm:
+        assert xm.add_exchange(configured(lab, "okx", **NO_KEYS))
+        entry = xm._entries["okx"]
+        await xm._ready(entry)
+        with until(0.0):
+            tickers, interest = await xm._asked_both(entry, [Instrument("BTC", "USDT", "linear", "USDT")])
+    assert isinstance(tickers, TimedOut)
+    assert isinstance(interest, TimedOut)
+    del tickers, interest
+    gc.collect()
+    await tidy.check()

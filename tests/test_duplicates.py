@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from xex.analytics import pricing, volume
-from xex.errors import ConfigError
+from xex.analytics import liquidity, pricing, volume
+from xex.errors import ConfigError, SchemaError
 
 
 def overlapping() -> pd.DataFrame:
@@ -78,3 +78,22 @@ def test_bars_that_are_there_twice_count_once_the_last() -> None:
 def test_a_value_of_another_type_is_named(question: Any, given: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         question(overlapping(), **given)
+
+
+@pytest.mark.parametrize("question", [pricing.series, liquidity.amihud])
+def test_seconds_are_not_taken_for_milliseconds(question: Any) -> None:
+    bars = pd.DataFrame(
+        {"exchange": "a", "time": [1_700_000_000, 1_700_000_060], "base": "BTC", "quote": "USD", "close": 100.0,
+         "volume": 1.0, "quote_volume": 100.0}
+    )  # fmt: skip
+    with pytest.raises(SchemaError, match="1700000060 are seconds; milliseconds since 1970 are expected"):
+        question(bars)
+    question(bars.assign(time=bars["time"] * 1_000))
+
+
+def test_a_bare_number_is_no_length_of_a_bar() -> None:
+    bars = pd.DataFrame(
+        {"exchange": "a", "time": [0, 60_000], "base": "BTC", "quote": "USD", "close": 100.0, "volume": 1.0}
+    )
+    with pytest.raises(ConfigError, match="such as '1h', not the bare number 60"):
+        liquidity.amihud(bars, interval=60)  # type: ignore[arg-type]

@@ -536,6 +536,18 @@ async def test_two_liars_are_outvoted(lab: Lab, manager_for: ManagerFor) -> None
     assert snap.arbitrage_opportunities == []
 
 
+async def test_one_exchange_alone_whose_book_and_ticker_are_of_different_markets_is_not_believed(
+    lab: Lab, manager_for: ManagerFor
+) -> None:
+    xm = manager_for(lab, venues=("binance",))
+    lab.fault("binance", "wrong_symbol", path="/fapi/v1/depth", symbol="ETHUSDT")
+    snap, _ = await asked(xm)
+    assert str(snap.dropped["binance"]) == "suspect"
+    assert "its book and its ticker are of different prices, 3,35" in snap.dropped["binance"].text
+    assert snap.aggregated_price != snap.aggregated_price
+    assert snap.volume_total != snap.volume_total
+
+
 @pytest.mark.parametrize("kind", ["crossed", "wrong_symbol", "stale", "negative", "null"])
 async def test_lies_make_no_opportunity(kind: str, lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)

@@ -204,10 +204,13 @@ cli.main()
 """
 
 
-def watched(lab: Lab, until: str, *, terminal: bool, also: Any = None) -> Result:
-    """Run the watch until a text shows, then press Ctrl-C; `also` happens in between."""
+def watched(
+    lab: Lab, until: str, *, terminal: bool, also: Any = None, command: tuple[str, ...] = ("health", "--watch")
+) -> Result:
+    """Run a watch until a text shows, then press Ctrl-C; `also` happens in between."""
     urls = json.dumps({venue: lab.url(venue) for venue in VENUES})
-    words = [sys.executable, "-c", PROGRAM, urls, "health", "--watch", "--every", "1"]
+    more = ("--every", "1") if command[0] == "health" else ()
+    words = [sys.executable, "-c", PROGRAM, urls, *command, *more]
     ours, theirs = pty.openpty() if terminal else os.pipe()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
     process = subprocess.Popen(words, stdout=theirs, stderr=subprocess.PIPE, env=environment)

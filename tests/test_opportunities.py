@@ -442,3 +442,13 @@ def test_a_scan_takes_routes_and_pays_for_the_cheapest_open_one() -> None:
     assert (none["reasons"], none["transfer"]) == (["transfer"], "unknown")
     back = pair(xex.arbitrage.scan(quotes, max_disagree=0.05, mode="transfer", routes=routes), "b", "a")
     assert "transfer" in back["reasons"]
+
+
+@pytest.mark.parametrize("kind", ["inverse", "linear", "spot"])
+async def test_a_group_is_named_by_what_is_traded(lab: Lab, manager_for: ManagerFor, kind: str) -> None:
+    truth = default_truth().with_cross("BTC", buy="okx", sell="binance", bps=90, kind=kind)  # type: ignore[arg-type]
+    frame = await asked(lab, manager_for, truth)
+    row = pair(frame, group=f"BTC:{kind}", sized_by="books")
+    assert row["executable"], row["reasons"]
+    assert row["symbol"] == {"inverse": "BTC/USD:BTC", "linear": "BTC/USDT:USDT", "spot": "BTC/USDT"}[kind]
+    assert row["currency"] == "USDT"

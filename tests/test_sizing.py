@@ -396,3 +396,15 @@ def test_several_books_in_contracts_of_dollars() -> None:
     assert all(round(1e5 * amount / lot, 9) % 1 == 0 for amount, lot in zip(found.bought, (100, 10), strict=True))
     assert found.net_profit == pytest.approx(200 * sum(found.bought), rel=1e-9)
     assert sum(found.bought) >= 0.008  # in whole hundreds, as all legs are multiples of one step
+
+
+def test_contracts_of_so_many_dollars_are_whole_in_whatever_currency_profits_are_counted() -> None:
+    """By hand: at 100 dollars 1.57 coins, which is what the smaller side takes, are 15 contracts of 10 and a bit."""
+    price, size = np.array([100.0]), np.array([2.0])
+    for factor_buy, factor_sell in ((1.0, 1.0), (0.9993004897571, 0.9997), (1.0007, 1.0003)):
+        buy = Leg(price * factor_buy, size, 0.0, factor=factor_buy, lot_quote=10.0)
+        sell = Leg(np.array([102.0]) * factor_sell, np.array([1.57]), 0.0, factor=factor_sell, lot_quote=10.0)
+        found = pair(buy, sell, 2)
+        assert found.gate == ""
+        assert found.quantity == pytest.approx(15 * 10 / 100, rel=1e-12)
+        assert clear_in_lots([buy], [sell], 2).quantity == pytest.approx(1.5, rel=1e-12)

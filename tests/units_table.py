@@ -20,7 +20,7 @@ VENUES = {
     for name in sorted(xex_connectors.__all__)
     if hasattr(getattr(xex_connectors, name), "homes")
 }
-QUESTIONS = ("instruments", "tickers", "books", "trades", "open_interest")
+QUESTIONS = ("instruments", "tickers", "books", "trades", "open_interest", "funding")
 
 INTRODUCTION = """\
 # What the venues' numbers count
@@ -38,6 +38,9 @@ names its rule in `unit_rule`, and `snap.raw(exchange)` holds the payload that i
 - *open in …*: what the figure of open contracts counts. *coins as sent*, *worth as sent*: the venue sends the other
   unit beside it; *at mark*, *at last*: it does not, and the mark price, else the last one, turns one into the other.
 
+- *funding*: what longs pay at a settlement, as a fraction of notional; *every … h* where all settle alike, else where
+  the interval stands. *settled* is fixed, *predicted* may change until the coming settlement.
+
 Proof is the field of the payload that shows the rule. Evidence: *recorded*, a payload recorded from the venue shows
 it; *documented*, the venue's documentation says it; *assumed*, neither. For each line a body typed by hand and the
 numbers that it means stand in `tests/conformance/golden`.
@@ -54,6 +57,8 @@ def rule_of(market: Market, question: str) -> str:
         return f"sizes in {units.size}, volume in {units.base_volume}, quote volume in {units.quote_volume}{halved}"
     if question == "open_interest":
         return open_rule(market)
+    if question == "funding":
+        return funding_rule(market)
     return f"sizes in {units.size}" + (", halved" if question == "trades" and "trades" in units.two_sided else "")
 
 
@@ -68,15 +73,34 @@ def open_rule(market: Market) -> str:
     return f"open in {units.size}, {other} {source}{halved}"
 
 
+def funding_rule(market: Market) -> str:
+    """Return in words what funding counts and how often it is paid."""
+    spec = market.funding
+    assert spec is not None
+    asked = spec.named or spec.rates
+    every = "between the coming settlement and the one after" if "after_time" in asked.fields else "beside the rate"
+    if not asked.fields.keys() & {"after_time", "interval_hours"}:
+        every = f"every {spec.hours:g} h" if spec.intervals is None else "in a list of its own"
+        every += f", {spec.hours:g} h where that has none" if spec.intervals and spec.hours == spec.hours else ""
+    return f"{market.units.funding}; {'settled' if spec.settled else 'predicted'}; interval {every}"
+
+
 def cells() -> Iterator[tuple[str, Section, str, Market]]:
-    """Yield every venue, section and question with the market whose rules hold; spot has nothing open."""
+    """Yield every venue, section and question with the market whose rules hold."""
     for venue, connector in VENUES.items():
         for section in SECTIONS:
             if section in connector.homes:
                 market = connector.markets[connector.homes[section]]
                 for question in QUESTIONS:
-                    if question != "open_interest" or market.interest is not None:
+                    if asks(market, section, question):
                         yield venue, section, question, market
+
+
+def asks(market: Market, section: Section, question: str) -> bool:
+    """Say whether a question is about a section: spot has nothing open, and what ends pays no funding."""
+    if question == "funding":
+        return market.funding is not None and not section.endswith("_dated")
+    return question != "open_interest" or market.interest is not None
 
 
 def golden(venue: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
@@ -171,19 +171,8 @@ class Catalogue(Watch):
         self._enter()
         name = _one_asset(asset)
         groups = self._chosen("ticker", venues)
-        failures: dict[str, Drop] = {}
-
-        async def in_turn(group: Sequence[Entry]) -> Columns:
-            for entry in group:
-                try:
-                    return await self._addresses(entry, name)
-                except ConnectorError as exc:
-                    failures[entry.id] = exc.drop
-            return {}
-
         with until(self._seconds(deadline)):
-            parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
-        note_late(groups, parts, failures)
+            parts, failures = await self._each_in_turn(groups, lambda entry: self._addresses(entry, name))
         if not any(map(length, parts.values())):
             raise NoVenueAnswered(f"no venue names a network of {name}:{lines(failures)}", failures)
         frame = schema.frame(concat(parts.values(), "addresses"), "addresses")
@@ -195,6 +184,24 @@ class Catalogue(Watch):
         }
         frame.attrs = {**account(groups, frame["exchange"], failures), "asset": name, "identity": identity}
         return frame
+
+    async def _each_in_turn(
+        self, groups: Sequence[Sequence[Entry]], ask: Callable[[Entry], Awaitable[Columns]]
+    ) -> tuple[dict[str, Columns], dict[str, Drop]]:
+        """Ask all venues at once, each by one configuration after the other, and return what came and what failed."""
+        failures: dict[str, Drop] = {}
+
+        async def in_turn(group: Sequence[Entry]) -> Columns:
+            for entry in group:
+                try:
+                    return await ask(entry)
+                except ConnectorError as exc:
+                    failures[entry.id] = exc.drop
+            return {}
+
+        parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
+        note_late(groups, parts, failures)
+        return parts, failures
 
     async def _addresses(self, entry: Entry, name: str) -> Columns:
         """Return what one exchange says of an asset, and remember it."""
@@ -237,19 +244,8 @@ class Catalogue(Watch):
         if not names:
             raise SymbolError("networks are of assets; name some: BTC, USDT")
         groups = self._chosen("ticker", venues)
-        failures: dict[str, Drop] = {}
-
-        async def in_turn(group: Sequence[Entry]) -> Columns:
-            for entry in group:
-                try:
-                    return await self._networks(entry, names)
-                except ConnectorError as exc:
-                    failures[entry.id] = exc.drop
-            return {}
-
         with until(self._seconds(deadline)):
-            parts = await gathered({group[0].id: in_turn(group) for group in groups}, self._keep)
-        note_late(groups, parts, failures)
+            parts, failures = await self._each_in_turn(groups, lambda entry: self._networks(entry, names))
         rows = list[Columns]()
         for entry in (group[0] for group in groups):
             part = parts.get(entry.id, {})

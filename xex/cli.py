@@ -36,12 +36,17 @@ T = TypeVar("T")
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 ANSWERED, NOBODY, USAGE, INTERRUPTED = 0, 1, 2, 130
-INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN, PAIRS_SHOWN, LIQUIDATIONS_SHOWN = 40, 40, 20, 40, 20
+INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN, PAIRS_SHOWN, CONTRACTS_SHOWN = 40, 40, 20, 40, 40
+LIQUIDATIONS_SHOWN = 20
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
 WATCHED_S, REDRAWN_S, CHANGES_SHOWN = 10.0, 1.0, 5
 """How often venues are asked and the table is redrawn while somebody watches, and how many changes stand below it."""
 
 Symbol = Annotated[str, typer.Argument(help="BTCUSDT (perpetual), BTC/USDT (spot), BTC/USDT:USDT or venue:ID.")]
+Contracts = Annotated[
+    list[str] | None, typer.Argument(help="BTCUSDT, BTC/USD:BTC or venue:ID; none: whole markets.", metavar="[SYMBOL]…")
+]
+Top = Annotated[int, typer.Option(help="Rows that the table shows.", metavar="N", min=1)]
 Spot = Annotated[bool, typer.Option("--spot", help="The spot market.")]
 Perp = Annotated[bool, typer.Option("--perp", help="The linear perpetual.")]
 Market = Annotated[
@@ -661,6 +666,96 @@ def cycles(
             shown=lambda: [cycles_table(found)],
             remarks=left_out_of(found),
         )
+
+
+@app.command()
+def funding(
+    symbols: Contracts = None,
+    *,
+    market: Annotated[str | None, typer.Option(help="perp or inverse.", metavar="WORD")] = None,
+    venues: Venues = None,
+    top: Top = CONTRACTS_SHOWN,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show what perpetuals cost to hold.
+
+    The rate of each venue, how often it is paid there, and what that makes in a year. Of whole markets the dearest come
+    first, whichever side pays.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.funding(symbols or None, market=market, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.held import funding_table
+
+        found = _asked(question, "funding", out, timeout)
+        found = found if symbols else _largest(found, "apr")
+        head = f"funding of {', '.join(symbols) if symbols else f'{len(found):,} perpetuals'}"
+        _put_contracts(out, recording, symbols, found, lambda: funding_table(found, head, top))
+
+
+@app.command()
+def oi(
+    symbols: Contracts = None,
+    *,
+    market: Annotated[str | None, typer.Option(help="perp, linear, inverse or dated.", metavar="WORD")] = None,
+    venues: Venues = None,
+    top: Top = CONTRACTS_SHOWN,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show how many contracts are open.
+
+    In coins and in what they are worth, each contract counted once. Of whole markets those of most worth come first.
+    """
+    out = _output(as_json, as_csv, parquet)
+
+    async def question(xm: ExchangeManager) -> pd.DataFrame:
+        return await xm.open_interest(symbols or None, market=market, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.held import interest_table
+
+        found = _asked(question, "open interest", out, timeout)
+        found = found if symbols else _largest(found, "oi_quote")
+        head = f"open interest of {', '.join(symbols) if symbols else f'{len(found):,} contracts'}"
+        _put_contracts(out, recording, symbols, found, lambda: interest_table(found, head, top))
+
+
+def _largest(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a frame's rows by the size of a number, whichever its sign; what is absent comes last."""
+    sorted_ = frame.sort_values(name, key=abs, ascending=False, kind="stable", na_position="last", ignore_index=True)
+    sorted_.attrs = frame.attrs
+    return sorted_
+
+
+def _put_contracts(
+    out: _Output,
+    recording: Recording | None,
+    symbols: list[str] | None,
+    found: pd.DataFrame,
+    table: Callable[[], RenderableType],
+) -> None:
+    from xex.page import left_out_of
+
+    account = _account_of(found)
+    _put(
+        out,
+        recording,
+        facts=lambda: {"symbols": symbols or [], **account, "rows": _rows(found)},
+        frame=lambda: found,
+        shown=lambda: [table()],
+        remarks=left_out_of(found),
+    )
 
 
 @app.command()

@@ -302,9 +302,17 @@ class Doctor(Checkup):
         self, entry: Entry, contracts: Sequence[Instrument]
     ) -> tuple[Columns | ConnectorError, Columns | ConnectorError]:
         """Ask a venue for tickers and open interest at once."""
-        asked = [self._columns(entry, entry.connector.tickers(contracts), "tickers")]
-        if able(entry.connector, AnswersOpenInterest):
-            asked.append(self._columns(entry, entry.connector.open_interest(contracts), "open_interest"))
+        connector = entry.connector
+
+        # Each asks for itself: a question that is made before its task has begun is nobody's when that is cancelled.
+        async def tickers_asked() -> Columns:
+            return await self._columns(entry, connector.tickers(contracts), "tickers")
+
+        async def interest_asked() -> Columns:
+            assert able(connector, AnswersOpenInterest)  # noqa: S101  looked at below
+            return await self._columns(entry, connector.open_interest(contracts), "open_interest")
+
+        asked = [tickers_asked(), *([interest_asked()] if able(connector, AnswersOpenInterest) else [])]
         tickers, *interest = await settled(asked)
         return tickers, interest[0] if interest else NotListed("the connector does not answer it")
 

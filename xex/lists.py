@@ -80,7 +80,7 @@ def venues_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
                     **{name: _said(name in has) for name in markets},
                     **{name: _said(able[name]) for name in questions},
                     "markets": ", ".join(name for name in markets if name in has),
-                    "answers": ", ".join(name.replace("_", " ") for name in questions if able[name]),
+                    **_in_two_lines([name.replace("_", " ") for name in questions if able[name]]),
                     **{name: _said(mine[0][name]) for name in ("key", "priority", "package")},
                 },
             )
@@ -95,6 +95,15 @@ def venues_table(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     )
 
 
+def _in_two_lines(answered: Sequence[str]) -> dict[str, str]:
+    """Return what a venue answers, the few that fit beside its name and the others."""
+    return {"answers": ", ".join(answered[:A_LINE]), "and": ", ".join(answered[A_LINE:])}
+
+
+A_LINE = 4
+"""How many questions stand in one line of a narrow table."""
+
+
 def _venue_layouts(
     markets: Sequence[str], questions: Sequence[str], *, packaged: bool
 ) -> list[tuple[list[Column], int]]:
@@ -105,7 +114,7 @@ def _venue_layouts(
     package = ["package"] * packaged
     about = [Column(("key",), ("", "key"), left=True), Column(("priority",), ("", "priority"))]
     wide = [Column(("name",), ("", "venue")), *map(column, [*markets, *questions]), *about, *map(column, package)]
-    said = ("markets", "answers", *package)
+    said = ("markets", "answers", *["and"] * (len(questions) > A_LINE), *package)
     blank = [""] * (len(said) - 1)
     narrow = [
         Column(("name",), ("venue", *blank)), Column(said, said, left=True),

@@ -418,12 +418,16 @@ class Roster:
     # --- state
 
     def get_best_exchange(self, feature: str | None = None) -> str | None:
-        """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency."""
+        """Return the exchange to ask for `feature`: up before unknown before down, then priority, then latency.
+
+        Who is no exchange comes after all that are, and is what to ask only for what none of them tells.
+        """
         check_features([feature] if feature else [])
         chosen = [entry for entry in self._entries.values() if self._offers(entry, feature)]
         chosen.sort(
             key=lambda entry: (
-                HEALTH[entry.state.status], entry.config.priority, np.nan_to_num(entry.state.latency, nan=1e9),
+                not entry.connector.quotes, HEALTH[entry.state.status], entry.config.priority,
+                np.nan_to_num(entry.state.latency, nan=1e9),
             )
         )  # fmt: skip
         return chosen[0].id if chosen else None

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from xex.access.deadline import until
+from xex.derivatives import Derivatives
 from xex.errors import ConnectorError, Drop, Dropped
-from xex.liquidations import Forced
 from xex.model import schema
 from xex.model.instruments import Instrument
 from xex.model.schema import Columns, concat
-from xex.roster import Entry, gathered
+from xex.roster import REMOVED, Entry, gathered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ BOOKS_SHARE = 0.5
 """The share of a deadline that is kept for books."""
 
 
-class Rounds(Forced):
+class Rounds(Derivatives):
     """A catalogue that knows which ways round its markets pay."""
 
     tickers: Callable[..., Awaitable[pd.DataFrame]]
@@ -73,9 +73,13 @@ class Rounds(Forced):
         """Return the books of some markets in one frame; those that did not come are noted in `dropped`."""
 
         async def book(exchange: str, name: str) -> Columns:
+            entry = self._entries.get(exchange)
+            if entry is None:
+                dropped[f"{exchange} {name}"] = REMOVED
+                return {}
             try:
                 base, _, quote = name.partition("/")
-                return await self._rows(self._entries[exchange], "order_book", Instrument(base, quote, "spot"))
+                return await self._rows(entry, "order_book", Instrument(base, quote, "spot"))
             except ConnectorError as exc:
                 dropped[f"{exchange} {name}"] = exc.drop.text
                 return {}

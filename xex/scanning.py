@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -25,6 +25,7 @@ from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, check_number
 from xex.analytics.sized import Route, checked_balances
 from xex.answer import CrossExchangeData
 from xex.catalogue import account
+from xex.derivatives import BUDGET_PATIENCE_S, PERPETUAL
 from xex.errors import ConfigError, ConnectorError, Drop, Dropped, NoVenueAnswered, SymbolError
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, parse_symbol
@@ -51,10 +52,6 @@ OPEN_QUESTIONS = frozenset({"", "depth", "currency"})
 
 PLANNED_S = 60.0
 """For so long a watch is planned ahead, to say whose budget is too small for it."""
-BUDGET_PATIENCE_S = 2.5
-"""How long one of several venues may wait for its request budget: the others' quotes grow old meanwhile.
-
-Budgets by the second or two come back within it, budgets of ten seconds and more do not."""
 
 STRAGGLER_S = MAX_AGE_S / 2
 """How long after the first venue the last is worth waiting for: the quotes that came grow old meanwhile."""
@@ -205,10 +202,14 @@ class Scanning(Rounds):
         failed: dict[str, NoVenueAnswered] = {}
 
         async def one(symbol: str) -> Columns:
-            try:
-                came[symbol] = await self._snapshot(symbol, terms, books=True, deadline=remaining(), **options)
-            except NoVenueAnswered as exc:
-                failed[symbol] = exc
+            # Filled while the books are asked for; what has come when they have, counts.
+            daily: dict[str, float] = {}
+            carried = replace(terms, daily=daily)
+            async with self._meanwhile([self._daily_of(symbol, options["market"], options["venues"], daily)]):
+                try:
+                    came[symbol] = await self._snapshot(symbol, carried, books=True, deadline=remaining(), **options)
+                except NoVenueAnswered as exc:
+                    failed[symbol] = exc
             tell(Progress("books", len(came) + len(failed), len(symbols), symbol))
             return {}
 
@@ -287,20 +288,21 @@ class Scanning(Rounds):
             return bool(length(answer.book))
 
         tell(Progress("books", 0, len(wanted), f"{len(chosen):,} groups"))
+        daily: dict[str, dict[str, float]] = {group: {} for group in chosen}
         with until(remaining() - min(MOST_ASSEMBLY * remaining(), ASSEMBLY_S * (1 + len(chosen)))):
             books = {f"{place}": book(answer) for place, answer in enumerate(wanted)}
-            await gathered(books, self._keep, bool, STRAGGLER_S)
+            async with self._meanwhile(self._daily_questions(wanted, daily)):
+                await gathered(books, self._keep, bool, STRAGGLER_S)
         legs = _legs(whole.native)
         sized: list[_Sized] = []
         for group, mine in answers.items():
             await asyncio.sleep(0)
-            sample = next(iter(mine.values())).instrument
-            assert sample is not None  # noqa: S101  made with one
-            meant = replace(sample, quote=target, settle=target if sample.kind == "linear" else sample.settle)
+            meant = _meant([mine[name] for name in (*chosen[group], *mine) if name in mine], target)
+            ways = moved.get(meant.base, {}) if meant.kind == "spot" else terms.routes
             snap = assemble(
                 meant.symbol, meant, target, list(mine), [*mine.values(), *legs],
                 now_ms=clock.now_ms(), with_books=True, recording=in_use(),
-                terms=replace(terms, routes=moved.get(meant.base, {})) if meant.kind == "spot" else terms,
+                terms=replace(terms, daily=daily[group], routes=ways),
             )  # fmt: skip
             failed = {
                 f"{name} {answer.instrument.symbol}": answer.book_failure
@@ -309,6 +311,17 @@ class Scanning(Rounds):
             }
             sized.append(_Sized([*snap.arbitrage_opportunities, *snap.rejected], rows[group], failed))
         return sized
+
+    def _daily_questions(
+        self, wanted: Sequence[VenueAnswer], daily: Mapping[str, dict[str, float]]
+    ) -> Iterator[Coroutine[Any, Any, None]]:
+        """Yield one question for each exchange, about the funding of all its perpetuals among those wanted."""
+        for name in dict.fromkeys(answer.exchange for answer in wanted):
+            mine = [one.instrument for one in wanted if one.exchange == name and one.instrument is not None]
+            perpetuals = [one for one in mine if one.section in PERPETUAL]
+            entry = self._entries.get(name)
+            if perpetuals and entry is not None and self._offers(entry, "funding_rates"):
+                yield self._daily_rows([entry], perpetuals, {one.symbol: daily[one.group] for one in perpetuals})
 
     def _answers(
         self, whole: Whole, rows: Sequence[int], target: str, chosen: Mapping[str, int]
@@ -408,6 +421,7 @@ class Scanning(Rounds):
                 frame = schema.frame({}, "opportunities")
                 frame.attrs = {"dropped": {name: drop.text for name, drop in exc.dropped.items()}}
             frame = seen.update(frame, now)
+            frame.attrs["gates"] = _gates_of(frame)
             ended = clock.monotonic()
             yield Scan(
                 number, now, began - started - due * every, ended - began, missed, frame, seen.frame(),
@@ -437,6 +451,12 @@ class _Sized:
     pairs: list[dict[str, Any]]
     rows: set[int]
     without_book: dict[str, Drop]
+
+
+def _meant(answers: Sequence[VenueAnswer], target: str) -> Instrument:
+    """Return the instrument that stands for a group: of those that may pay first, one in the asked currency if any."""
+    instruments = [answer.instrument for answer in answers if answer.instrument is not None]
+    return next((one for one in instruments if one.quote == target), instruments[0])
 
 
 def _by_group(columns: Columns) -> dict[str, list[int]]:
@@ -521,4 +541,4 @@ def _gates_of(frame: pd.DataFrame) -> dict[str, int]:
     return {gate: counted[gate] for gate in GATES if counted[gate]}
 
 
-__all__ = ["Progress", "Scan", "Scanning", "Whole"]
+__all__ = ["BUDGET_PATIENCE_S", "Progress", "Scan", "Scanning", "Whole"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from xex.access.transport import Response
 from xex.analytics import arbitrage, currency, gates, liquidity, pricing, sized, sizing
-from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, NOT_COUNTED, ages_ms, verdicts
+from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, NOT_COUNTED, SUSPECT, ages_ms, mids, verdicts
 from xex.answer import CrossExchangeData
 from xex.errors import Drop, Dropped
 from xex.explained import number_text
@@ -120,12 +120,19 @@ def assemble(
     for row, answer in enumerate(came):
         if answer.exchange in strangers and quality[row] not in NOT_COUNTED:
             quality[row] = strangers[answer.exchange][0].value
+    apart = _own_words_apart(came, now_ms, max_age_s)
+    for row, answer in enumerate(came):
+        if answer.exchange in apart and quality[row] not in NOT_COUNTED:
+            quality[row] = Dropped.SUSPECT.value
     found = pricing.evaluate(rows, max_age_s=max_age_s, reasons=quality) if came else None
     total = {name: values[0] for name, values in found.totals.items()} if found else {}
     reasons = found.reason if found else []
     price = float(total.get("price", nan))
     levels = [Levels.of(answer.book) for answer in came]
     dropped = _dropped(answers, rows, unconverted, reasons, rates, strangers, max_age_s)
+    dropped |= {
+        name: Drop(Dropped.SUSPECT, why) for name, why in apart.items() if dropped.get(name) == Dropped.SUSPECT.value
+    }
     scores, score = _liquidity(levels, numbers(rows, "fx_rate"), reasons, price)
     opportunities, rejected, together = _arbitrage(
         instrument, target, came, levels, rows, unconverted, legs, reasons, terms
@@ -182,6 +189,25 @@ def _row(answer: VenueAnswer) -> Columns:
         notes[0] = ",".join(filter(None, (notes[0], f"no_book:{answer.book_failure}")))
     row["flags"] = notes
     return row
+
+
+def _own_words_apart(came: Sequence[VenueAnswer], now_ms: int, max_age_s: float) -> dict[str, str]:
+    """Return whose book is far from its own fresh ticker, and how far: one of the two is another market's.
+
+    Which one it is nobody can say, and where there is no other exchange nobody else would notice.
+    """
+    apart = {}
+    for answer in came:
+        fresh = ages(answer.ticker, [answer.skew_ms], now_ms)[0] <= 1e3 * max_age_s
+        if not fresh or not length(answer.book):
+            continue
+        book, ticker = (mids(part)[0] for part in (top_of(answer.book), answer.ticker))
+        if not isfinite(ticker):
+            ticker = numbers(answer.ticker, "last")[0]
+        if isfinite(book) and ticker > 0 and abs(book / ticker - 1) > SUSPECT:
+            told = f"{number_text(float(book))} and {number_text(float(ticker))}"
+            apart[answer.exchange] = f"its book and its ticker are of different prices, {told}: perhaps another asset's"
+    return apart
 
 
 def _forget_old_tickers(came: Sequence[VenueAnswer], rows: Columns, now_ms: int) -> None:

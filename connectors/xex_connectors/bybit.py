@@ -7,7 +7,7 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FeeMap, KeyMap
+from xex_connectors.ccxt_adapter import AssetMap, FeeMap, FundingMap, HolderRatios, KeyMap, RatioMap
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says
 
 _OK = ("retCode", "0")
@@ -61,11 +61,16 @@ def _contracts(kind: str, units: Units, category: dict[str, str], **more: str) -
         TradeMap("publicGetV5MarketRecentTrade", params=category, limit=("limit", 1000), **_TRADES),
         TickerMap("publicGetV5MarketTickers", params=category, **_TICKERS, fields={
             "oi": "openInterest", "oi_single": "singleOpenInterest", "mark": "markPrice", "last": "lastPrice"}),
+        FundingMap(TickerMap("publicGetV5MarketTickers", params=category, **_TICKERS, fields={"rate": "fundingRate",
+            "next_time": "nextFundingTime", "interval_hours": "fundingIntervalHour", "mark": "markPrice",
+            "index": "indexPrice"})),
+        RatioMap({"publicGetV5MarketAccountRatio": "accounts"}, {"long_share": "buyRatio", "short_share": "sellRatio",
+            "time": "timestamp"}, "result.list", params={**category, "period": "5min", "limit": "1"}, ok=_OK),
         _account(category),
     )  # fmt: skip
 
 
-class BybitConnector(CcxtConnector):
+class BybitConnector(HolderRatios):
     """Bybit."""
 
     markets = {

@@ -46,14 +46,16 @@ from xex.model.identity import network_of
 from xex.model.instruments import STABLE, Instrument, Section, kind_of, parse_symbol, section_of
 from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, Text, concat, flags, length, numbers, take, texts
-from xex.model.units import counts_quote, interest_to_base, to_base, trades_to_base
+from xex.model.units import counts_quote, funding_to_rate, interest_to_base, to_base, trades_to_base
 from xex_connectors.mapping import (
     AssetMap,
     BookMap,
     ErrorBody,
     FeeMap,
+    FundingMap,
     KeyMap,
     Market,
+    RatioMap,
     TickerMap,
     ValueMap,
     account_fees,
@@ -65,6 +67,7 @@ from xex_connectors.mapping import (
     listings,
     network_columns,
     number,
+    ratio_columns,
     ticker_columns,
     trade_columns,
     trimmed,
@@ -79,6 +82,8 @@ _trim: ContextVar[Callable[[bytes], bytes] | None] = ContextVar("xex_trim", defa
 MOST_PAGES = 50
 """More pages of instruments than this are a venue that never ends, not a market."""
 
+HOUR_MS = 3_600_000.0
+
 MOST_URLS = 1024
 """How many addresses are remembered: one per endpoint and instrument that is asked for alone."""
 
@@ -90,6 +95,10 @@ ADDRESSES_FRESH_S = 3600.0
 
 NETWORKS_FRESH_S = 60.0
 """How long it is kept for what is open: withdrawals are shut and opened at any time."""
+
+INTERVALS_FRESH_S = 300.0
+"""How long a list of funding intervals is kept: venues change one when funding has reached its bound."""
+PERPETUAL: tuple[Section, ...] = ("linear", "inverse")
 
 OLDEST_S = 6 * 3600.0
 """How long a list in memory is believed: contract sizes change, and markets end."""
@@ -292,6 +301,7 @@ class CcxtConnector(ExchangeConnector):
         self._epoch = clock.epoch()
         self._last_legs: dict[Section, tuple[Listings, tuple[Instrument, ...], list[Listed]]] = {}
         self._addresses: tuple[int, float, Columns] | None = None
+        self._intervals: dict[Section, tuple[int, float, dict[str, float]]] = {}
         # Per section and endpoint: the listings and the ids of the last whole market, and which rows are the same.
         self._orders: dict[
             tuple[Section, str], tuple[Listings, list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -662,25 +672,45 @@ class CcxtConnector(ExchangeConnector):
 
         A list whose request fails is missing; where all fail the first failure is raised.
         """
+        return await self._by_list(instruments, self._interest_of, "open_interest")
+
+    async def market_interest(self, sections: Sequence[Section]) -> Columns:
+        """Return the open interest of all active contracts, one request per list; some venues have none for all."""
+        wanted = [section for section in sections if section in self.homes and section != "spot"]
+        single = [one for one in wanted if (spec := self.markets[self.homes[one]].interest) is None or spec.each]
+        if single and len(single) == len(wanted):
+            raise NotListed("it tells of one contract at a time; name symbols", venue=self._route.venue)
+        return await _all_of(
+            [self._interest_of(self.homes[one], one) for one in wanted if one not in single], "open_interest"
+        )
+
+    async def _by_list(
+        self,
+        instruments: Sequence[Instrument],
+        ask: Callable[[Section, list[Instrument]], Coroutine[Any, Any, Columns]],
+        kind: str,
+    ) -> Columns:
+        """Ask about the instruments of each list of the venue together."""
         homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
+        return await _all_of(
+            [ask(home, [i for i in instruments if self.homes.get(i.section) == home]) for home in homes], kind
+        )
 
-        def of(home: Section) -> Coroutine[Any, Any, Columns]:
-            return self._interest_of(home, [i for i in instruments if self.homes.get(i.section) == home])
+    def _wanted(self, table: Listings, asked: Section | list[Instrument]) -> Wanted:
+        """Return the listed ones of what is asked for; a section where it has active rows, else nothing."""
+        if isinstance(asked, str):
+            return asked if table.of(asked, active=True) else []
+        listed = [found for found in (self._listed(table, i) for i in asked) if found is not None]
+        self._touched.update(name for found in listed for name in _names(table, found))
+        return listed
 
-        answers = await settled(list(map(of, homes)))
-        parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
-        if answers and not parts:
-            raise cast("ConnectorError", answers[0])
-        return concat(parts, "open_interest")
-
-    async def _interest_of(self, home: Section, instruments: list[Instrument]) -> Columns:
+    async def _interest_of(self, home: Section, asked: Section | list[Instrument]) -> Columns:
         spec, tickers = self.markets[home].interest, self.markets[home].tickers
         table = await self._listings_of(home, refresh=False)
-        listed = [found for found in (self._listed(table, i) for i in instruments) if found is not None]
+        listed = self._wanted(table, asked)
         if spec is None or not listed:
             return {}
-        self._touched.update(name for found in listed for name in _names(table, found))
-        wanted = [(spec, group) for group in ([[found] for found in listed] if spec.each else [listed])]
+        wanted: list[tuple[TickerMap, Wanted]] = [(spec, group) for group in _groups(spec, listed)]
         other = "oi_base" if counts_quote(self.markets[home].units.size) else "oi_quote"
         if not spec.fields.keys() & {"mark", other}:
             # Only a price can say the other of the two, and this endpoint sends none.
@@ -694,6 +724,81 @@ class CcxtConnector(ExchangeConnector):
         kept |= {"oi", "oi_single", "oi_base", "oi_quote"}
         joined = join_rows([{name: cells for name, cells in part.items() if name in kept} for part in parts])
         return self._open(home, table, take(joined, np.isfinite(numbers(joined, "oi"))))
+
+    async def funding(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the funding of each listed perpetual, a fraction per its own interval.
+
+        A list whose request fails is missing; where all fail the first failure is raised.
+        """
+        perpetuals = [one for one in instruments if one.section in PERPETUAL]
+        return await self._by_list(perpetuals, self._funding_of, "funding")
+
+    async def market_funding(self, sections: Sequence[Section]) -> Columns:
+        """Return the funding of all active perpetuals, one request per list."""
+        wanted = [section for section in sections if section in self.homes and section in PERPETUAL]
+        return await _all_of([self._funding_of(self.homes[one], one) for one in wanted], "funding")
+
+    async def _funding_of(self, home: Section, asked: Section | list[Instrument]) -> Columns:
+        spec = self.markets[home].funding
+        if spec is None:
+            raise NotListed("it publishes no funding of these", venue=self._route.venue)
+        table = await self._listings_of(home, refresh=False)
+        wanted = self._wanted(table, asked)
+        if not wanted:
+            return {}
+        rates = spec.rates if isinstance(wanted, str) or spec.named is None else spec.named
+        questions: list[Coroutine[Any, Any, Any]] = [
+            self._ticker_rows(home, table, rates, group) for group in _groups(rates, wanted)
+        ]
+        # Where the answer says itself how far its settlements are apart no list needs to.
+        told = "after_time" in rates.fields or "interval_hours" in rates.fields
+        *answers, hours = await settled([*questions, self._interval_hours(home, None if told else spec.intervals)])
+        parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
+        if not parts:
+            raise cast("ConnectorError", answers[0])
+        joined = join_rows(parts)
+        joined = take(joined, np.isfinite(numbers(joined, "rate")))
+        known = hours if isinstance(hours, dict) else None
+        return self._funded(home, table, joined, spec, known)
+
+    async def _interval_hours(self, home: Section, listed: TickerMap | None) -> dict[str, float]:
+        """Return the intervals that the venue lists, by id; they are kept for a few minutes."""
+        if listed is None:
+            return {}
+        kept, now = self._intervals.get(home), clock.monotonic()
+        if kept is None or kept[0] != clock.epoch() or now - kept[1] > INTERVALS_FRESH_S:
+            response = await self._call(home, listed.call, dict(listed.params), (listed.rows, listed.id))
+            with self._reading(home, response):
+                columns = ticker_columns(response.body, listed)
+            hours = dict(zip(columns["id"], columns["interval_hours"].tolist(), strict=True))
+            kept = self._intervals[home] = (clock.epoch(), now, hours)
+        return kept[2]
+
+    def _funded(
+        self, home: Section, table: Listings, columns: Columns, spec: FundingMap, listed: dict[str, float] | None
+    ) -> Columns:
+        """Say what each rate is of and for how long; where the list of intervals is missing, an interval is too."""
+        rows, scales = columns.pop("row"), (table.arrays[name] for name in ("contract_size", "multiplier"))
+        count, ids = len(rows), table.columns["id"]
+        # A time of 0 is none.
+        coming, after = (np.where(times > 0, times, np.nan) for times in (
+            numbers(columns, name) for name in ("next_time", "after_time")
+        ))  # fmt: skip
+        # Which is usual says nothing where the list of the others is missing.
+        usual = [np.nan if listed is None else listed.get(ids[row], spec.hours) for row in rows.tolist()]
+        if listed is None:
+            columns["flags"] = Text.same("partial", count)
+        hours = np.full(count, np.nan)
+        for said in (np.array(usual, dtype=np.float64), (after - coming) / HOUR_MS, numbers(columns, "interval_hours")):
+            hours = np.where(said > 0, said, hours)
+        if "next_time" not in columns:
+            interval_ms = hours * HOUR_MS
+            coming = (np.floor(columns["received_time"] / interval_ms) + 1.0) * interval_ms
+        columns.pop("after_time", None)
+        columns |= {"interval_hours": hours, "next_time": coming}
+        done = funding_to_rate(columns, self.markets[home].units, *(scale[rows] for scale in scales))
+        done["rate_kind"] = Text.same("settled" if spec.settled else "predicted", count)
+        return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
 
     def _open(self, home: Section, table: Listings, columns: Columns) -> Columns:
         """Bring open interest to base units and say which instrument each row is."""
@@ -1078,6 +1183,40 @@ class CcxtConnector(ExchangeConnector):
             raise
 
 
+class HolderRatios(CcxtConnector):
+    """A venue that tells how its customers are divided into long and short."""
+
+    async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return the latest ratio of long to short of each instrument, a row for each population.
+
+        A population whose request fails is missing, which the others' flag `partial` says; where all fail the first
+        failure is raised.
+        """
+        asked = [
+            self._ratio(one, spec, call)
+            for one in instruments
+            if (spec := self._market(one).ratios) is not None
+            for call in spec.calls
+        ]
+        if instruments and not asked:
+            raise NotListed("it publishes no long/short ratios of these", venue=self._route.venue)
+        rows = await _all_of(asked, "long_short")
+        if length(rows) < len(asked):
+            rows["flags"] = [",".join(filter(None, (flag, "partial"))) for flag in texts(rows, "flags")]
+        return rows
+
+    async def _ratio(self, instrument: Instrument, spec: RatioMap, call: str) -> Columns:
+        table, found, response = await self._asked(instrument, call, dict(spec.params), spec.id, spec.named)
+        with self._reading(self.homes[instrument.section], response):
+            columns = ratio_columns(response.body, spec)
+        columns["received_time"] = np.array([float(response.received_at)])
+        same = {"population": spec.calls[call], "unit_rule": self._market(instrument).units.ratio_rule}
+        same |= {"response_id": response.id, "time_source": "server", "flags": spec.flags}
+        same |= {"instrument": found.instrument.symbol, "group": found.instrument.group}
+        same |= {name: table.columns[name][found.row] for name in _IDENTITY}
+        return columns | {name: Text.same(cell, 1) for name, cell in same.items()}
+
+
 class SpotCurrencies(CcxtConnector):
     """A venue whose spot books trade currencies against one another."""
 
@@ -1137,6 +1276,20 @@ class SpotCurrencies(CcxtConnector):
 
 Wanted = Section | Sequence[Listed]
 """Whose tickers are wanted: a whole section's, or those of some instruments."""
+
+
+def _groups(spec: TickerMap, wanted: Wanted) -> list[Wanted]:
+    """Return who is asked for together: each alone where the endpoint answers about a single id and no more."""
+    return [[found] for found in wanted] if spec.each and not isinstance(wanted, str) else [wanted]
+
+
+async def _all_of(questions: Sequence[Coroutine[Any, Any, Columns]], kind: str) -> Columns:
+    """Return the rows of all that came, one below the other; where nothing came the first failure is raised."""
+    answers = await settled(questions)
+    parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
+    if answers and not parts:
+        raise cast("ConnectorError", answers[0])
+    return concat(parts, kind)
 
 
 def _sections(home: Section, market: Market) -> tuple[Section, ...]:
@@ -1231,7 +1384,10 @@ __all__ = [
     "AssetMap",
     "CcxtConnector",
     "FeeMap",
+    "FundingMap",
+    "HolderRatios",
     "KeyMap",
+    "RatioMap",
     "SpotCurrencies",
     "import_ccxt",
     "join_rows",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from xex.access.budgets import Limit, Pause
-from xex.model.units import Amount, Evidence, Units
-from xex_connectors.ccxt_adapter import AssetMap, SpotCurrencies
+from xex.model.units import Amount, Evidence, Funding, Units
+from xex_connectors.ccxt_adapter import AssetMap, FundingMap, SpotCurrencies
 from xex_connectors.liquidations import LiquidationMap, PublishesLiquidations
 from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says, step
 
@@ -45,14 +45,17 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
         (TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK, time="lastTime",
             time_is_text=True, time_source="trade", halted="suspended", fields={
                 "bid": "bid", "bid_size": "bidSize", "ask": "ask", "ask_size": "askSize", "last": "last",
-                "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice",
-                "index": "indexPrice", **volumes}),),
+                "open": "open24h", "high": "high24h", "low": "low24h", "mark": "markPrice", "index": "indexPrice",
+                **volumes}),),
         BookMap("publicGetOrderbook", id="symbol", bids="orderBook.bids", asks="orderBook.asks", ok=_FUTURES_OK,
             time="serverTime", time_source="server"),
         TradeMap("publicGetHistory", id="symbol", rows="history", ok=_FUTURES_OK, buys="buy", sells="sell",
             fields={"trade_id": "uid", "price": "price", "size": "size", "side": "side", "time": "time"}),
         TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK,
             fields={"oi": "openInterest", "mark": "markPrice", "last": "last"}),
+        # An absolute amount, fixed for the running hour and paid at its end.
+        FundingMap(TickerMap("publicGetTickers", id="symbol", rows="tickers", ok=_FUTURES_OK, fields={
+            "rate": "fundingRate", "mark": "markPrice", "index": "indexPrice"}), hours=1.0, settled=True),
     )  # fmt: skip
 
 
@@ -63,21 +66,20 @@ class KrakenConnector(PublishesLiquidations, SpotCurrencies):
         ("USDC", "EUR"))  # fmt: skip
     markets = {
         "linear": _futures("flexible_futures",
-            Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED),
+            Units("kraken.linear", proof="vol24h, volumeQuote; contractSize 1", evidence=Evidence.DOCUMENTED,
+                funding=Funding.PER_COIN),
             "=USD", base_volume="vol24h", quote_volume="volumeQuote"),
         "inverse": _futures("futures_inverse",
             Units("kraken.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
-                base_volume=Amount.QUOTIENT, quote_volume=Amount.QUOTE_CONTRACTS,
+                base_volume=Amount.QUOTIENT, quote_volume=Amount.QUOTE_CONTRACTS, funding=Funding.PER_CONTRACT,
                 proof="contractSize 1 USD; vol24h in contracts, none in coin", evidence=Evidence.DOCUMENTED),
             _underlying, quote_volume="vol24h"),
         "spot": Market(
-            "kraken",
-            Units("kraken.spot", quote_volume=Amount.AVERAGED, proof="v.1 in base, p.1 its average price",
-                evidence=Evidence.DOCUMENTED),
-            Fee(40.0, 25.0, "published: spot, lowest volume tier"),
+            "kraken", Units("kraken.spot", quote_volume=Amount.AVERAGED, evidence=Evidence.DOCUMENTED,
+                proof="v.1 in base, p.1 its average price"), Fee(40.0, 25.0, "published: spot, lowest volume tier"),
             InstrumentMap("publicGetAssetPairs", id=KEY, rows="result", ok=_OK, active=("status", "online"),
-                where={"aclass_base": {"currency", ""}},
-                fields={"base": _code(0, "base"), "quote": _code(1, "quote"), "tick": "tick_size",
+                where={"aclass_base": {"currency", ""}}, fields={
+                    "base": _code(0, "base"), "quote": _code(1, "quote"), "tick": "tick_size",
                     "lot": step("lot_decimals"), "min_amount": "ordermin", "min_notional": "costmin",
                     "taker_bps": lambda row: 100 * float(row["fees"][0][1]),
                     "maker_bps": lambda row: 100 * float(row["fees_maker"][0][1])}),
@@ -90,10 +92,10 @@ class KrakenConnector(PublishesLiquidations, SpotCurrencies):
             TradeMap("publicGetTrades", id="pair", rows="result.{id}", ok=_OK, buys="b", sells="s", scale=1e3,
                 limit=("count", 1000), fields={"trade_id": "6", "price": "0", "size": "1", "side": "3", "time": "2"})),
     }  # fmt: skip
-    liquidation_maps = dict.fromkeys(("linear", "inverse"), LiquidationMap("publicGetHistory", id="symbol",
-        rows="history", where=("type", "liquidation"), ok=_FUTURES_OK, until="lastTime", iso=True, limit=("", 100),
-        fields={"event_id": "uid", "price": "price", "size": "size", "time": "time", "order": "side"},
-        price_kind="fill", complete=True))  # fmt: skip
+    liquidation_maps = dict.fromkeys(("linear", "inverse"), LiquidationMap("publicGetHistory", "symbol", {
+        "event_id": "uid", "price": "price", "size": "size", "time": "time", "order": "side"}, rows="history",
+        where=("type", "liquidation"), ok=_FUTURES_OK, until="lastTime", iso=True, limit=("", 100), price_kind="fill",
+        complete=True))  # fmt: skip
     time_map = ValueMap("publicGetTime", "result.unixtime", ok=_OK, scale=1000.0)
     status_map = ValueMap("publicGetSystemStatus", "result.status", ok=_OK, good=("online",))
     # Which networks there are, and what they cost, is told to keys alone that may withdraw.
@@ -108,8 +110,6 @@ class KrakenConnector(PublishesLiquidations, SpotCurrencies):
             source="support pages: about one a second per IP and pair") for name in ("Depth", "Trades", "OHLC")),
         Limit("derivatives", "futures.kraken.com", 500, 10, source="futures docs; public paths are said to be free"),
     )  # fmt: skip
-    pauses = (
+    pauses = (Pause("EService: ?Throttled", 10, source="assumed: the window; the words hold a time of unknown unit"),
         Pause("EAPI:Rate limit|EGeneral:Too many requests|apiLimitExceeded", 10, source="assumed: the window"),
-        Pause("Temporary lockout", 900, banned=True, source="support pages: a quarter of an hour"),
-        Pause("EService: ?Throttled", 10, source="assumed: the window; the words hold a time of unknown unit"),
-    )
+        Pause("Temporary lockout", 900, banned=True, source="support pages: a quarter of an hour"))  # fmt: skip

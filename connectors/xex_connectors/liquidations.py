@@ -49,11 +49,11 @@ class LiquidationMap:
     call: str
     id: str
     fields: Mapping[str, str]
-    rows: str
     until: str
     limit: tuple[str, int]
+    rows: str = "data"
     since: str = ""
-    window_ms: int = 0
+    window_ms: int = 7_200_000
     params: Mapping[str, str] = field(default_factory=dict)
     named: Callable[[str], str] = str
     inner: str = ""

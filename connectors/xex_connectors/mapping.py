@@ -33,6 +33,8 @@ LARGEST, SMALLEST = 1e30, 1e-30
 """What lies beyond is no market's number, and would overflow where numbers meet."""
 
 FEW = 64
+_SIGNED = frozenset({"rate"})
+"""What may be negative."""
 _PRICES = frozenset({"bid", "ask", "last", "open", "high", "low", "mark", "index", "vwap"})
 
 
@@ -228,6 +230,42 @@ class KeyMap:
 
 
 @dataclass(frozen=True, slots=True)
+class FundingMap:
+    """A market's funding: `rates` is read as tickers are, `named` instead where single instruments are asked for.
+
+    Their fields are `rate`, in what `Units.funding` says; `next_time`, the coming settlement (ms), without which it is
+    the next whole multiple of the interval in UTC; `after_time`, the settlement after that; `interval_hours`; `mark`,
+    `index`. An interval is the field's, else what lies between the two times, else what the list `intervals` (a field
+    `interval_hours`) says, else, of those that this list leaves out or where there is none, `hours`. `settled` marks a
+    rate that is fixed; any other is the venue's estimate of what will be paid at the coming settlement.
+    """
+
+    rates: TickerMap
+    named: TickerMap | None = None
+    intervals: TickerMap | None = None
+    hours: float = nan
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RatioMap:
+    """Endpoints of one form that tell the ratio of long to short, each among a population of its own (by call).
+
+    The latest row counts. `fields` names `ratio`, `long_share` or `short_share`, and `time` (ms). `named` turns an
+    instrument's id into what the parameter `id` takes; `flags` says what else a row is.
+    """
+
+    calls: Mapping[str, str]
+    fields: Mapping[str, str]
+    rows: str = ""
+    id: str = "symbol"
+    named: Callable[[str], str] = str
+    params: Mapping[str, str] = field(default_factory=dict)
+    ok: tuple[str, ...] | None = None
+    flags: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FeeMap:
     """One endpoint that tells the holder of a key what the account pays; `scale` brings a rate to basis points.
 
@@ -262,6 +300,8 @@ class Market:
     book: BookMap
     trades: TradeMap
     interest: TickerMap | None = None
+    funding: FundingMap | None = None
+    ratios: RatioMap | None = None
     account: FeeMap | None = None
 
 
@@ -397,11 +437,11 @@ def ticker_columns(body: bytes, spec: TickerMap) -> Columns:
     columns: Columns = {"id": ids}
     if len(ids) > FEW:
         for name, path in spec.fields.items():
-            columns[name] = _cleaned(_numbers(rows, path), positive=name in _PRICES)
+            columns[name] = _cleaned(_numbers(rows, path), _least(name))
     else:
         # For a few rows the calls cost more than the numbers: all columns are cleaned as one table.
         table = np.array([_few_numbers(rows, path) for path in spec.fields.values()], dtype=np.float64)
-        least = np.array([[SMALLEST if name in _PRICES else 0.0] for name in spec.fields])
+        least = np.array([[_least(name)] for name in spec.fields])
         table[~((table <= LARGEST) & (table >= least))] = np.nan
         columns.update(zip(spec.fields, table, strict=True))
     if spec.time:
@@ -523,8 +563,13 @@ def _few_numbers(rows: Sequence[Any], path: str) -> list[float]:
     return [cell if isinstance(cell, float) else number(cell) for cell in _cells(rows, path)]
 
 
-def _cleaned(values: np.ndarray[Any, np.dtype[np.float64]], *, positive: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
-    bad = ~((values <= LARGEST) & (values >= (SMALLEST if positive else 0.0)))
+def _least(name: str) -> float:
+    """Return the least that a number may be: there are no prices of nothing, and no negative amounts."""
+    return SMALLEST if name in _PRICES else -LARGEST if name in _SIGNED else 0.0
+
+
+def _cleaned(values: np.ndarray[Any, np.dtype[np.float64]], least: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    bad = ~((values <= LARGEST) & (values >= least))
     if bad.any():
         values[bad] = np.nan
     return values
@@ -623,7 +668,7 @@ def trade_columns(body: bytes, spec: TradeMap, native_id: str = "") -> Columns:
         raise BadPayload(f"no list of trades at {spec.rows or 'the top'}")
     cells = {name: [dig(row, path) for row in rows] for name, path in spec.fields.items()}
     price, size = (
-        _cleaned(np.array([number(cell) for cell in cells[name]], dtype=np.float64), positive=True)
+        _cleaned(np.array([number(cell) for cell in cells[name]], dtype=np.float64), SMALLEST)
         for name in ("price", "size")
     )
     times = spec.scale * np.array([milliseconds(cell, spec.scale) for cell in cells["time"]], dtype=np.float64)
@@ -640,6 +685,44 @@ def trade_columns(body: bytes, spec: TradeMap, native_id: str = "") -> Columns:
         "side": [words.get(_word(cells["side"][row]), "") for row in order],
         "price": price[order], "size": size[order], "exchange_time": times[order],
     }  # fmt: skip
+
+
+# --- long and short ----------------------------------------------------------------------------------------
+
+
+def ratio_columns(body: bytes, spec: RatioMap) -> Columns:
+    """Return one row: the latest `ratio`, `long_share`, `short_share` and time of a body.
+
+    What is not sent follows from the rest: the ratio is the quotient of the shares, and shares of which none is sent
+    add up to one. A body without any usable ratio is a `BadPayload`.
+    """
+    data = decode(body)
+    check_envelope(data, spec.ok)
+    rows = dig(data, spec.rows)
+    if not isinstance(rows, list):
+        raise BadPayload(f"no list of ratios at {spec.rows or 'the top'}")
+    dated = [(milliseconds(dig(row, spec.fields["time"])), *_shares(row, spec)) for row in rows]
+    usable = [row for row in dated if all(cell == cell for cell in row[:2])]
+    if not usable:
+        raise BadPayload("no ratio")
+    time, ratio, long, short = max(usable)
+    names = ("exchange_time", "ratio", "long_share", "short_share")
+    return {name: np.array([cell]) for name, cell in zip(names, (time, ratio, long, short), strict=True)}
+
+
+def _shares(row: Any, spec: RatioMap) -> tuple[float, float, float]:
+    """Return ratio, long and short share of one row; NaN for what is negative or above one where it cannot be."""
+    ratio, long, short = (
+        number(dig(row, spec.fields[name])) if name in spec.fields else nan
+        for name in ("ratio", "long_share", "short_share")
+    )
+    ratio = ratio if ratio >= 0 else nan
+    long, short = (share if 0 <= share <= 1 else nan for share in (long, short))
+    if ratio != ratio and short > 0:
+        ratio = long / short
+    if long != long and short != short:
+        long, short = ratio / (1 + ratio), 1 / (1 + ratio)
+    return ratio, long, short
 
 
 # --- instruments -------------------------------------------------------------------------------------------
@@ -781,7 +864,7 @@ def network_columns(body: bytes, spec: AssetMap, venue: str, names: Mapping[str,
 
     def amounts(source: Cell) -> np.ndarray[Any, np.dtype[np.float64]]:
         cells = [number(_cell(chain, source)) for chain in chains]
-        return _cleaned(np.array(cells, dtype=np.float64), positive=False)
+        return _cleaned(np.array(cells, dtype=np.float64), 0.0)
 
     return {
         **told,

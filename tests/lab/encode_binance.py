@@ -273,6 +273,62 @@ def interest(market: Market, style: Style, now_ms: int) -> Body:
     return row
 
 
+def premium(market: Market, style: Style, now_ms: int) -> Body:
+    """Encode mark, index and the funding that the coming settlement will have by now; dated contracts have none."""
+    mark = market.last if market.mark is None else market.mark
+    none = "" if style.kind == "inverse" else "0.00000000"
+    row = {
+        "symbol": market.id,
+        "markPrice": style.price(market, mark),
+        "indexPrice": style.price(market, mark if market.index is None else market.index),
+        "estimatedSettlePrice": style.price(market, mark),
+        "lastFundingRate": none if market.expiry else fixed(market.funding_rate, 8),
+        "interestRate": "" if market.expiry else "0.00010000",
+        "nextFundingTime": 0 if market.expiry else market.settles_ms(now_ms),
+        "time": now_ms,
+    }
+    return row | ({"pair": pair(market)} if style.kind == "inverse" else {})
+
+
+def funding_info(truth: Truth, style: Style) -> list[Body]:
+    """Encode the intervals of those perpetuals alone that do not settle every eight hours."""
+    return [
+        {
+            "symbol": market.id,
+            "adjustedFundingRateCap": "0.02000000",
+            "adjustedFundingRateFloor": "-0.02000000",
+            "fundingIntervalHours": market.funding_hours,
+            "disclaimer": False,
+        }
+        for market in truth.of("binance", style.kind, "")
+        if market.funding_hours != 8
+    ]
+
+
+RATIOS = {"globalLongShortAccountRatio": 0, "topLongShortAccountRatio": 1, "topLongShortPositionRatio": 2}
+RATIO_MS = 300_000  # of the shortest period
+
+
+def ratios(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    """Encode the latest ratios of long to short, oldest first; those of coin-margined contracts are of a pair.
+
+    Both hosts have them under one path, but ask for the pair or for the symbol.
+    """
+    key, name = "pair" if "pair" in query else "symbol", path.rsplit("/", 1)[-1]
+    style = COIN if key == "pair" else FUTURES
+    listed = truth.of("binance", style.kind, "")
+    market = next((one for one in listed if query.get(key) == (pair(one) if key == "pair" else one.id)), None)
+    if market is None or "period" not in query:
+        return error(-1102, f"Mandatory parameter '{key}' was not sent, was empty/null, or malformed.")
+    long = market.long_shares[RATIOS[name]]
+    held = ("longPosition", "shortPosition") if (key, name[-13:]) == ("pair", "PositionRatio") else None
+    long_name, short_name = held or ("longAccount", "shortAccount")
+    row = {key: query[key], long_name: f"{long:.4f}", short_name: f"{1 - long:.4f}"}
+    row["longShortRatio"] = f"{long / (1 - long):.4f}"
+    last, count = now_ms // RATIO_MS * RATIO_MS, int(query.get("limit", "30"))
+    return Reply([row | {"timestamp": last - RATIO_MS * back} for back in reversed(range(count))])
+
+
 def depth(market: Market, style: Style, now_ms: int, limit: int) -> Body:
     """Encode the order book; only futures add the transaction time T and the event time E."""
     sides = {
@@ -371,6 +427,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return Reply([trade_fee(truth, market) for market in truth.of("binance", "spot")])
     if path == "/sapi/v1/account/apiRestrictions":
         return Reply(restrictions(permissions(query)))
+    if path.rsplit("/", 1)[-1] in RATIOS:
+        return ratios(truth, path, query, now_ms)
     for prefix, style in HOSTS.items():
         if path.startswith(prefix):
             return _host_reply(truth, style, path.removeprefix(prefix), query, now_ms)
@@ -387,7 +445,11 @@ def _host_reply(truth: Truth, style: Style, name: str, query: Query, now_ms: int
     contract_only = name in ("openInterest", "commissionRate") and style.kind != "spot"
     if name in ("depth", "aggTrades") or contract_only:
         return _market_reply(truth, style, name, query, now_ms)
+    if name == "fundingInfo" and style.kind != "spot":
+        return Reply(funding_info(truth, style))
     rows = {"ticker/24hr": ticker_24h, "ticker/bookTicker": book_ticker}
+    if style.kind != "spot":
+        rows["premiumIndex"] = premium
     if name not in rows:
         return Reply(b"<html><body><h2>404 Not found</h2></body></html>", 404, content_type="text/html")
     markets, single = _asked(truth, style, query)
@@ -443,5 +505,5 @@ def weight(path: str, query: Query) -> int:
     spot_weights = {"exchangeInfo": 20, "ticker/24hr": statistics, "ticker/bookTicker": 2 if one else 4, "aggTrades": 4}
     one = one or "pair" in query
     futures_weights = {"ticker/24hr": 1 if one else 40, "ticker/bookTicker": 2 if one else 5, "aggTrades": 20}
-    futures_weights["commissionRate"] = 20
+    futures_weights |= {"premiumIndex": 1 if one else 10, "commissionRate": 20}
     return (spot_weights if spot else futures_weights).get(name, 1)

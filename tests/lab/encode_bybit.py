@@ -24,7 +24,7 @@ UNSERVED = ("option",)
 NO_SYMBOL = "params error: symbol invalid"
 DEPTHS = {"spot": (1, 200), "linear": (25, 1000), "inverse": (25, 1000)}
 RECENT = {"spot": (60, 60), "linear": (500, 1000), "inverse": (500, 1000)}
-FUNDING_MS = 8 * 3_600_000
+RATIO_MS = 300_000
 LISTED_MS = "1584230400000"
 PAGE, LARGEST_PAGE = 500, 1000
 
@@ -112,7 +112,7 @@ def contract(market: Market, number: int) -> Body:
             "minNotionalValue": text(market.min_notional or Decimal(5)),
         },
         "unifiedMarginTrade": True,
-        "fundingInterval": 480,
+        "fundingInterval": 60 * market.funding_hours,
         "settleCoin": market.wire_base if market.kind == "inverse" else market.quote,
         "copyTrading": "both",
         "upperFundingRate": "0.005",
@@ -171,15 +171,27 @@ def derivative(market: Market, now_ms: int) -> Body:
         "openInterest": counted(market, 2 * market.wire_interest),
         "openInterestValue": f"{2 * worth:.2f}",
         "singleOpenInterest": counted(market, market.wire_interest),
-        "fundingRate": "" if market.expiry else text(8 * (market.funding_hourly or Decimal(0))),
-        "fundingIntervalHour": "" if market.expiry else "8",
-        "nextFundingTime": "0" if market.expiry else str((now_ms // FUNDING_MS + 1) * FUNDING_MS),
+        "fundingRate": "" if market.expiry else text(market.funding_rate),
+        "fundingIntervalHour": "" if market.expiry else str(market.funding_hours),
+        "nextFundingTime": "0" if market.expiry else str(market.settles_ms(now_ms)),
         "predictedDeliveryPrice": "",
         "basisRate": "",
         "basis": "",
         "deliveryFeeRate": "",
         "deliveryTime": delivery(market),
     }
+
+
+def ratios(truth: Truth, query: Query, now_ms: int) -> Reply:
+    """Answer with the shares of accounts that are long and short, newest first."""
+    kind = KINDS.get(query.get("category", ""), "spot")
+    market = None if kind == "spot" else truth.find("bybit", kind, query.get("symbol", ""))
+    if market is None or "period" not in query:
+        return failure(10001, NO_SYMBOL, now_ms)
+    long, last = market.long_shares[0], now_ms // RATIO_MS * RATIO_MS
+    row = {"symbol": market.id, "buyRatio": f"{long:.4f}", "sellRatio": f"{1 - long:.4f}"}
+    rows = [row | {"timestamp": str(last - RATIO_MS * back)} for back in range(int(query.get("limit", "50")))]
+    return success({"list": rows, "nextPageCursor": ""}, now_ms)
 
 
 def book(market: Market, now_ms: int, depth: int) -> Body:
@@ -271,6 +283,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success(key(permissions(query)), now_ms)
     if name == "asset/coin/query-info":
         return success({"rows": [currency(*row) for row in truth.coins("bybit").items()]}, now_ms)
+    if name == "market/account-ratio":
+        return ratios(truth, query, now_ms)
     if name == "account/fee-rate":
         kind = KINDS.get(query.get("category", ""))
         if kind is None:

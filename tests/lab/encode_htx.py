@@ -29,6 +29,11 @@ SHARED = ("/market/detail/merged", "/market/depth", "/market/history/trade")
 V5_INTEREST = "/v5/market/open_interest"  # of a single linear contract
 V5_LIQUIDATIONS = "/v5/market/liquidation_orders"  # of a single linear contract
 V3_LIQUIDATIONS = "/swap-api/v3/swap_liquidation_orders"  # of a single inverse one
+V5_FUNDING = "/v5/market/funding_rate"  # of a single linear perpetual, with the settlement after the coming one
+BATCH_FUNDING = "api/v1/swap_batch_funding_rate"
+ELITE = {"api/v1/swap_elite_account_ratio": 1, "api/v1/swap_elite_position_ratio": 2}
+RATIO_MS = 300_000
+LOCKED = Decimal("0.04")  # of the elite's accounts hold both sides
 LISTS = ("api/v1/swap_contract_info", "api/v1/swap_open_interest", "ex/market/detail/batch_merged")
 SINGLE = ("ex/market/detail/merged", "ex/market/depth", "ex/market/history/trade")
 QUARTER, TURN = "quarter", "CQ"  # of all dated contracts in the lab, hence one of each sort and coin
@@ -153,7 +158,7 @@ def contract(market: Market) -> Body:
     if market.expiry:
         days = {"delivery_date": f"20{market.expiry}", "settlement_time": "1780300800000"}
         return row | days | {"contract_type": QUARTER}
-    return row | {"settlement_date": "1780300800000", "settlement_period": "8"}
+    return row | {"settlement_date": "1780300800000", "settlement_period": str(market.funding_hours)}
 
 
 def linear_fields(market: Market, ends: str) -> Body:
@@ -164,7 +169,7 @@ def linear_fields(market: Market, ends: str) -> Body:
         "settlement_date": ends or "1780300800000",
         "support_margin_mode": "cross" if market.expiry else "all",
         "open_type": 0,
-        "settlement_period": "" if market.expiry else "8",
+        "settlement_period": "" if market.expiry else str(market.funding_hours),
         "business_type": business(market),
         "pair": f"{market.wire_base}-{market.quote}",
         "contract_type": QUARTER if market.expiry else "swap",
@@ -268,6 +273,44 @@ def interest(market: Market) -> Body:
     if market.kind == "linear":
         return row | {"value": write(coins * market.wire_price(market.last if market.mark is None else market.mark))}
     return row | {"symbol": market.wire_base} | ({"contract_type": QUARTER} if market.expiry else {})
+
+
+def funding(market: Market, now_ms: int) -> Body:
+    """Encode a perpetual's funding as overviews do: when the next settlement after the coming one is, is not told."""
+    return {
+        "estimated_rate": None,
+        "funding_rate": f"{market.funding_rate:.18f}",
+        "contract_code": market.id,
+        "symbol": market.wire_base,
+        "fee_asset": market.wire_base if market.kind == "inverse" else market.quote,
+        "funding_time": str(market.settles_ms(now_ms)),
+        "next_funding_time": None,
+    } | ({"trade_partition": market.quote} if market.kind == "linear" else {})
+
+
+def single_funding(market: Market, now_ms: int) -> Body:
+    """Encode a linear perpetual's funding with both settlements to come."""
+    coming = market.settles_ms(now_ms)
+    return {
+        "contract_code": market.id,
+        "funding_rate": f"{market.funding_rate:.18f}",
+        "funding_time": str(coming),
+        "next_funding_time": str(coming + 3_600_000 * market.funding_hours),
+        "min_funding_rate": "-0.003750000000000000",
+        "max_funding_rate": "0.003750000000000000",
+    }
+
+
+def elite(market: Market, tail: str, now_ms: int) -> Reply:
+    """Encode the shares of the elite that are long and short, oldest first; of accounts some are both."""
+    place = ELITE[tail]
+    long, last = market.long_shares[place], now_ms // RATIO_MS * RATIO_MS
+    locked = LOCKED if place == 1 else Decimal(0)
+    row = {"buy_ratio": number(long * (1 - locked)), "sell_ratio": number((1 - long) * (1 - locked))}
+    row |= {"locked_ratio": number(locked)} if place == 1 else {}
+    rows = [row | {"ts": last - RATIO_MS * back} for back in reversed(range(30))]
+    data = {"list": rows, "symbol": market.wire_base, "contract_code": market.id}
+    return Reply({"status": "ok", "data": data, "ts": now_ms})
 
 
 def book(market: Market, now_ms: int, depth: int) -> Body:
@@ -404,6 +447,8 @@ def _contract_reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply
     if path == V5_INTEREST:
         return _linear_interest(truth, path, query, now_ms)
     tail = path.removeprefix(LINEAR if path.startswith(LINEAR) else INVERSE)
+    if path == V5_FUNDING or tail == BATCH_FUNDING or tail in ELITE:
+        return _funding_reply(truth, path, tail, query, now_ms)
     single = tail in SINGLE or path in SHARED
     if not (single or tail in LISTS or path in (DELIVERY_LIST, DELIVERY_INTEREST, *DELIVERY_BATCH)):
         return _not_found()
@@ -423,6 +468,23 @@ def _contract_reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply
     if path.endswith("open_interest"):
         return Reply({"status": "ok", "data": [interest(market) for market in markets], "ts": now_ms})
     return Reply({"status": "ok", "ticks": [batch_row(market, now_ms) for market in markets], "ts": now_ms})
+
+
+def _funding_reply(truth: Truth, path: str, tail: str, query: Query, now_ms: int) -> Reply:
+    """Answer about the funding or the holders of perpetuals, which alone have funding."""
+    markets = [market for market in listed(truth, path, query) if not market.expiry]
+    asked = query.get("contract_code")
+    if asked is not None:
+        markets = [market for market in markets if market.id == asked.upper()]
+    if path == V5_FUNDING:
+        if asked is None or not markets:
+            return Reply({"code": 1066, "message": "The contract code is incorrect.", "data": None, "ts": now_ms})
+        return Reply({"code": 200, "message": "Success", "data": [single_funding(markets[0], now_ms)], "ts": now_ms})
+    if not markets or (tail in ELITE and asked is None):
+        return contract_failure(1332, "The contract doesn't exist.", now_ms)
+    if tail in ELITE:
+        return elite(markets[0], tail, now_ms)
+    return Reply({"status": "ok", "data": [funding(market, now_ms) for market in markets], "ts": now_ms})
 
 
 def _linear_interest(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:

@@ -176,6 +176,45 @@ def interest(market: Market, now_ms: int) -> Body:
     }
 
 
+def funding(market: Market, now_ms: int) -> Body:
+    """Encode the funding of a perpetual; `fundingTime` is the coming settlement, `nextFundingTime` the one after."""
+    coming = market.settles_ms(now_ms)
+    interval = market.funding_hours * 3_600_000
+    return {
+        "formulaType": "withRate",
+        "fundingRate": text(market.funding_rate),
+        "fundingTime": str(coming),
+        "impactValue": "20000",
+        "instId": market.id,
+        "instType": "SWAP",
+        "interestRate": "0.0001",
+        "maxFundingRate": "0.00375",
+        "method": "current_period",
+        "minFundingRate": "-0.00375",
+        "nextFundingRate": "",
+        "nextFundingTime": str(coming + interval),
+        "premium": "0.0001",
+        "settFundingRate": text(market.funding_rate / 2),
+        "settState": "settled",
+        "ts": str(now_ms),
+    }
+
+
+RATIOS = {
+    "rubik/stat/contracts/long-short-account-ratio-contract": 0,
+    "rubik/stat/contracts/long-short-account-ratio-contract-top-trader": 1,
+    "rubik/stat/contracts/long-short-position-ratio-contract-top-trader": 2,
+}
+RATIO_MS = 300_000
+
+
+def ratios(market: Market, place: int, query: Query, now_ms: int) -> Reply:
+    """Encode ratios of long to short as pairs of time and ratio, newest first."""
+    long = market.long_shares[place]
+    last, count = now_ms // RATIO_MS * RATIO_MS, int(query.get("limit", "100"))
+    return success([[str(last - RATIO_MS * back), f"{long / (1 - long):.16f}"] for back in range(count)])
+
+
 def book(market: Market, now_ms: int, depth: int) -> Body:
     """Encode an order book; a level is price, size, liquidated orders, orders."""
 
@@ -283,11 +322,13 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success([account(permissions(query))])
     if name == "system/status":
         return success([])
+    if name == "public/funding-rate" and query.get("instId") == "ANY":
+        return success([funding(market, now_ms) for market in listed(truth, "SWAP")])
     if name in ("public/instruments", "public/open-interest", "market/tickers"):
         return _list_reply(truth, name, query, now_ms)
     if name == "public/liquidation-orders":
         return _liquidations_reply(truth, query)
-    if name in ("market/ticker", "market/books", "market/books-full", "market/trades"):
+    if name in ("market/ticker", "market/books", "market/books-full", "market/trades", "public/funding-rate", *RATIOS):
         return _one_reply(truth, name, query, now_ms)
     return Reply({"code": "404", "data": {}, "detailMsg": "", "error_code": "404", "msg": "Not Found"}, 404)
 
@@ -333,6 +374,10 @@ def _one_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
         return failure("51001", NO_INSTRUMENT)
     if name == "market/ticker":
         return success([ticker(market, now_ms)])
+    if name == "public/funding-rate":
+        return success([funding(market, now_ms)])
+    if name in RATIOS:
+        return ratios(market, RATIOS[name], query, now_ms)
     if name == "market/trades":
         limit = min(int(query.get("limit", "100")), 500)
         return success([trade(market, done, now_ms) for done in market.trades[:limit]])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from tests.lab import encode_binance, encode_htx
+from tests.lab import encode_binance, encode_htx, encode_okx
 from tests.lab.wire import Query
 
 PATIENCE, PATIENCE_S = 3, 10.0  # a host that refused so often in so many seconds shuts the caller out
@@ -61,6 +61,8 @@ _OKX = {
     "system/status": (1, 5.0),
     "asset/currencies": (6, 1.0),
     "account/config": (5, 2.0),
+    "public/funding-rate": (10, 2.0),
+    **dict.fromkeys(encode_okx.RATIOS, (5, 2.0)),
     "account/trade-fee": (5, 2.0),
 }
 RULES: dict[tuple[str, str], tuple[Rule, ...]] = {
@@ -68,8 +70,16 @@ RULES: dict[tuple[str, str], tuple[Rule, ...]] = {
         Rule("spot", "^/api/", 6000, 60, encode_binance.weight),
         *_each("/sapi/v1/", _SAPI, encode_binance.weight),
     ),
-    ("binance", "fapi.binance.com"): (Rule("fapi", "", 2400, 60, encode_binance.weight),),
-    ("binance", "dapi.binance.com"): (Rule("dapi", "", 2400, 60, encode_binance.weight),),
+    ("binance", "fapi.binance.com"): (
+        Rule("fapi", "^/fapi/(?!v1/funding(Info|Rate)$)", 2400, 60, encode_binance.weight),
+        Rule("fapi data", "^/futures/data/", 1000, 300),
+        Rule("fapi funding", "/funding(Info|Rate)$", 500, 300),
+    ),
+    ("binance", "dapi.binance.com"): (
+        Rule("dapi", "^/dapi/(?!v1/funding(Info|Rate)$)", 2400, 60, encode_binance.weight),
+        Rule("dapi data", "^/futures/data/", 1000, 300),
+        Rule("dapi funding", "/funding(Info|Rate)$", 500, 300),
+    ),
     ("okx", "www.okx.com"): (*_each("/api/v5/", _OKX),),
     ("htx", "api.huobi.pro"): (Rule("spot", "", 10, 1),),
     ("htx", "api.hbdm.vn"): (Rule("market", "/market/", 800, 1), Rule("other", "^(?!.*/market/)", 240, 3)),
@@ -91,6 +101,8 @@ def host_of(venue: str, path: str, query: Query) -> str:
     """Name of the venue's host that a request is for: the lab has one port for all of a venue's hosts."""
     if venue == "binance":
         name = path.split("/")[1]
+        if name == "futures":
+            return "dapi.binance.com" if "pair" in query else "fapi.binance.com"
         return f"{name}.binance.com" if name in ("fapi", "dapi") else "api.binance.com"
     if venue == "htx":
         return "api.hbdm.vn" if encode_htx.is_contract(path, query) else "api.huobi.pro"

@@ -124,6 +124,8 @@ class Market:
     stands for (1000 for 1000PEPE); `coin` is what the venue calls that coin, where it is not the multiplier before
     the base. `trades` are newest first. `tick` is a step of the price per base unit, `lot` and `min_amount` are base
     units, of inverse contracts QUOTE units; `min_notional` is quote units, None where the list has no such rule.
+    `funding_hourly` is a fraction of notional that longs pay an hour, settled every `funding_hours` from 00:00 UTC on;
+    `long_shares` are the shares of the long among accounts, top accounts and the positions of these.
     `quote_age_ms` says how old the venue's quote time is when it answers, `trade_age_ms` the same for the
     last trade. `open`, `high`, `low`, volumes and `vwap` are of the last 24 hours; `midnight_open` is the
     price at 00:00 UTC. `price_digits` is how many decimals the venue writes, when not those of its tick.
@@ -155,6 +157,8 @@ class Market:
     mark: Decimal | None = None
     index: Decimal | None = None
     funding_hourly: Decimal | None = None
+    funding_hours: int = 8
+    long_shares: tuple[Decimal, Decimal, Decimal] = (Decimal("0.6"), Decimal("0.55"), Decimal("0.48"))
     open_interest: Decimal | None = None
     quote_age_ms: int = 0
     trade_age_ms: int = 1_000
@@ -236,6 +240,16 @@ class Market:
     def wire_interest(self) -> Decimal:
         """Open interest in what the venue counts in."""
         return self.wire_size(self.open_interest or Decimal(0), self.last if self.mark is None else self.mark)
+
+    @property
+    def funding_rate(self) -> Decimal:
+        """What longs pay at a settlement, as a fraction of notional."""
+        return (self.funding_hourly or Decimal(0)) * self.funding_hours
+
+    def settles_ms(self, now_ms: int) -> int:
+        """Time of the coming settlement (Unix ms): they are at whole multiples of the interval, without one 0."""
+        interval = self.funding_hours * 3_600_000
+        return (now_ms // interval + 1) * interval if interval else 0
 
     @property
     def coin_volume(self) -> Decimal:

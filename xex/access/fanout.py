@@ -76,7 +76,11 @@ async def last_words(tasks: Collection[asyncio.Task[Any]], turns: int = TURNS) -
     """Cancel tasks because their time is over, and wait a moment for those that end with what they have."""
     for task in tasks:
         task.cancel(LATE)
-    # Counted in turns, since in a busy loop nothing happens in a given time.
+    await in_turns(tasks, turns)
+
+
+async def in_turns(tasks: Collection[asyncio.Task[Any]], turns: int) -> None:
+    """Wait for tasks that are about to end: so many turns of the loop, since in a busy one a given time is nothing."""
     while turns and not all(task.done() for task in tasks):
         turns -= 1
         try:

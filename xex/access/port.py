@@ -206,6 +206,18 @@ class Struck(dict[str, Any]):
 
 
 @runtime_checkable
+class AnswersMarketInterest(Protocol):
+    """Knows how many contracts are open in every market at once, in one request for each list of the venue."""
+
+    async def market_interest(self, sections: Sequence[Section]) -> Columns:
+        """Return the open interest of all active contracts of these sections.
+
+        Raises `NotListed` where the venue tells of one contract at a time.
+        """
+        ...
+
+
+@runtime_checkable
 class AnswersLiquidations(Protocol):
     """Knows single liquidations. As many requests as the range takes."""
 
@@ -221,10 +233,35 @@ class AnswersLiquidations(Protocol):
 
 @runtime_checkable
 class AnswersFunding(Protocol):
-    """Knows the coming funding rates of perpetuals. One request per market where the venue has a list."""
+    """Knows the funding of perpetuals. One request per list of the venue, or per instrument where it has no other.
+
+    Who is no exchange (`quotes` is False) names the one that each row is of as its `venue`, and may have several rows
+    of an instrument.
+    """
 
     async def funding(self, instruments: Sequence[Instrument]) -> Columns:
-        """Return the coming rate of each listed perpetual in the schema `funding`, a fraction per its own interval."""
+        """Return `rate`, a fraction per `interval_hours` of each perpetual's own, what `rate_kind` it is, `next_time`.
+
+        Whoever is long pays a positive rate. An interval that the venue does not tell is absent, never a usual one.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersMarketFunding(Protocol):
+    """Knows the funding of every perpetual at once, in one request for each list of the venue."""
+
+    async def market_funding(self, sections: Sequence[Section]) -> Columns:
+        """Return the funding of all active perpetuals of these sections."""
+        ...
+
+
+@runtime_checkable
+class AnswersLongShort(Protocol):
+    """Knows how its customers are divided into long and short. One request per instrument and population."""
+
+    async def long_short(self, instruments: Sequence[Instrument]) -> Columns:
+        """Return `ratio`, `long_share` and `short_share`, the latest of each `population` in a row of its own."""
         ...
 
 
@@ -407,7 +444,8 @@ class Reference(ABC):
 
 FEATURE_PROTOCOLS: Mapping[str, type] = {
     "ticker": ExchangeConnector, "order_book": AnswersBooks, "trades": AnswersTrades,
-    "liquidations": AnswersLiquidations, "funding_rates": AnswersFunding,
+    "funding_rates": AnswersFunding, "open_interest": AnswersOpenInterest, "long_short": AnswersLongShort,
+    "liquidations": AnswersLiquidations,
 }  # fmt: skip
 """Which Protocol a feature needs; features without an entry no connector answers yet."""
 

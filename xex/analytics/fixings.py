@@ -15,7 +15,16 @@ import numpy as np
 
 from xex.analytics.estimators import Estimate, check_names, check_number
 from xex.analytics.evaluation import Evaluation, Judged, Places, concluded, judge
-from xex.analytics.quality import HARD_MAX_AGE_S, MAX_DISAGREE, Floats, UsualBps, by_group, mids, verdicts
+from xex.analytics.quality import (
+    HARD_MAX_AGE_S,
+    MAX_DISAGREE,
+    Floats,
+    UsualBps,
+    by_group,
+    check_milliseconds,
+    mids,
+    verdicts,
+)
 from xex.errors import ConfigError, Dropped, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, length, numbers, take, texts
@@ -297,7 +306,7 @@ def _times(columns: Columns, name: str) -> Floats:
     values = columns[name]
     if not isinstance(values, np.ndarray):
         raise SchemaError(f"{name} is a time with its zone, or milliseconds since 1970 in UTC")
-    return numbers(columns, name)
+    return check_milliseconds(numbers(columns, name), name)
 
 
 def _end(end: datetime | float | None, time: Floats) -> float:

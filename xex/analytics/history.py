@@ -9,7 +9,7 @@ import numpy as np
 
 from xex.analytics import currency, estimators
 from xex.analytics.evaluation import Evaluation, Places, concluded, judge
-from xex.analytics.quality import MAX_DISAGREE, Floats, UsualBps, duplicates
+from xex.analytics.quality import MAX_DISAGREE, Floats, UsualBps, check_milliseconds, duplicates
 from xex.errors import ConfigError, Dropped, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, length, numbers, take, texts
@@ -108,7 +108,7 @@ def _bars(ohlcv: pd.DataFrame, price: str, what: str) -> tuple[Columns, Floats]:
             raise SchemaError(f"{what}: the column {name} holds {ohlcv[name].dtype}, {_EXPECTED.get(name, 'numbers')}")
     if "volume" not in columns and "base_volume" in columns:
         columns["volume"] = columns["base_volume"]
-    times = numbers(columns, "time")
+    times = check_milliseconds(numbers(columns, "time"), what)
     known = np.isfinite(times)
     return take(columns, known), times[known]
 

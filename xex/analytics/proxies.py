@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xex.analytics.quality import check_milliseconds
 from xex.errors import ConfigError, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns
@@ -106,7 +107,7 @@ class _Bars:
         schema.check(ohlcv, ("exchange", "time", *needed), what)
         columns = _columns(ohlcv, what)
         series, self.labels = _series(ohlcv)
-        time = schema.numbers(columns, "time")
+        time = check_milliseconds(schema.numbers(columns, "time"), what)
         order = np.lexsort((time, series))
         order = order[np.isfinite(time[order])]
         series, time = series[order], time[order]
@@ -224,6 +225,8 @@ def _milliseconds(interval: Interval) -> float | None:
         return None
     import pandas as pd
 
+    if isinstance(interval, (int, float)):  # which pandas would take for nanoseconds
+        raise ConfigError(f"interval is the length of a bar such as '1h', not the bare number {interval!r}")
     try:
         length = pd.Timedelta(interval).total_seconds() * 1e3
     except ValueError:

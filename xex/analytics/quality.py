@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from xex.errors import ConfigError, Dropped
+from xex.errors import ConfigError, Dropped, SchemaError
 from xex.model.schema import Columns, coded, flags, length, numbers, texts
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -50,6 +50,16 @@ def check_number(name: str, value: object, good: Callable[[float], bool], meanin
     if not plain or not isfinite(float(value)) or not good(float(value)):  # type: ignore[arg-type]
         raise ConfigError(f"{name} is {meaning}, not {value!r}")
     return float(value)  # type: ignore[arg-type]
+
+
+def check_milliseconds(times: Floats, what: str) -> Floats:
+    """Return times; raise `SchemaError` where they are seconds since 1970, as milliseconds all of that January."""
+    known = times[np.isfinite(times)]
+    if len(known) and 1e8 < float(known.max()) < 1e11:
+        raise SchemaError(
+            f"{what}: the times up to {known.max():.0f} are seconds; milliseconds since 1970 are expected"
+        )
+    return times
 
 
 def mids(columns: Columns) -> Floats:

@@ -191,15 +191,18 @@ def _chained(buy: Leg, sell: Leg, sides: int) -> Optimum:
 
 
 def _in_quote(buys: Sequence[Leg], sells: Sequence[Leg]) -> tuple[list[Leg], list[Leg], float]:
-    """Return legs whose sizes count quote currency at the best of all asks, and that price.
+    """Return legs whose sizes count the venues' quote currency at the best of all asks, and that price.
 
     How many base units a contract of so many dollars is depends on its price, and one quantity must hold for all
-    legs; so counted, lots are what the venues say, and what sizes and prices make together stays.
+    legs; so counted, lots are what the venues say, and what sizes and prices make together stays. The price is that of
+    the venue itself, before it was brought to the common currency: who converts trades the same contracts.
     """
-    scale = min((float(leg.price.min()) for leg in buys if len(leg.price)), default=1.0)
+    asks = [(float(leg.price.min()), leg.factor) for leg in buys if len(leg.price)]
+    price, factor = min(asks, default=(1.0, 1.0))
+    scale = price / factor
 
     def counted(leg: Leg) -> Leg:
-        lot = leg.lot_quote * leg.factor or leg.lot * scale
+        lot = leg.lot_quote or leg.lot * scale
         least = leg.min_amount * scale
         return replace(leg, price=leg.price / scale, size=leg.size * scale, lot=lot, min_amount=least, lot_quote=0.0)
 

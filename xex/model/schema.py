@@ -51,11 +51,13 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "tickers": {**_COMMON, **_QUOTE, "halted": FLAG, "taker_bps": NUMBER, "fee_source": TEXT},
     "books": {**_COMMON, "side": TEXT, "level": NUMBER, "price": NUMBER, "size": NUMBER, "censored": FLAG},
     "trades": {**_COMMON, "trade_id": TEXT, "side": TEXT, "price": NUMBER, "size": NUMBER, "notional": NUMBER},
-    "open_interest": {**_COMMON, "oi_base": NUMBER, "oi_quote": NUMBER},
     "funding": {
-        **_COMMON, "rate": NUMBER, "rate_kind": TEXT, "interval_hours": NUMBER, "apr": NUMBER, "next_time": TIME,
+        **_COMMON,
+        "rate": NUMBER, "rate_kind": TEXT, "interval_hours": NUMBER, "apr": NUMBER, "next_time": TIME,
         "mark": NUMBER, "index": NUMBER,
     },
+    "open_interest": {**_COMMON, "oi_base": NUMBER, "oi_quote": NUMBER},
+    "long_short": {**_COMMON, "ratio": NUMBER, "long_share": NUMBER, "short_share": NUMBER, "population": TEXT},
     "liquidations": {
         **_COMMON, "position_side": TEXT, "order_side": TEXT, "price": NUMBER, "price_kind": TEXT, "size": NUMBER,
         "notional": NUMBER, "source": TEXT, "complete": FLAG, "event_id": TEXT,

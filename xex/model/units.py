@@ -32,6 +32,14 @@ class Amount(StrEnum):
     QUOTIENT = "quote ÷ last"
 
 
+class Funding(StrEnum):
+    """What a venue's funding counts."""
+
+    RATE = "a fraction of notional"
+    PER_COIN = "quote per coin, divided by mark"
+    PER_CONTRACT = "coin per contract, times mark, divided by contract size"
+
+
 class Evidence(StrEnum):
     """How a rule is known."""
 
@@ -53,6 +61,7 @@ class Units:
     `size` is what book, quote and trade sizes count, `lot` what lots and minimum amounts count, `base_volume` and
     `quote_volume` what the 24-hour volumes count. Open interest counts what sizes count. `two_sided` names what is
     counted once for the buyer and once for the seller, "volume", "trades" or "open_interest": it is halved.
+    `funding` is what is paid per interval.
     """
 
     name: str
@@ -63,6 +72,7 @@ class Units:
     base_volume: Amount = Amount.BASE
     quote_volume: Amount = Amount.QUOTE
     two_sided: tuple[str, ...] = ()
+    funding: Funding = Funding.RATE
 
     @property
     def rule(self) -> str:
@@ -87,6 +97,16 @@ class Units:
         """The text that converted open interest carries."""
         halved = ", halved: two-sided" if "open_interest" in self.two_sided else ""
         return f"{self.name}: open interest {self.size}{halved} ({self.evidence})"
+
+    @property
+    def funding_rule(self) -> str:
+        """The text that a converted funding rate carries."""
+        return f"{self.name}: funding {self.funding} ({self.evidence})"
+
+    @property
+    def ratio_rule(self) -> str:
+        """The text that a long/short ratio carries."""
+        return f"{self.name}: shares of one, as sent ({self.evidence})"
 
 
 def counts_quote(amount: Amount) -> bool:
@@ -205,6 +225,28 @@ def interest_to_base(columns: Columns, units: Units, contract_size: Array, multi
         done.pop(name, None)
     done["oi_base"], done["oi_quote"] = base, quote
     done["unit_rule"] = Text.same(units.interest_rule, length(columns))
+    return done
+
+
+def funding_to_rate(columns: Columns, units: Units, contract_size: Array, multiplier: Array) -> Columns:
+    """Return funding as `rate`, a fraction of notional per interval, `mark` and `index` per one base unit.
+
+    What a venue pays per coin is quote currency, hence a fraction of the mark price; what it pays per inverse contract
+    is coin, of which the contract is worth `contract_size` / mark. Raises `UnitError` for rows that a rule has already
+    brought to base units.
+    """
+    done = _unconverted(columns)
+    # Both are as the venue quotes them here, per coin of its own, so that a multiplier falls out.
+    rate, mark = numbers(done, "rate"), numbers(done, "mark")
+    if units.funding is Funding.PER_COIN:
+        rate = rate / mark
+    elif units.funding is Funding.PER_CONTRACT:
+        rate = rate * mark / contract_size
+    done["rate"] = rate
+    for name in ("mark", "index"):
+        if name in done:
+            done[name] = numbers(done, name) / multiplier
+    done["unit_rule"] = Text.same(units.funding_rule, length(columns))
     return done
 
 

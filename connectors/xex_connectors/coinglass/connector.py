@@ -140,8 +140,9 @@ class CoinGlassConnector(ExchangeConnector):
     async def funding(self, instruments: Sequence[Instrument]) -> Columns:
         """Return the coming funding rate of each coin on every exchange, in the schema `funding`. One request.
 
-        A cross-check: CoinGlass tells rates by coin and by what margin is posted, stablecoins or the coin, so that a
-        row stands for the exchange's main perpetual of that kind (flag `by_coin`). Dated contracts have none.
+        A cross-check, which a manager asks for only by name: CoinGlass tells rates by coin and by what margin is
+        posted, stablecoins or the coin, so that a row stands for the exchange's main perpetual of that kind (flag
+        `by_coin`). Dated contracts have none.
         """
         rates = await self.client.funding_rate_exchange_list()
         coins = np.array(rates["symbol"])
