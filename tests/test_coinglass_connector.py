@@ -310,7 +310,7 @@ async def test_it_answers_liquidations_and_funding_and_never_a_ticker(lab: Lab) 
         assert isinstance(made, AnswersFunding)
         assert [name for name in xex.config.FEATURES if answers(made, name)] == ["liquidations", "funding_rates"]
         assert await made.get_ticker("BTC/USDT:USDT") is None
-        assert xm.get_best_exchange("liquidations") == "glass"
+        assert xm.get_best_exchange("liquidations") == "okx", "which tells its own"
         assert xm.get_best_exchange("funding_rates") == "okx", "which tells its own"
         assert xm.get_best_exchange("ticker") == "okx"
         xm.exchange_configs["glass"].features.append("funding_rates")

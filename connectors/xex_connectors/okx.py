@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
@@ -91,8 +91,8 @@ class OkxConnector(PublishesLiquidations, HolderRatios):
             _tickers("SPOT", base_volume="vol24h", quote_volume="volCcy24h"), _BOOK, _TRADES,
             account=_account("SPOT", USDT="", USDC="USDC")),
     }  # fmt: skip
-    liquidation_maps = {f"{kind}{dated}": LiquidationMap("public public/liquidation-orders", "instFamily", {
-        "price": "bkPx", "size": "sz", "time": "ts", "order": "side", "position": "posSide"}, inner="details", ok=_OK,
+    liquidation_maps: ClassVar[Any] = {f"{kind}{dated}": LiquidationMap("public public/liquidation-orders", "instFamily",
+        {"price": "bkPx", "size": "sz", "time": "ts", "order": "side", "position": "posSide"}, inner="details", ok=_OK,
         params={"instType": type_, "state": "filled"}, named=lambda id_: id_.rpartition("-")[0], row_id="instId",
         until="after", limit=("limit", 100), price_kind="bankruptcy") for kind in ("linear", "inverse")
         for dated, type_ in (("", "SWAP"), ("_dated", "FUTURES"))}  # fmt: skip
