@@ -810,8 +810,8 @@ def test_venues_say_whether_a_key_is_set_and_never_which(monkeypatch: pytest.Mon
     rows = strict(written[1])["rows"]
     assert {row["venue"] for row in rows if row["key"]} == {"okx"}
     assert {row["priority"] for row in rows if row["venue"] == "htx"} == {7}
-    assert f"okx {'yes ' * 11}– yes yes 1" in lines_of(written[0])
-    assert f"htx {'yes ' * 11}– yes – 7" in lines_of(written[0])
+    assert f"okx {'yes ' * 14}1" in lines_of(written[0])
+    assert f"htx {'yes ' * 13}– 7" in lines_of(written[0])
     assert len(list(csv.DictReader(io.StringIO(written[2])))) == len(rows)
 
 

@@ -312,11 +312,11 @@ async def test_it_answers_liquidations_and_funding_and_never_a_ticker(lab: Lab) 
             "liquidations", "whale_activity", "funding_rates",
         ]  # fmt: skip
         assert await made.get_ticker("BTC/USDT:USDT") is None
-        assert xm.get_best_exchange("liquidations") == "glass"
+        assert xm.get_best_exchange("liquidations") == "okx", "which tells its own"
         assert xm.get_best_exchange("funding_rates") == "okx", "which tells its own"
         assert xm.get_best_exchange("ticker") == "okx"
         xm.exchange_configs["glass"].features.append("funding_rates")
-        assert xm.get_best_exchange("liquidations") is None
+        assert xm.get_best_exchange("liquidations") == "okx"
         snap = await xm.get_cross_exchange_ticker("BTCUSDT")
         assert list(snap.exchanges_data) == ["okx"]
         assert snap.asked == ["okx"]

@@ -303,7 +303,8 @@ async def test_the_best_exchange_is_up_then_unknown_then_down(lab: Lab, manager_
     xm.exchange_configs["bybit"].enabled = xm.exchange_configs["htx"].enabled = False
     assert xm.get_best_exchange("ticker") == "kraken"
     assert xm.get_best_exchange("order_book") == "binance"
-    assert xm.get_best_exchange("liquidations") is None
+    assert xm.get_best_exchange("liquidations") == "kraken"
+    assert xm.get_best_exchange("whale_activity") is None
     assert ExchangeManager(cache=False).get_best_exchange() is None
 
 

@@ -18,7 +18,7 @@ VENUES = ("binance", "okx", "okex", "htx", "huobi", "bybit", "kraken", "coinglas
 ALLOWED = {"xex/config.py", "xex/model/instruments.py"}
 CONNECTORS = ROOT / "connectors/xex_connectors"
 BUILT_IN = ("binance", "bybit", "htx", "kraken", "okx")
-COMMON = ("ccxt_adapter.py", "mapping.py", "read_only.py", "warm_markets.py")
+COMMON = ("ccxt_adapter.py", "liquidations.py", "mapping.py", "read_only.py", "warm_markets.py")
 SOURCES = ("coinglass",)
 """A source of figures is a package of its own."""
 SHARED = [*(ROOT / "xex").rglob("*.py"), *(CONNECTORS / name for name in COMMON)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import threading
+import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import xex
 from tests.conftest import Tidy
 from tests.expected import EXCHANGES
-from tests.lab import Lab, default_truth
+from tests.lab import Forced, Lab, default_truth
 from xex import ExchangeConfig, ExchangeManager, ExchangeType
 from xex.access.transport import Route
 from xex.roster import Roster
@@ -95,8 +96,7 @@ async def test_choosing_and_changing_while_running(world: Lab) -> None:
 
     assert manager.get_best_exchange() == "binance_main"
     assert manager.get_best_exchange("trades") == "okx_main"
-    # Nobody answers this without CoinGlass yet.
-    assert manager.get_best_exchange("liquidations") is None
+    assert manager.get_best_exchange("liquidations") == "okx_main"
     assert manager.get_best_exchange("whale_activity") == "okx_main"
 
     manager.exchange_configs["binance_main"].enabled = False
@@ -123,6 +123,24 @@ async def test_whales(world: Lab, capsys: pytest.CaptureFixture[str]) -> None:
     for activity in whale_data[:5]:
         print(f"{activity['exchange']}: {activity['side']} {activity['quantity']} @ ${activity['price']}")
     assert capsys.readouterr().out == f"Whale activities: 1\nokx: sell 20.0 @ ${float(whale.price)}\n"
+
+
+async def test_who_was_liquidated(world: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    world.truth = dataclasses.replace(
+        world.truth,
+        forced=(
+            Forced("okx", "BTC-USDT-SWAP", "BTC", now_ms - 60_000, Decimal(50_000), Decimal(25_000), "long"),
+            Forced("htx", "BTC-USDT", "BTC", now_ms - 90_000, Decimal(50_000), Decimal(12_500), "short"),
+        ),
+    )
+    manager = await all_five()
+
+    liquidations = await manager.get_cross_exchange_liquidations("BTCUSDT")
+    for liq in liquidations[:5]:
+        print(f"{liq['exchange']}: {liq['side']} {liq['quantity']} @ ${liq['price']}")
+
+    assert capsys.readouterr().out.splitlines() == ["okx: sell 0.5 @ $50000.0", "htx: buy 0.25 @ $50000.0"]
     await manager.disconnect_all()
 
 

@@ -19,12 +19,14 @@ import typer
 
 if TYPE_CHECKING:
     import asyncio
+    from datetime import datetime, timedelta
 
     import pandas as pd
     from rich.console import Console, RenderableType
 
     from xex.access.events import Event
     from xex.answer import CrossExchangeData
+    from xex.liquidations import Liquidations
     from xex.manager import ExchangeManager
     from xex.recording import Recording
     from xex.scanning import Scan
@@ -36,6 +38,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 
 ANSWERED, NOBODY, USAGE, INTERRUPTED = 0, 1, 2, 130
 INSTRUMENTS_SHOWN, ASSETS_SHOWN, TRADES_SHOWN, WHALES_SHOWN, PAIRS_SHOWN, CONTRACTS_SHOWN = 40, 40, 20, 20, 40, 40
+LIQUIDATIONS_SHOWN = 20
 """How many rows a table has at most; CSV, JSON and Parquet have all."""
 WATCHED_S, REDRAWN_S, CHANGES_SHOWN = 10.0, 1.0, 5
 """How often venues are asked and the table is redrawn while somebody watches, and how many changes stand below it."""
@@ -86,7 +89,7 @@ def main() -> None:
 _WITH_VALUE = (
     "--venues", "--market", "--currency", "--peg", "--parquet", "--timeout", "--levels", "--last", "--out", "--kind",
     "--min-venues", "--min-volume", "--top", "--every", "--min-net-bps", "--min-notional", "--max-age", "--z",
-    "--persistence", "--watch", "--legs", "--least-bps",
+    "--persistence", "--watch", "--legs", "--least-bps", "--since",
 )  # fmt: skip
 
 
@@ -319,6 +322,49 @@ def whales(
             frame=lambda: found.frame,
             shown=lambda: [whales_table(found, symbol, top)],
             remarks=left_out(found.dropped, found.answered),
+        )
+
+
+@app.command()
+def liquidations(
+    symbol: Symbol,
+    *,
+    since: Annotated[
+        str, typer.Option(help="How long ago (90s, 30m, 4h, 2d), Unix seconds, or ISO 8601.", metavar="TIME")
+    ] = "1h",
+    market: Market = None,
+    venues: Venues = None,
+    last: Annotated[int, typer.Option(help="Rows of the table.", metavar="N", min=1)] = LIQUIDATIONS_SHOWN,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    parquet: Parquet = None,
+    replay: Replay = None,
+    timeout: Timeout = None,
+) -> None:
+    """Show whose positions were taken by force.
+
+    The newest come first, with what each venue's answer covers; JSON, CSV and Parquet hold all. A venue that publishes
+    none is told of by a source where one has its key.
+    """
+    out = _output(as_json, as_csv, parquet)
+    begin = _time(since)
+
+    async def question(xm: ExchangeManager) -> Liquidations:
+        return await xm.get_cross_exchange_liquidations(symbol, begin, market=market, venues=_names(venues))
+
+    with _answering(replay) as recording:
+        from xex.liquidation_tables import covered, liquidations_table
+        from xex.page import left_out
+
+        told = _asked(question, symbol, out, timeout)
+        facts = {"symbol": symbol, **_account(told.asked, told.answered, told.dropped), "coverage": told.coverage}
+        _put(
+            out,
+            recording,
+            facts=lambda: {**facts, "rows": _rows(told.frame)},
+            frame=lambda: told.frame,
+            shown=lambda: [liquidations_table(told, symbol, last)],
+            remarks=[*covered(told.coverage), *left_out(told.dropped)],
         )
 
 
@@ -1557,3 +1603,22 @@ def _installed() -> tuple[list[dict[str, Any]], dict[str, str]]:
             for section in connector.sections
         ]
     return rows, broken
+
+
+def _time(text: str) -> datetime | timedelta | float:
+    """Read how long ago, or when, something was."""
+    from datetime import UTC, datetime, timedelta
+
+    from xex.analytics.liquidation_sums import span_ms
+
+    back_ms = span_ms(text)
+    with suppress(ValueError, OverflowError):
+        if back_ms == back_ms:
+            return timedelta(milliseconds=back_ms)
+        if text.strip().replace(".", "", 1).isdecimal():
+            return float(text)
+        moment = datetime.fromisoformat(text.strip())
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return _leave(
+        f"--since {text!r}: 90s, 30m, 4h, 2d, Unix seconds or a time such as 2026-11-27T08:00 is expected", USAGE
+    )

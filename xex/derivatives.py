@@ -21,7 +21,7 @@ from xex.access.port import (
     ListsInstruments,
     able,
 )
-from xex.catalogue import Catalogue, account, add_failure, lines, sections_of_market, who, words_of
+from xex.catalogue import account, add_failure, lines, sections_of_market, who, words_of
 from xex.errors import (
     ConfigError,
     ConnectorError,
@@ -34,6 +34,7 @@ from xex.errors import (
     UnknownSymbol,
     XexError,
 )
+from xex.liquidations import Forced
 from xex.model import clock, schema
 from xex.model.instruments import Instrument, Section
 from xex.model.schema import Columns, Text, concat, length, numbers, texts
@@ -62,7 +63,7 @@ HAVE = {
 """What a feature is about."""
 
 
-class Derivatives(Catalogue):
+class Derivatives(Forced):
     """A catalogue that asks what contracts cost and who holds them."""
 
     if TYPE_CHECKING:  # what the manager brings

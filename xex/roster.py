@@ -437,35 +437,47 @@ class Roster:
         check_features(config.features)
         if not config.enabled:
             return False
-        if feature is None:
-            return True
-        return (not config.features or feature in config.features) and answers(entry.connector, feature)
+        return feature is None or (self._would_offer(entry, feature) and answers(entry.connector, feature))
+
+    @staticmethod
+    def _would_offer(entry: Entry, feature: str) -> bool:
+        """Say whether a configuration allows a question, which its connector may not be able to answer."""
+        features = entry.config.features
+        return entry.config.enabled and (not features or feature in features)
+
+    def _named(self, venues: Iterable[str] | None) -> set[str] | None:
+        """Return the exchanges and venues that are named, None for all; raises `UnknownVenue` and `ConfigError`."""
+        if venues is None:
+            return None
+        given = [venues] if isinstance(venues, str) else list(venues)
+        wanted = [name if name in self._entries else str(name).lower() for name in given]
+        if not wanted:
+            raise ConfigError(f"venues names none; leave it out, or name some of: {', '.join(self._entries)}")
+        known = {*self._entries, *(entry.config.venue for entry in self._entries.values())}
+        for name in wanted:
+            if name not in known:
+                raise UnknownVenue(name, sorted(known))
+        return set(wanted)
+
+    @staticmethod
+    def _ordered(group: list[Entry]) -> list[Entry]:
+        """Return a venue's configurations, the best first."""
+        return sorted(group, key=lambda entry: (BACKUPS[entry.state.status], entry.config.priority))
 
     def _chosen(self, feature: str, venues: Iterable[str] | None) -> list[list[Entry]]:
         """Return who is asked: per venue its configurations, the best first, the others as backups."""
-        given = None if venues is None else [venues] if isinstance(venues, str) else list(venues)
-        wanted = None if given is None else [name if name in self._entries else str(name).lower() for name in given]
-        if wanted is not None and not wanted:
-            raise ConfigError(f"venues names none; leave it out, or name some of: {', '.join(self._entries)}")
-        if wanted is not None:
-            known = {*self._entries, *(entry.config.venue for entry in self._entries.values())}
-            for name in wanted:
-                if name not in known:
-                    raise UnknownVenue(name, sorted(known))
+        wanted = self._named(venues)
         groups: dict[str, list[Entry]] = {}
         for entry in self._entries.values():
             named = wanted is None or entry.id in wanted or entry.config.venue in wanted
             if named and self._offers(entry, feature):
                 groups.setdefault(entry.config.venue, []).append(entry)
-        for group in groups.values():
-            if len(group) > 1:
-                group.sort(key=lambda entry: (BACKUPS[entry.state.status], entry.config.priority))
         if not groups:
             raise ConfigError(
                 f"no enabled exchange answers {feature!r}; configured: {', '.join(self._entries) or 'none'}; "
                 "add_exchange(ExchangeConfig(…)) or ExchangeManager.from_env()"
             )
-        return list(groups.values())
+        return [self._ordered(group) if len(group) > 1 else group for group in groups.values()]
 
     # --- one venue
 

@@ -171,7 +171,7 @@ class Whales(Derivatives):
                 able_ones = [entry for entry in group if able(entry.connector, protocol)]
                 if able_ones:
                     part.failures[name] = Drop(Dropped.LATE, "no answer before the deadline")
-                    question = self._told(name, part, able_ones, instrument, since_ms, pages)
+                    question = self._large_told(name, part, able_ones, instrument, since_ms, pages)
                     asked[f"{group[0].id} {name}"] = question
         if self._needs_rates(groups, instrument, "USD"):
             for entry in self._entries.values():
@@ -181,7 +181,7 @@ class Whales(Derivatives):
         now_ms = clock.now_ms()
         return parts, concat((leg_rows(one, now_ms) for one in tries if length(one.legs)), "tickers")
 
-    async def _told(
+    async def _large_told(
         self, name: str, part: _Part, group: Sequence[Entry], instrument: Instrument, since_ms: float, pages: int
     ) -> None:
         """Ask a venue for one of its lists, and note what came or why it did not."""

@@ -826,15 +826,17 @@ class CcxtConnector(ExchangeConnector):
         params: dict[str, Any],
         id_name: str,
         named: Callable[[str], str] = str,
+        *,
+        once: bool = False,
     ) -> tuple[Listings, Listed, Response]:
-        """Ask about one listed instrument."""
+        """Ask about one listed instrument, whose id is `named` as the parameter takes it."""
         home = self.homes.get(instrument.section)
         table = None if home is None else await self._listings_of(home, refresh=False)
         found = None if table is None else self._listed(table, instrument)
         if home is None or table is None or found is None:
             raise NotListed(f"{instrument.symbol} is not listed", venue=self._route.venue)
         self._touched.update(_names(table, found))
-        return table, found, await self._call(home, call, {**params, id_name: named(found.id)})
+        return table, found, await self._call(home, call, {**params, id_name: named(found.id)}, once=once)
 
     def _single(
         self,
@@ -1153,11 +1155,12 @@ class CcxtConnector(ExchangeConnector):
         rows: tuple[str, str] | None = None,
         *,
         signed: bool = False,
+        once: bool = False,
     ) -> Response:
-        """Make the one request of an implicit ccxt method and return it as it came.
+        """Make the one request of an implicit ccxt method, or of a path it has none for, and return it as it came.
 
         `rows` says where a list of instruments stands in the body and what names them, so that a recording can be
-        cut down to those that were asked for.
+        cut down to those that were asked for. What is asked `once`, as any time is, is not worth remembering.
         """
         token = _raw.set(None)
         trim = None if rows is None else partial(trimmed, path=rows[0], id_path=rows[1], keep=self._touched)
@@ -1173,7 +1176,7 @@ class CcxtConnector(ExchangeConnector):
                     # The same question without a key has the same address: ccxt need not write it again.
                     await client.fetch(url)
             response = _raw.get()
-            if response is not None and response.url and not signed and len(self._urls) < MOST_URLS:
+            if response is not None and response.url and not (signed or once) and len(self._urls) < MOST_URLS:
                 self._urls[key] = response.url
         except RateLimited:
             # The seam has heard the statuses itself; what a body says in words it has not.

@@ -7,7 +7,8 @@ from typing import Any
 
 from xex.access.budgets import Limit, Pause
 from xex.model.units import Amount, Evidence, Funding, Units
-from xex_connectors.ccxt_adapter import AssetMap, CcxtConnector, FundingMap, SpotCurrencies
+from xex_connectors.ccxt_adapter import AssetMap, FundingMap, SpotCurrencies
+from xex_connectors.liquidations import LiquidationMap, PublishesLiquidations
 from xex_connectors.mapping import KEY, BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, says, step
 
 _OK, _FUTURES_OK = ("error", ""), ("result", "success")
@@ -58,7 +59,7 @@ def _futures(type_: str, units: Units, settle: Any, **volumes: str) -> Market:
     )  # fmt: skip
 
 
-class KrakenConnector(SpotCurrencies, CcxtConnector):
+class KrakenConnector(PublishesLiquidations, SpotCurrencies):
     """Kraken, spot and futures."""
 
     currency_pairs = (("USDT", "USD"), ("USDC", "USD"), ("USDC", "USDT"), ("EUR", "USD"), ("USDT", "EUR"),
@@ -74,13 +75,11 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
                 proof="contractSize 1 USD; vol24h in contracts, none in coin", evidence=Evidence.DOCUMENTED),
             _underlying, quote_volume="vol24h"),
         "spot": Market(
-            "kraken",
-            Units("kraken.spot", quote_volume=Amount.AVERAGED, proof="v.1 in base, p.1 its average price",
-                evidence=Evidence.DOCUMENTED),
-            Fee(40.0, 25.0, "published: spot, lowest volume tier"),
+            "kraken", Units("kraken.spot", quote_volume=Amount.AVERAGED, evidence=Evidence.DOCUMENTED,
+                proof="v.1 in base, p.1 its average price"), Fee(40.0, 25.0, "published: spot, lowest volume tier"),
             InstrumentMap("publicGetAssetPairs", id=KEY, rows="result", ok=_OK, active=("status", "online"),
-                where={"aclass_base": {"currency", ""}},
-                fields={"base": _code(0, "base"), "quote": _code(1, "quote"), "tick": "tick_size",
+                where={"aclass_base": {"currency", ""}}, fields={
+                    "base": _code(0, "base"), "quote": _code(1, "quote"), "tick": "tick_size",
                     "lot": step("lot_decimals"), "min_amount": "ordermin", "min_notional": "costmin",
                     "taker_bps": lambda row: 100 * float(row["fees"][0][1]),
                     "maker_bps": lambda row: 100 * float(row["fees_maker"][0][1])}),
@@ -93,6 +92,10 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
             TradeMap("publicGetTrades", id="pair", rows="result.{id}", ok=_OK, buys="b", sells="s", scale=1e3,
                 limit=("count", 1000), fields={"trade_id": "6", "price": "0", "size": "1", "side": "3", "time": "2"})),
     }  # fmt: skip
+    liquidation_maps = dict.fromkeys(("linear", "inverse"), LiquidationMap("publicGetHistory", "symbol", {
+        "event_id": "uid", "price": "price", "size": "size", "time": "time", "order": "side"}, rows="history",
+        where=("type", "liquidation"), ok=_FUTURES_OK, until="lastTime", iso=True, limit=("", 100), price_kind="fill",
+        complete=True))  # fmt: skip
     time_map = ValueMap("publicGetTime", "result.unixtime", ok=_OK, scale=1000.0)
     status_map = ValueMap("publicGetSystemStatus", "result.status", ok=_OK, good=("online",))
     # Which networks there are, and what they cost, is told to keys alone that may withdraw.
@@ -101,15 +104,12 @@ class KrakenConnector(SpotCurrencies, CcxtConnector):
         withdraw=says("status", "deposit_only", "funding_temporarily_disabled"))  # fmt: skip
     probes = {"api.kraken.com": ("publicGetTime", {}),
         "futures.kraken.com": ("publicGetTickersSymbol", {"symbol": "PF_XBTUSD"})}  # fmt: skip
-    limits = (
-        Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth$|Trades$|OHLC$)",
+    limits = (Limit("public", "api.kraken.com", 10, 10, path="^/0/public/(?!Depth$|Trades$|OHLC$)",
             source="support pages: about one a second per IP"),
         *(Limit(name.lower(), "api.kraken.com", 10, 10, path=f"^/0/public/{name}$", per="pair",
             source="support pages: about one a second per IP and pair") for name in ("Depth", "Trades", "OHLC")),
         Limit("derivatives", "futures.kraken.com", 500, 10, source="futures docs; public paths are said to be free"),
     )  # fmt: skip
-    pauses = (
+    pauses = (Pause("EService: ?Throttled", 10, source="assumed: the window; the words hold a time of unknown unit"),
         Pause("EAPI:Rate limit|EGeneral:Too many requests|apiLimitExceeded", 10, source="assumed: the window"),
-        Pause("Temporary lockout", 900, banned=True, source="support pages: a quarter of an hour"),
-        Pause("EService: ?Throttled", 10, source="assumed: the window; the words hold a time of unknown unit"),
-    )
+        Pause("Temporary lockout", 900, banned=True, source="support pages: a quarter of an hour"))  # fmt: skip

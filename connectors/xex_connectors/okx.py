@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from xex.access.budgets import Pause
 from xex.model.units import Amount, Evidence, Units
 from xex_connectors.ccxt_adapter import AssetMap, FeeMap, FundingMap, HolderRatios, KeyMap, RatioMap
+from xex_connectors.liquidations import LiquidationMap, PublishesLiquidations
 from xex_connectors.mapping import BookMap, Fee, InstrumentMap, Market, TickerMap, TradeMap, ValueMap, part, per_path
 
 _OK = ("code", "0")
@@ -21,10 +22,8 @@ def _contract_size(row: Mapping[str, Any]) -> float:
 
 
 def _tickers(kind: str, **volumes: str) -> tuple[TickerMap, ...]:
-    fields = {
-        "bid": "bidPx", "bid_size": "bidSz", "ask": "askPx", "ask_size": "askSz", "last": "last",
-        "open": "open24h", "high": "high24h", "low": "low24h", **volumes,
-    }  # fmt: skip
+    fields = {"bid": "bidPx", "bid_size": "bidSz", "ask": "askPx", "ask_size": "askSz", "last": "last",
+        "open": "open24h", "high": "high24h", "low": "low24h", **volumes}  # fmt: skip
     return (TickerMap("publicGetMarketTickers", id="instId", rows="data", one="instId", ok=_OK, time="ts",
         one_call="publicGetMarketTicker", params={"instType": kind}, fields=fields),)  # fmt: skip
 
@@ -46,15 +45,13 @@ _RATIO = "publicGetRubikStatContractsLongShort{}RatioContract{}"
 _RATIOS = RatioMap({_RATIO.format("Account", ""): "accounts", _RATIO.format("Account", "TopTrader"): "top accounts",
     _RATIO.format("Position", "TopTrader"): "top positions"}, {"time": "0", "ratio": "1"}, "data", "instId",
     params={"period": "5m", "limit": "1"}, ok=_OK)  # fmt: skip
+_CONTRACT_FEE = Fee(5.0, 2.0, "published: perpetual swaps and futures, regular tier")
 
 
 def _account(type_: str, **quotes: str) -> FeeMap:
     """Return where the account's fees stand, by quote currency; what is charged is below zero."""
     return FeeMap("privateGetAccountTradeFee", {"instType": type_}, ok=_OK, scale=-1e4, quotes={
         quote: (f"data.0.taker{end}", f"data.0.maker{end}") for quote, end in quotes.items()})  # fmt: skip
-
-
-_CONTRACT_FEE = Fee(5.0, 2.0, "published: perpetual swaps and futures, regular tier")
 
 
 def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
@@ -74,12 +71,11 @@ def _contracts(kind: str, units: Units, type_: str, **more: str) -> Market:
 
 _LINEAR = Units("okx.linear", size=Amount.CONTRACTS, lot=Amount.CONTRACTS, quote_volume=Amount.DERIVED,
     proof="ctVal; vol24h = volCcy24h / ctVal", evidence=Evidence.DOCUMENTED)  # fmt: skip
-_INVERSE = Units("okx.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS,
-    quote_volume=Amount.QUOTE_CONTRACTS, proof="ctVal in ctValCcy USD; volCcy24h in coin",
-    evidence=Evidence.DOCUMENTED)  # fmt: skip
+_INVERSE = Units("okx.inverse", size=Amount.QUOTE_CONTRACTS, lot=Amount.QUOTE_CONTRACTS, evidence=Evidence.DOCUMENTED,
+    quote_volume=Amount.QUOTE_CONTRACTS, proof="ctVal in ctValCcy USD; volCcy24h in coin")  # fmt: skip
 
 
-class OkxConnector(HolderRatios):
+class OkxConnector(PublishesLiquidations, HolderRatios):
     """OKX."""
 
     markets = {
@@ -95,6 +91,11 @@ class OkxConnector(HolderRatios):
             _tickers("SPOT", base_volume="vol24h", quote_volume="volCcy24h"), _BOOK, _TRADES,
             account=_account("SPOT", USDT="", USDC="USDC")),
     }  # fmt: skip
+    liquidation_maps: ClassVar[Any] = {f"{kind}{dated}": LiquidationMap("public public/liquidation-orders",
+        "instFamily", {"price": "bkPx", "size": "sz", "time": "ts", "order": "side", "position": "posSide"}, ok=_OK,
+        params={"instType": type_, "state": "filled"}, named=lambda id_: id_.rpartition("-")[0], row_id="instId",
+        inner="details", until="after", limit=("limit", 100), price_kind="bankruptcy") for kind in ("linear", "inverse")
+        for dated, type_ in (("", "SWAP"), ("_dated", "FUTURES"))}  # fmt: skip
     time_map = ValueMap("publicGetPublicTime", "data.0.ts", ok=_OK)
     status_map = ValueMap("publicGetSystemStatus", "data", each="state", ok=_OK,
         good=("scheduled", "completed", "canceled"))  # fmt: skip
@@ -109,7 +110,6 @@ class OkxConnector(HolderRatios):
         "/market/candles$": (40, 2), "/market/history-candles$": (20, 2), "/public/instruments$": (20, 2),
         "/public/open-interest$": (20, 2), "/public/funding-rate$": (10, 2), "account-ratio-contract$": (5, 2),
         "account-ratio-contract-top-trader$": (5, 2), "position-ratio-contract-top-trader$": (5, 2),
-        "/public/time$": (10, 2), "/system/status$": (1, 5), "/asset/currencies$": (6, 1),
-        "/account/trade-fee$": (5, 2)}, other=(5, 2),
-        source="docs v5, rate limit of each endpoint, per IP")  # fmt: skip
+        "/public/time$": (10, 2), "/system/status$": (1, 5), "/asset/currencies$": (6, 1), "/trade-fee$": (5, 2),
+        "/public/liquidation-orders$": (20, 2)}, other=(5, 2), source="docs v5, each endpoint's, per IP")  # fmt: skip
     pauses = (Pause(r'"code":\s*"?(?:50011|50061)\b', 2, source="docs v5: the window of most endpoints"),)

@@ -17,7 +17,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.lab.names import NETWORKS, expiry_ms
-from tests.lab.truth import Market, Print, Side, Token, Truth
+from tests.lab.truth import Forced, Market, Print, Side, Token, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, number, text
 
 LINEAR = "/linear-swap-"
@@ -27,6 +27,8 @@ DELIVERY_INTEREST = "/api/v1/contract_open_interest"
 DELIVERY_BATCH = ("/market/detail/batch_merged", "/v2/market/detail/batch_merged")
 SHARED = ("/market/detail/merged", "/market/depth", "/market/history/trade")
 V5_INTEREST = "/v5/market/open_interest"  # of a single linear contract
+V5_LIQUIDATIONS = "/v5/market/liquidation_orders"  # of a single linear contract
+V3_LIQUIDATIONS = "/swap-api/v3/swap_liquidation_orders"  # of a single inverse one
 V5_FUNDING = "/v5/market/funding_rate"  # of a single linear perpetual, with the settlement after the coming one
 BATCH_FUNDING = "api/v1/swap_batch_funding_rate"
 ELITE = {"api/v1/swap_elite_account_ratio": 1, "api/v1/swap_elite_position_ratio": 2}
@@ -37,6 +39,8 @@ SINGLE = ("ex/market/detail/merged", "ex/market/depth", "ex/market/history/trade
 QUARTER, TURN = "quarter", "CQ"  # of all dated contracts in the lab, hence one of each sort and coin
 SPOT_DEPTHS = (5, 10, 20)
 DEPTH = 150
+MOST_STRUCK, WINDOW_MS = 100, 7_200_000
+MOST_STRUCK_COIN = 50
 MOST_TRADES = 2000
 COUNT = 265_846
 
@@ -344,6 +348,55 @@ def trades(market: Market, now_ms: int, groups: int) -> list[Body]:
     ]
 
 
+def linear_liquidation(market: Market, one: Forced, place: int) -> Body:
+    """Encode one liquidation of a linear contract, as text; `amount` repeats the contracts, not coins."""
+    contracts = text(market.wire_size(one.size, one.price))
+    return {
+        "id": str(150_153_038_758 + place),
+        "contract_code": market.id,
+        "liquidation_time": str(one.ms),
+        "side": one.side,
+        "position_side": one.position,
+        "volume": contracts,
+        "amount": contracts,
+        "bankrupt_price": text(market.wire_price(one.price)),
+        "trade_turnover": text(one.size * one.price),
+    }
+
+
+def inverse_liquidation(market: Market, one: Forced, place: int) -> Body:
+    """Encode one liquidation of an inverse contract, as numbers: contracts and coins, and the order's side alone."""
+    return {
+        "query_id": 452_057 + place,
+        "contract_code": market.id,
+        "symbol": market.wire_base,
+        "direction": one.side,
+        "offset": "close",
+        "volume": number(market.wire_size(one.size, one.price)),
+        "price": price(market, one.price),
+        "created_at": one.ms,
+        "amount": number(one.size / market.multiplier),
+    }
+
+
+def _liquidations(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
+    """Answer about one contract's liquidations, newest first; of linear ones two hours at most are told at once."""
+    linear = path == V5_LIQUIDATIONS
+    market = named(truth, path, query, query.get("contract_code" if linear else "contract", ""))
+    if market is None:
+        return Reply({"code": 1332, "message": "The contract doesn't exist.", "data": None, "ts": now_ms})
+    if not linear and query.get("trade_type") not in ("0", "5", "6"):
+        return Reply({"code": 1030, "msg": "Abnormal service. Please try again later.", "data": None, "ts": now_ms})
+    end = int(query.get("end_time", str(now_ms)))
+    start = int(query.get("start_time", str(end - WINDOW_MS)))
+    if linear and end - start > WINDOW_MS:
+        return Reply({"code": 1067, "message": "The time span is too long.", "data": None, "ts": now_ms})
+    most = min(int(query.get("limit", "100")), MOST_STRUCK) if linear else MOST_STRUCK_COIN
+    encode = linear_liquidation if linear else inverse_liquidation
+    rows = [encode(market, one, truth.place_of(one)) for one in truth.struck(market, start, end + 1)[:most]]
+    return Reply({"code": 200, "message" if linear else "msg": "", "data": rows, "ts": now_ms})
+
+
 def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer one request as HTX does."""
     fixed = _state(truth, path, now_ms)
@@ -389,6 +442,8 @@ def _state(truth: Truth, path: str, now_ms: int) -> Body | None:
 
 def _contract_reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     """Answer a request about contracts of any family."""
+    if path in (V5_LIQUIDATIONS, V3_LIQUIDATIONS):
+        return _liquidations(truth, path, query, now_ms)
     if path == V5_INTEREST:
         return _linear_interest(truth, path, query, now_ms)
     tail = path.removeprefix(LINEAR if path.startswith(LINEAR) else INVERSE)

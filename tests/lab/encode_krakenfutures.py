@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.lab.encode_kraken import altname
 from tests.lab.names import expiry_ms
-from tests.lab.truth import Kind, Market, Print, Side, Truth
+from tests.lab.truth import Forced, Kind, Market, Print, Side, Truth
 from tests.lab.wire import Body, Query, Reply, decimals, iso_ms, number, uuid_of
 
 PREFIX = "/derivatives/api/v3/"
@@ -168,6 +168,28 @@ def trade(done: Print, market: Market, now_ms: int) -> Body:
     }
 
 
+def liquidation(one: Forced, place: int, market: Market) -> Body:
+    """Encode one trade that closed a position by force: that is the taker's order."""
+    return {
+        "time": iso_ms(one.ms),
+        "trade_id": place + 1,
+        "price": price(market, one.price),
+        "size": number(market.wire_size(one.size, one.price)),
+        "side": one.side,
+        "type": "liquidation",
+        "uid": uuid_of(str(7_000_000_000 + place)),
+    }
+
+
+def history(truth: Truth, market: Market, query: Query, now_ms: int) -> list[Body]:
+    """Encode the last hundred trades, newest first, or the last hundred before `lastTime`."""
+    rows = [(done.at_ms(now_ms), trade(done, market, now_ms)) for done in market.trades]
+    rows += [(one.ms, liquidation(one, truth.place_of(one), market)) for one in truth.struck(market)]
+    end = query.get("lastTime", iso_ms(now_ms + 1))
+    ordered = sorted(rows, key=lambda row: -row[0])
+    return [row for stamp, row in ordered if iso_ms(stamp) < end][:100]
+
+
 def named(truth: Truth, symbol: str) -> Market | None:
     """Find a contract of either kind by its symbol, in capitals or not."""
     found = (truth.find("krakenfutures", kind, symbol.upper()) for kind in KINDS)
@@ -193,8 +215,5 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
     if name == "orderbook":
         return success(now_ms, orderBook=book(market))
     if name == "history":
-        # Times of one form compare as they are written.
-        until = query.get("lastTime", "9")
-        older = [done for done in market.trades if iso_ms(done.at_ms(now_ms)) < until]
-        return success(now_ms, history=[trade(done, market, now_ms) for done in older[:100]])
+        return success(now_ms, history=history(truth, market, query, now_ms))
     return success(now_ms, ticker=ticker(market, now_ms))

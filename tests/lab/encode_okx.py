@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from tests.lab.names import NETWORKS, expiry_ms
-from tests.lab.truth import ONE, Kind, Market, Print, Side, Token, Truth
+from tests.lab.truth import ONE, Forced, Kind, Market, Print, Side, Token, Truth
 from tests.lab.wire import Body, Query, Reply, permissions, text
 
 KINDS: dict[str, tuple[Kind, ...]] = {
@@ -237,6 +237,20 @@ def trade(market: Market, done: Print, now_ms: int) -> Body:
     }
 
 
+def liquidations(found: Sequence[tuple[Market, Forced]]) -> list[Body]:
+    """Encode liquidations, newest first: a row holds all that follow one another in one contract."""
+    rows: list[Body] = []
+    for market, one in found:
+        if not rows or rows[-1]["instId"] != market.id:
+            family = contract_fields(market)["instFamily"]
+            named_ = {"instFamily": family, "instId": market.id, "instType": instrument_type(market), "uly": family}
+            rows.append({"details": [], **named_, "totalLoss": "0"})
+        detail = {"bkLoss": "0", "bkPx": price(market, one.price), "ccy": "", "posSide": one.position}
+        detail |= {"side": one.side, "sz": size(market, one.size, one.price), "ts": str(one.ms)}
+        rows[-1]["details"].append(detail)
+    return rows
+
+
 def currency(token: Token) -> Body:
     """Encode one network of a currency; a network's own coin has an empty address."""
     return {
@@ -312,6 +326,8 @@ def reply(truth: Truth, path: str, query: Query, now_ms: int) -> Reply:
         return success([funding(market, now_ms) for market in listed(truth, "SWAP")])
     if name in ("public/instruments", "public/open-interest", "market/tickers"):
         return _list_reply(truth, name, query, now_ms)
+    if name == "public/liquidation-orders":
+        return _liquidations_reply(truth, query)
     singles = ("market/ticker", "market/books", "market/books-full", "market/trades", "market/history-trades")
     if name in (*singles, "public/funding-rate", *RATIOS):
         return _one_reply(truth, name, query, now_ms)
@@ -333,6 +349,22 @@ def _list_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:
     rows = [instrument(m, 10_000 + n) for n, m in enumerate(markets) if wanted in (None, m.id)]
     rows += [PREOPEN] if (asked, wanted) == ("SWAP", None) else []
     return success(rows) if rows or wanted is None else failure("51001", NO_INSTRUMENT)
+
+
+def _liquidations_reply(truth: Truth, query: Query) -> Reply:
+    """Answer about a family's liquidations: `after` asks for older ones, `before` for newer ones, never both ends."""
+    if query.get("instType") not in ("SWAP", "FUTURES") or query.get("state") not in ("filled", "unfilled"):
+        return failure("51000", "Parameter instType error")
+    family = query.get("instFamily", query.get("uly"))
+    if family is None:
+        return failure("50015", "Either parameter uly or instFamily is required.", 400)
+    markets = [m for m in listed(truth, query["instType"]) if contract_fields(m)["instFamily"] == family]
+    if not markets:
+        return failure("51014", "Index doesn't exist.")
+    start, end = int(query.get("before", "-1")) + 1, int(query.get("after", str(10**15)))
+    found = [(market, one) for market in markets for one in truth.struck(market, start, end)]
+    found.sort(key=lambda pair: -pair[1].ms)
+    return success(liquidations(found[: min(int(query.get("limit", "100")), 100)]))
 
 
 def _one_reply(truth: Truth, name: str, query: Query, now_ms: int) -> Reply:

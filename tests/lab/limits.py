@@ -56,6 +56,7 @@ _OKX = {
     "market/books": (40, 2.0),
     "market/books-full": (10, 2.0),
     "market/trades": (100, 2.0),
+    "public/liquidation-orders": (40, 2.0),
     "public/time": (10, 2.0),
     "system/status": (1, 5.0),
     "asset/currencies": (6, 1.0),

@@ -384,6 +384,16 @@ class Forced:
     usd: Decimal
     position: Literal["long", "short"]
 
+    @property
+    def side(self) -> Literal["buy", "sell"]:
+        """Side of the order that closed the position."""
+        return "sell" if self.position == "long" else "buy"
+
+    @property
+    def size(self) -> Decimal:
+        """Base units, at the price that is told."""
+        return self.usd / self.price
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -415,6 +425,17 @@ class Truth:
         """
         listed = self._by_venue.get((venue, kind), ())
         return tuple(market for market in listed if expiry in (None, market.expiry))
+
+    def struck(self, market: Market, start: int = 0, end: int | None = None) -> list[Forced]:
+        """Return what was liquidated of a market within [start, end) (Unix ms), newest first."""
+        found = (one for one in self.forced if (one.venue, one.id) == (market.venue, market.id))
+        return sorted(
+            (one for one in found if start <= one.ms and (end is None or one.ms < end)), key=lambda one: -one.ms
+        )
+
+    def place_of(self, one: Forced) -> int:
+        """Return which of all liquidations one is, also among others that are equal to it."""
+        return next(place for place, other in enumerate(self.forced) if other is one)
 
     def coins(self, venue: str) -> dict[str, tuple[Token, ...]]:
         """Return the currencies of a venue's spot markets, as it writes them, each with the networks it is on."""

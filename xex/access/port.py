@@ -204,6 +204,28 @@ class AnswersOpenInterest(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What of a venue's liquidations an answer covers: from when to when (ms), and whether it has all of them.
+
+    `left_out` counts those that lack a price, a size or a time.
+    """
+
+    venue: str
+    from_ms: float
+    to_ms: float
+    complete: bool = False
+    left_out: int = 0
+
+
+class Struck(dict[str, Any]):
+    """Columns of the schema `liquidations`, and what they cover: a window for each venue, also one without a row."""
+
+    def __init__(self, columns: Columns, windows: Sequence[Window]) -> None:
+        super().__init__(columns)
+        self.windows = tuple(windows)
+
+
 @runtime_checkable
 class AnswersMarketInterest(Protocol):
     """Knows how many contracts are open in every market at once, in one request for each list of the venue."""
@@ -223,7 +245,9 @@ class AnswersLiquidations(Protocol):
     async def liquidations(self, instrument: Instrument, since_ms: int, until_ms: int) -> Columns:
         """Return liquidations within [since_ms, until_ms), oldest first, in the schema `liquidations`.
 
-        `order_side` is the order's that closed the position of `position_side`; "unknown" where it cannot be told.
+        `order_side` is the order's that closed the position of `position_side`; "unknown" where it cannot be told. Rows
+        of other exchanges have these as `venue`. Who knows what the answer covers returns `Struck`; plain columns are
+        taken to cover the range, though not completely.
         """
         ...
 

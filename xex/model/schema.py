@@ -60,7 +60,11 @@ SCHEMAS: Mapping[str, Mapping[str, str]] = {
     "long_short": {**_COMMON, "ratio": NUMBER, "long_share": NUMBER, "short_share": NUMBER, "population": TEXT},
     "liquidations": {
         **_COMMON, "position_side": TEXT, "order_side": TEXT, "price": NUMBER, "price_kind": TEXT, "size": NUMBER,
-        "notional": NUMBER, "source": TEXT, "complete": FLAG,
+        "notional": NUMBER, "source": TEXT, "complete": FLAG, "event_id": TEXT,
+    },
+    "liquidation_sums": {
+        "group": TEXT, "currency": TEXT, "position_side": TEXT, "exchange": TEXT, "venue": TEXT, "source": TEXT,
+        "start": TIME, "count": NUMBER, "base": NUMBER, "notional": NUMBER, "partial": FLAG, "complete": FLAG,
     },
     "whales": {
         "exchange": TEXT, "venue": TEXT, "instrument": TEXT, "group": TEXT, "base": TEXT, "quote": TEXT,

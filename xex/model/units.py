@@ -88,6 +88,11 @@ class Units:
         return f"{self.name}: size {self.size}{halved} ({self.evidence})"
 
     @property
+    def liquidation_rule(self) -> str:
+        """The text that a converted liquidation carries: an order, hence of one side."""
+        return f"{self.name}: size {self.size} ({self.evidence})"
+
+    @property
     def interest_rule(self) -> str:
         """The text that converted open interest carries."""
         halved = ", halved: two-sided" if "open_interest" in self.two_sided else ""
@@ -173,14 +178,26 @@ def trades_to_base(columns: Columns, units: Units, contract_size: Array, multipl
 
     Raises `UnitError` for rows that a rule has already brought to base units.
     """
-    done = _unconverted(columns)
     once = 0.5 if "trades" in units.two_sided else 1.0
+    return _dealt(columns, units, contract_size, multiplier, once) | {
+        "unit_rule": Text.same(units.trade_rule, length(columns))
+    }
+
+
+def liquidations_to_base(columns: Columns, units: Units, contract_size: Array, multiplier: Array) -> Columns:
+    """Return liquidations as `trades_to_base` does trades; an order has one side, and is never halved."""
+    return _dealt(columns, units, contract_size, multiplier) | {
+        "unit_rule": Text.same(units.liquidation_rule, length(columns))
+    }
+
+
+def _dealt(columns: Columns, units: Units, contract_size: Array, multiplier: Array, once: float = 1.0) -> Columns:
+    done = _unconverted(columns)
     done["price"] = numbers(done, "price") / multiplier
     done["size"] = numbers(done, "size") * factor(units.size, contract_size, multiplier) * once
     if counts_quote(units.size):
         done["size"] = done["size"] / done["price"]
     done["notional"] = done["price"] * done["size"]
-    done["unit_rule"] = Text.same(units.trade_rule, length(columns))
     return done
 
 

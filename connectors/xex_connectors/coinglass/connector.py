@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from xex.access.port import ExchangeConnector
+from xex.access.port import ExchangeConnector, Struck, Window
 from xex.access.transport import Route, Transport
 from xex.config import ExchangeConfig
 from xex.errors import AuthRejected, NotListed, VenueRefused
@@ -19,6 +19,8 @@ from xex_connectors.coinglass.answers import Table, venue_of
 from xex_connectors.coinglass.client import CoinGlass
 
 DAY_MS = 86_400_000
+MOST_DAYS = 7
+"""How far back single liquidations are told."""
 PAIRS_FRESH_MS = 3_600_000
 """The lists of pairs change hourly at most for what is asked of them."""
 FITS, FITS_NOT = 0.01, 0.1
@@ -84,7 +86,9 @@ class CoinGlassConnector(ExchangeConnector):
         if not pairs:
             raise NotListed(f"no liquidations of {instrument.symbol}", venue=self._route.venue)
         parts = [await self._liquidated(instrument, name, ids, since_ms, until_ms) for name, ids in pairs.items()]
-        return schema.concat(parts, "liquidations")
+        told_ms = max(since_ms, clock.now_ms() - MOST_DAYS * DAY_MS)
+        windows = [Window(venue_of(name), told_ms, until_ms) for name in pairs]
+        return Struck(schema.concat(parts, "liquidations"), windows)
 
     async def _liquidated(
         self, instrument: Instrument, exchange: str, ids: frozenset[str], since_ms: int, until_ms: int
