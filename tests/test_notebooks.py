@@ -137,7 +137,16 @@ def arbitrage(text: str) -> None:
     assert "0 ways round" in text
 
 
+def derivatives(text: str) -> None:
+    """See that the ten parts of the one large order are one row, and that what was closed by force adds up."""
+    assert re.search(r"synthetic tape: 4,010 trades, 1 large", text)
+    assert re.search(r"buy +25\.0000 +60,000\.0000 1,500,000\.0000 +10\.0000", text)
+    longs, shorts = number(text, r"long (\d+)\."), number(text, r"short (\d+)\.")
+    assert longs > 2 * shorts > 0
+    assert re.search(r"\w+:linear +\w+ +\w+ +[\d.]+ +0\.\d+ +20\.0000", text)
+
+
 SHOWN = {
     "01_first_snapshot.ipynb": first_snapshot, "02_price_and_dispersion.ipynb": price_and_dispersion,
-    "03_arbitrage.ipynb": arbitrage,
+    "03_arbitrage.ipynb": arbitrage, "04_derivatives.ipynb": derivatives,
 }  # fmt: skip
