@@ -126,3 +126,17 @@ def test_in_a_terminal_the_table_is_redrawn(lab: Lab) -> None:
     done = watched(lab, "look 2, every 0.3 s", terminal=True, command=("scan", "BTCUSDT", "--watch", "0.3")).expect(0)
     assert "okx → binance" in done.out
     assert "Traceback" not in done.out + done.err
+
+
+def test_a_venue_that_fails_is_named_with_the_reason_in_each_line(lab: Lab) -> None:
+    lab.fault("htx", "html")
+    done = watched(lab, "without", terminal=False, command=("scan", "BTCUSDT", "--watch", "0.5")).expect(0)
+    assert "htx (bad_payload)" in done.out
+
+
+@pytest.mark.usefixtures("lab")
+def test_one_venue_makes_no_pair_and_a_currency_without_a_rate_is_said() -> None:
+    assert "a pair needs two venues that answer" in run("scan", "BTCUSDT", "--venues", "okx").expect(0).out
+    out = run("scan", "BTCUSDT", "--venues", "okx,binance", "--currency", "EUR").expect(0).out
+    assert "2 stopped at currency" in out
+    assert "no_rate" in out

@@ -489,6 +489,8 @@ def networks(
             shown=lambda: [networks_table(found)],
             remarks=left_out_of(found),
         )
+    if not found.attrs["answered"]:
+        raise typer.Exit(NOBODY)
 
 
 @app.command()
@@ -662,8 +664,9 @@ def _look_line(look: Scan) -> str:
         f"{row['net_profit']:.2f} {row['currency']}"
         for row in found.head(3).to_dict("records")
     ]
-    missing = sorted({name.partition(" ")[0] for name in look.dropped})
-    told = "; ".join([funnel_text(look.frame), *best, *([f"without {', '.join(missing)}"] * bool(missing))])
+    missing = {name.partition(" ")[0]: why.partition(":")[0] for name, why in sorted(look.dropped.items())}
+    without = ", ".join(f"{name} ({why})" for name, why in missing.items())
+    told = "; ".join([funnel_text(look.frame), *best, *([f"without {without}"] * bool(missing))])
     return f"{datetime.fromtimestamp(look.time, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {told}"
 
 

@@ -32,6 +32,8 @@ def opportunities_table(frame: pd.DataFrame, head: str, most: int, *, rejected: 
 
         yield Text(head, style="bold")
         yield grey(funnel_text(frame))
+        if not len(frame):
+            yield Text("a pair needs two venues that answer")
         if not passed and lines and not rejected:
             yield Text("nothing passes every gate; the nearest are:")
         if lines:
@@ -136,7 +138,7 @@ def _layouts(shown: dict[str, Any]) -> list[tuple[list[Column], int]]:
 def _notes(shown: dict[str, Any]) -> Iterator[str]:
     if "spread" in texts(shown, "trade"):
         yield "spread: pays when the two prices meet; entry and exit fees on both legs, at the entry prices"
-    if (numbers(shown, "haircut_bps") > 0).any():
+    if any("haircut" in reasons for reasons in texts(shown, "reasons")):
         yield "haircut: what quotes of these ages may have moved meanwhile; the net edge must be above it"
 
 

@@ -289,7 +289,10 @@ def _certified(frame: pd.DataFrame) -> str:
     proof = frame.attrs.get("certificate")
     if proof is None:
         return "no way round spot markets pays as much"
-    return f"no way round spot markets pays; nearest to it is {proof['edge']}, {-proof['slack_bps']:.1f} bps off"
+    lost = f"{-proof['slack_bps']:.1f} bps"
+    return (
+        f"no way round spot markets pays: there are prices at which the best trade, {proof['edge']}, still loses {lost}"
+    )
 
 
 def _some(count: int, word: str) -> str:

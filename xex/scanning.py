@@ -220,7 +220,9 @@ class Scanning(Rounds):
         rows = [row for snap in came.values() for row in (*snap.arbitrage_opportunities, *snap.rejected)]
         frame = schema.frame(columns_of_rows(rows), "opportunities")
         # Who answered and is left out of the price is in the pairs, with the gate that stops them.
-        missing = {symbol: {name: drop for name, drop in snap.dropped.items() if name not in snap.answered}
+        unrated = {Dropped.NO_RATE.value, Dropped.OTHER_CURRENCY.value}
+        missing = {symbol: {name: drop for name, drop in snap.dropped.items()
+                            if name not in snap.answered or drop in unrated}
                    for symbol, snap in came.items()}  # fmt: skip
         missing |= {symbol: dict(error.dropped) for symbol, error in failed.items()}
         dropped = {f"{name} {symbol}": drop.text for symbol, drops in missing.items() for name, drop in drops.items()}
