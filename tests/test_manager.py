@@ -304,7 +304,7 @@ async def test_the_best_exchange_is_up_then_unknown_then_down(lab: Lab, manager_
     assert xm.get_best_exchange("ticker") == "kraken"
     assert xm.get_best_exchange("order_book") == "binance"
     assert xm.get_best_exchange("liquidations") == "kraken"
-    assert xm.get_best_exchange("whale_activity") is None
+    assert xm.get_best_exchange("whale_activity") == "kraken"
     assert ExchangeManager(cache=False).get_best_exchange() is None
 
 

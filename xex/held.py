@@ -61,8 +61,8 @@ def _funding_rows(shown: dict[str, Any]) -> list[Row]:
 def signed(share: float, places: int) -> str:
     """Write a share of one as a percentage with its sign.
 
-    >>> signed(0.0001, 4), signed(-0.1095, 1), signed(0.0, 1), signed(float("nan"), 1)
-    ('+0.0100%', '-11.0%', '0.0%', '–')
+    >>> signed(0.0001, 4), signed(-0.1094, 1), signed(0.0, 1), signed(float("nan"), 1)
+    ('+0.0100%', '-10.9%', '0.0%', '–')
     """
     if not math.isfinite(share):
         return ABSENT

@@ -55,7 +55,7 @@ def check_number(name: str, value: object, good: Callable[[float], bool], meanin
 def check_milliseconds(times: Floats, what: str) -> Floats:
     """Return times; raise `SchemaError` where they are seconds since 1970, as milliseconds all of that January."""
     known = times[np.isfinite(times)]
-    if len(known) and 1e8 < float(known.max()) < 1e11:
+    if len(known) and 9e8 < float(known.max()) < 1e11:
         raise SchemaError(
             f"{what}: the times up to {known.max():.0f} are seconds; milliseconds since 1970 are expected"
         )
