@@ -491,6 +491,7 @@ async def test_old_quotes_and_their_volume_do_not_count(
     venue: str, seconds: int, dropped: bool, lab: Lab, manager_for: ManagerFor
 ) -> None:
     xm = manager_for(lab)
+    await xm.connect_all()  # quotes that wait for other venues' lists grow older meanwhile
     lab.fault(venue, "stale", seconds=seconds)
     snap, _ = await asked(xm, deadline=PLENTY_S)
     assert snap.exchanges_data[venue]["age_ms"] == pytest.approx(1000 * seconds, abs=300)
