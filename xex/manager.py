@@ -620,7 +620,12 @@ class ExchangeManager(Scanning):
         groups = self._chosen(question, venues)
         failures: dict[str, Drop] = {}
 
+        # What goes through the seam lets itself be interrupted; a stranger's connector may not, and needs a task.
+        alone = len(groups) == 1 and all(able(entry.connector, ListsInstruments) for entry in groups[0])
+
         async def everybody(instrument: Instrument) -> dict[str, Columns]:
+            if alone:
+                return {groups[0][0].id: await self._in_turn(groups[0], question, instrument, failures)}
             asked = {group[0].id: self._in_turn(group, question, instrument, failures) for group in groups}
             return await gathered(asked, self._keep, length, STRAGGLER_S)
 

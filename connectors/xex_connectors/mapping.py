@@ -24,7 +24,7 @@ from xex.errors import BadPayload
 from xex.model.identity import SPOT, asset
 from xex.model.instruments import Section, kind_of
 from xex.model.listings import COLUMNS, Listings
-from xex.model.schema import Columns
+from xex.model.schema import Columns, Text, Words
 from xex.model.units import Units, counts_quote, factor
 
 KEY = "<key>"
@@ -619,6 +619,8 @@ def milliseconds(cell: Any, scale: float = 1.0) -> float:
 
 # --- books -------------------------------------------------------------------------------------------------
 
+_SIDES = Words(["bid", "ask"])
+
 
 def book_columns(body: bytes, spec: BookMap, native_id: str = "", depth: int | None = None) -> Columns:
     """Return the book of `native_id` as rows of `side`, `level`, `price`, `size`, `censored` and time, best first.
@@ -636,7 +638,7 @@ def book_columns(body: bytes, spec: BookMap, native_id: str = "", depth: int | N
     cut = [most is not None and len(side) >= most for side in (bids, asks)]
     rows = len(bids) + len(asks)
     return {
-        "side": ["bid"] * len(bids) + ["ask"] * len(asks),
+        "side": Text(_SIDES, np.repeat([0, 1], [len(bids), len(asks)])),
         "level": np.concatenate([np.arange(len(bids)), np.arange(len(asks))]).astype(np.float64),
         "price": np.concatenate([bids[:, 0], asks[:, 0]]),
         "size": np.concatenate([bids[:, 1], asks[:, 1]]),

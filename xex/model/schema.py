@@ -265,7 +265,10 @@ def _zeros(rows: int) -> np.ndarray[Any, np.dtype[np.intp]]:
 @lru_cache(maxsize=256)
 def _repeated(words: Words, rows: int) -> Any:
     """Return the pandas array of a column that says the same in every row; the same few make up most of a frame."""
-    return words.array().take(_zeros(rows))
+    import pandas as pd
+
+    # Half the price of an array of one word and a `take`, and most words of a new question are new.
+    return pd.array(np.full(rows, words.texts[0] or None, dtype=object), dtype="str")
 
 
 class Text:
@@ -461,8 +464,11 @@ def _series(columns: Columns, name: str, dtype: str, rows: int) -> Any:
     if dtype == TIME:
         stamps = np.full(rows, np.nan) if values is None else np.asarray(values, dtype=np.float64)
         known = np.isfinite(stamps)
-        times = np.full(rows, np.datetime64("NaT", "ms"), dtype="datetime64[ms]")
-        times[known] = np.round(stamps[known]).astype("int64").astype("datetime64[ms]")
+        if known.all():
+            times = np.round(stamps).astype("int64").astype("datetime64[ms]")
+        else:
+            times = np.full(rows, np.datetime64("NaT", "ms"), dtype="datetime64[ms]")
+            times[known] = np.round(stamps[known]).astype("int64").astype("datetime64[ms]")
         return pd.array(times, dtype=_utc())
     if values is None:
         return Text.same("", rows).array()
