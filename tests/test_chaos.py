@@ -136,6 +136,8 @@ class StormyLab(Lab):
         self.names: dict[int, str] = {}
         self._under: dict[int, list[Fault]] = {}
         self._doors = random.Random(os.getpid())
+        self._shut: Counter[str] = Counter()
+        self._doorway = asyncio.Lock()
 
     def _respond(self, socket: str, request: web.BaseRequest, struck: list[Fault]) -> Any:
         made = super()._respond(socket, request, struck)
@@ -170,16 +172,21 @@ class StormyLab(Lab):
     async def shut(self, socket: str) -> None:
         """Refuse connections, and drop those that are open."""
         runner = self._runner(socket)
-        for site in list(runner.sites):
-            await site.stop()
+        self._shut[socket] += 1
+        async with self._doorway:  # who stops a door that is just being opened leaves it listening
+            for site in list(runner.sites):
+                await site.stop()
         for protocol in list(runner.server.connections if runner.server else ()):
             if protocol.transport is not None:
                 protocol.transport.abort()
 
     async def open(self, socket: str) -> None:
-        """Listen again, at the same port."""
+        """Listen again, at the same port, once nobody wants it shut any more."""
         runner = self._runner(socket)
-        if not runner.sites:
+        self._shut[socket] -= 1
+        async with self._doorway:
+            if runner.sites or self._shut[socket]:
+                return
             await web.TCPSite(runner, "127.0.0.1", self._ports[socket], reuse_address=True).start()
 
     @property

@@ -31,6 +31,16 @@ QUESTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any], Question]] = {
     "spot market": (("tickers",), {"market": "spot"}, lambda xm: xm.tickers(market="spot")),
     "instruments": (("instruments",), {"market": "perp"}, lambda xm: xm.instruments(market="perp")),
     "opportunities": (("opportunities", "BTCUSDT"), {}, lambda xm: xm.opportunities("BTCUSDT")),
+    "funding": (("funding_rates", ["BTCUSDT", "ETHUSDT"]), {}, lambda xm: xm.funding(["BTCUSDT", "ETHUSDT"])),
+    "funding of markets": (("funding_rates",), {}, lambda xm: xm.funding()),
+    "open interest": (
+        ("open_interest", ["BTCUSDT", "ETHUSDT"]), {}, lambda xm: xm.open_interest(["BTCUSDT", "ETHUSDT"]),
+    ),
+    "open interest of inverse contracts": (
+        ("open_interest", "BTCUSD"), {"market": "inverse"}, lambda xm: xm.open_interest("BTCUSD", market="inverse"),
+    ),
+    "open interest of markets": (("open_interest",), {}, lambda xm: xm.open_interest()),
+    "long and short": (("long_short", "BTCUSDT"), {}, lambda xm: xm.long_short("BTCUSDT")),
     "two venues": (
         ("snapshot", "BTCUSDT"), {"venues": ["okx", "binance"]},
         lambda xm: xm.get_cross_exchange_ticker("BTCUSDT", venues=["okx", "binance"]),
@@ -164,6 +174,8 @@ async def test_who_does_not_list_it_is_named(lab: Lab, manager_for: ManagerFor) 
         (("order_book",), ConfigError, "needs their symbols"),
         (("order_book", "okx:BTC-USDT-SWAP"), SymbolError, "venue's own id"),
         (("order_book", "BTC-USDT"), SymbolError, "BTC-USDT"),
+        (("funding_rates", "BTC/USDT"), SymbolError, "only perpetuals have funding; write BTC/USDT:USDT"),
+        (("long_short",), ConfigError, "needs their symbols"),
     ],
 )
 def test_a_plan_of_nothing_is_refused(call: tuple[Any, ...], error: type[Exception], words: str) -> None:
@@ -174,6 +186,18 @@ def test_a_plan_of_nothing_is_refused(call: tuple[Any, ...], error: type[Excepti
         xm.plan("tickers", times=0)
     with pytest.raises(UnknownVenue):
         xm.plan("tickers", venues="ftx")
+
+
+async def test_who_tells_of_one_contract_at_a_time_is_asked_nothing_about_all(
+    lab: Lab, manager_for: ManagerFor
+) -> None:
+    plan = manager_for(lab).plan("open_interest", market="perp")
+    assert {name for name, _ in plan.addresses} == {"okx", "bybit", "kraken"}
+    assert {name: drop.text for name, drop in plan.dropped.items()} == dict.fromkeys(
+        ("binance", "htx"), "not_listed: it publishes none of these, or of one contract at a time"
+    )
+    with pytest.raises(SymbolError, match="spot markets have none"):
+        manager_for(lab).plan("funding_rates", market="spot")
 
 
 async def test_what_nobody_lists_does_not_fit(lab: Lab, manager_for: ManagerFor) -> None:

@@ -821,7 +821,9 @@ def plan(
     question: Annotated[
         str,
         typer.Argument(
-            help="snapshot, ticker, order_book, trades, tickers, opportunities or instruments.", metavar="QUESTION"
+            help="snapshot, ticker, order_book, trades, tickers, opportunities, funding_rates, open_interest, "
+            "long_short or instruments.",
+            metavar="QUESTION",
         ),
     ],
     symbols: Annotated[list[str] | None, typer.Argument(help="BTCUSDT, BTC/USDT, …", metavar="[SYMBOL]…")] = None,

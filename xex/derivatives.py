@@ -170,11 +170,7 @@ class Derivatives(Forced):
         self, feature: str, market: str | None, groups: Sequence[Sequence[Entry]], failures: dict[str, Drop]
     ) -> list[Columns]:
         """Return the rows of every list of every venue, each asked for by itself."""
-        sections = [one for one in sections_of_market(market) if one in HAVE[feature][0]]
-        if not sections:
-            raise SymbolError(
-                f"{HAVE[feature][1]}, {market} markets have none; leave market out, or write perp or inverse"
-            )
+        sections = sections_with(feature, market)
 
         async def whole(entry: Entry, section: Section) -> Columns:
             try:
@@ -207,9 +203,7 @@ class Derivatives(Forced):
         """Return the rows of some instruments, all of them asked of a venue at once."""
         meant = [await self._meant(symbol, market, groups) for symbol in symbols]
         for _, instrument in meant:
-            if instrument.section not in HAVE[feature][0]:
-                meant_instead = Instrument(instrument.base, instrument.quote, "linear", instrument.quote)
-                raise SymbolError(f"{instrument.description}: only {HAVE[feature][1]}; write {meant_instead}")
+            check_has(feature, instrument)
         instruments = list(dict.fromkeys(instrument for _, instrument in meant))
         missing: dict[Instrument, dict[str, Drop]] = {one: {} for one in instruments}
         answered: set[Instrument] = set()
@@ -361,6 +355,21 @@ class Derivatives(Forced):
         }
         named["age_ms"] = ages(named, [entry.state.skew_ms] * count, clock.now_ms())
         return named
+
+
+def sections_with(feature: str, market: str | None) -> list[Section]:
+    """Return what a word for a market covers that has a feature; raises `SymbolError` where nothing has."""
+    sections = [one for one in sections_of_market(market) if one in HAVE[feature][0]]
+    if not sections:
+        raise SymbolError(f"{HAVE[feature][1]}, {market} markets have none; leave market out, or write perp or inverse")
+    return sections
+
+
+def check_has(feature: str, instrument: Instrument) -> None:
+    """Raise `SymbolError` for an instrument that cannot have a feature."""
+    if instrument.section not in HAVE[feature][0]:
+        instead = Instrument(instrument.base, instrument.quote, "linear", instrument.quote)
+        raise SymbolError(f"{instrument.description}: only {HAVE[feature][1]}; write {instead}")
 
 
 def _of_list(entry: Entry, feature: str, section: Section) -> Awaitable[Columns]:

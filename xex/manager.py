@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from math import inf
@@ -29,6 +29,7 @@ from xex.analytics import currency as currencies
 from xex.analytics.quality import verdicts
 from xex.answer import CrossExchangeData
 from xex.catalogue import account, add_failure, lines, note_late, sections_of_market, who, words_of
+from xex.derivatives import HAVE, check_has, sections_with
 from xex.errors import (
     ConfigError,
     ConnectorError,
@@ -73,6 +74,7 @@ WHOLE = frozenset({"tickers", "instruments"})
 PLANNED = {
     "snapshot": ("ticker", "order_book"), "ticker": ("ticker",), "order_book": ("order_book",), "trades": ("trades",),
     "tickers": ("tickers",), "instruments": ("instruments",), "opportunities": ("tickers",),
+    **{feature: (feature,) for feature in HAVE},
 }  # fmt: skip
 """What the plan of a question is made of."""
 CLOCKED = frozenset({"snapshot", "tickers", "opportunities"})
@@ -494,12 +496,13 @@ class ExchangeManager(Scanning):
         """Return what a question would cost, without asking anybody: requests, weight, time, and what would not fit.
 
         `question` is "snapshot" (`get_cross_exchange_ticker`), "ticker", "order_book" or "trades" about each of the
-        `symbols`, "tickers" and "instruments" about whole markets, or "opportunities" about either: over whole markets
-        the tickers and then `top` books of every exchange, which is the most. `times` is how often it would be asked.
-        What budgets
-        have given out already counts, and so do instruments, clocks and rates where they would be asked for too; books
-        that the venue cuts may be asked for deeper, and with a key what its account pays, once, which do not. Raises
-        `ConfigError`, `SymbolError` and `UnknownVenue`.
+        `symbols`, "tickers" and "instruments" about whole markets, "funding_rates" and "open_interest" about either,
+        "long_short" about symbols, or "opportunities" about either: over whole markets the tickers and then `top` books
+        of every exchange, which is the most. `times` is how often it would be asked. What budgets have given out
+        already counts, and so do instruments, clocks and rates where they would be asked for too; books that the venue
+        cuts may be asked for deeper, and with a key what its account pays, once, which do not. How many pages
+        liquidations and trades of a span take only the venue knows: they cannot be planned. Raises `ConfigError`,
+        `SymbolError` and `UnknownVenue`.
         """
         seconds = self._seconds(deadline)
         if question not in PLANNED:
@@ -509,37 +512,26 @@ class ExchangeManager(Scanning):
         symbols = [symbols] if isinstance(symbols, str) else list(symbols)
         of_snapshots = question == "snapshot" or (question == "opportunities" and bool(symbols))
         parts = PLANNED["snapshot" if of_snapshots else question]
-        groups = self._chosen(parts[-1] if parts[-1] in QUESTIONS else "ticker", venues)
-        wanted = [] if parts[0] in WHOLE else self._planned_symbols(symbols, market, groups)
         dropped: dict[str, Drop] = {}
-        asked: list[Asked] = []
-        for entry in (group[0] for group in groups):
-            if not able(entry.connector, PlansRequests):
-                dropped[entry.id] = Drop(Dropped.NOT_LISTED, "its connector does not say what it would ask")
-                continue
-            if parts[0] in WHOLE:
+        if question in HAVE:
+            asked = self._contracts_planned(question, symbols, market, venues, times, dropped)
+            return planned(question, asked, self._transport.budgets, seconds, dropped, self._requests_per_second)
+        whole = parts[0] in WHOLE
+        groups = self._chosen(parts[-1] if parts[-1] in QUESTIONS else "ticker", venues)
+        wanted = [] if whole else self._planned_symbols(symbols, market, groups)
+        asked = []
+        for entry, connector in _planning(groups, dropped):
+            if whole:
                 mine = [_any_of(one) for one in sections_of_market(market) if one in entry.connector.sections]
+                again = _planned_whole(connector, question, mine, top)
             else:
                 mine = self._listed_there(entry, wanted, dropped)
-            once = entry.connector.requests("instruments", mine)
-            if question in CLOCKED and entry.state.skew_age_s > SKEW_FRESH_S:
-                once += entry.connector.requests("clock", [])
-            if parts[0] in WHOLE:
-                again = entry.connector.requests(parts[0], mine)
-                if question == "opportunities" and able(entry.connector, AnswersBooks):
-                    again += top * entry.connector.requests("order_book", [_some_market(mine)])
-                    again += entry.connector.requests("funding_rates", [_some_market(mine)])
-            else:
                 legs = {one: self._legs_planned(groups, one) if of_snapshots else () for one in mine}
                 about = (*parts, "funding_rates") if question == "opportunities" else parts
-                # Two parts that have one address, at the same time, are one request.
-                again = [
-                    url
-                    for one in mine
-                    for url in dict.fromkeys(
-                        url for part in about for url in entry.connector.requests(part, [one], legs[one])
-                    )
-                ]
+                again = _planned_each(connector, about, legs)
+            once = connector.requests("instruments", mine)
+            if question in CLOCKED and entry.state.skew_age_s > SKEW_FRESH_S:
+                once += connector.requests("clock", [])
             each = [url for url in again if url not in once] * times
             asked += [Asked(self._route(entry), url) for url in (*once, *each)]
         wanted_rates: list[tuple[Instrument, str, list[str]]] = []
@@ -551,6 +543,41 @@ class ExchangeManager(Scanning):
         known = {(one.route.exchange, one.url) for one in asked}
         asked += [one for one in self._rates_planned(wanted_rates) if (one.route.exchange, one.url) not in known]
         return planned(question, asked, self._transport.budgets, seconds, dropped, self._requests_per_second)
+
+    def _contracts_planned(
+        self,
+        question: str,
+        symbols: Sequence[str],
+        market: str | None,
+        venues: Iterable[str] | None,
+        times: int,
+        dropped: dict[str, Drop],
+    ) -> list[Asked]:
+        """Return the requests of a question about some contracts together, or, without symbols, about whole markets."""
+        groups = self._tellers(question, venues)
+        whole = not symbols and question != "long_short"  # of which there are no lists
+        wanted = [] if whole else self._planned_symbols(symbols, market, groups)
+        for one in wanted:
+            check_has(question, one)
+        sections = sections_with(question, market) if whole else []
+        asked = []
+        for entry, connector in _planning(groups, dropped):
+            lists = [[_any_of(one)] for one in sections if one in entry.connector.sections]
+            once: list[str] = []
+            each: list[str] = []
+            for mine in lists if whole else [self._listed_there(entry, wanted, dropped)]:
+                known = connector.requests("instruments", mine)
+                about = connector.requests(question, mine)[len(known) :]
+                once += known if about else []  # what tells of one contract at a time is not asked about a list
+                each += about
+            if whole and each and entry.state.skew_age_s > SKEW_FRESH_S:
+                once += connector.requests("clock", [])
+            if not each and entry.id not in dropped:
+                dropped[entry.id] = Drop(Dropped.NOT_LISTED, "it publishes none of these, or of one contract at a time")
+            asked += [
+                Asked(self._route(entry), url) for url in (*dict.fromkeys(once), *list(dict.fromkeys(each)) * times)
+            ]
+        return asked
 
     def _planned_symbols(
         self, symbols: str | Iterable[str], market: str | None, groups: Sequence[Sequence[Entry]]
@@ -1031,6 +1058,37 @@ def _wanted_rates(
 def _any_of(section: Section) -> Instrument:
     """Return an instrument that stands for a whole section."""
     return Instrument("", "", kind_of(section), "", "991231" if section.endswith("dated") else "")
+
+
+def _planning(groups: Sequence[Sequence[Entry]], dropped: dict[str, Drop]) -> Iterator[tuple[Entry, PlansRequests]]:
+    """Yield each venue's first exchange, and its connector, that knows what it would ask; the others are noted."""
+    for entry in (group[0] for group in groups):
+        if able(entry.connector, PlansRequests):
+            yield entry, entry.connector
+        else:
+            dropped[entry.id] = Drop(Dropped.NOT_LISTED, "its connector does not say what it would ask")
+
+
+def _planned_whole(connector: PlansRequests, question: str, sections: list[Instrument], top: int) -> list[str]:
+    """Return what a question about whole markets would ask of an exchange."""
+    if question != "opportunities":
+        return connector.requests(question, sections)
+    found, some = connector.requests("tickers", sections), [_some_market(sections)]
+    if able(connector, AnswersBooks):
+        found += top * connector.requests("order_book", some) + connector.requests("funding_rates", some)
+    return found
+
+
+def _planned_each(
+    connector: PlansRequests, parts: Sequence[str], legs: Mapping[Instrument, Sequence[Instrument]]
+) -> list[str]:
+    """Return what a question about instruments, each with the legs of its rates, would ask of an exchange."""
+    # Two parts that have one address, at the same time, are one request.
+    return [
+        url
+        for one, mine in legs.items()
+        for url in dict.fromkeys(url for part in parts for url in connector.requests(part, [one], mine))
+    ]
 
 
 def _some_market(sections: Sequence[Instrument]) -> Instrument:

@@ -97,6 +97,8 @@ ADDRESSES_FRESH_S = 3600.0
 NETWORKS_FRESH_S = 60.0
 """How long it is kept for what is open: withdrawals are shut and opened at any time."""
 
+CONTRACT_QUESTIONS = frozenset({"funding_rates", "open_interest", "long_short"})
+"""Questions about contracts that are asked about several at once where the venue can."""
 INTERVALS_FRESH_S = 300.0
 """How long a list of funding intervals is kept: venues change one when funding has reached its bound."""
 PERPETUAL: tuple[Section, ...] = ("linear", "inverse")
@@ -718,16 +720,13 @@ class CcxtConnector(ExchangeConnector):
         return listed
 
     async def _interest_of(self, home: Section, asked: Section | list[Instrument]) -> Columns:
-        spec, tickers = self.markets[home].interest, self.markets[home].tickers
+        spec = self.markets[home].interest
         table = await self._listings_of(home, refresh=False)
         listed = self._wanted(table, asked)
         if spec is None or not listed:
             return {}
         wanted: list[tuple[TickerMap, Wanted]] = [(spec, group) for group in _groups(spec, listed)]
-        other = "oi_base" if counts_quote(self.markets[home].units.size) else "oi_quote"
-        if not spec.fields.keys() & {"mark", other}:
-            # Only a price can say the other of the two, and this endpoint sends none.
-            wanted += [(priced, listed) for priced in tickers if "last" in priced.fields]
+        wanted += [(priced, listed) for priced in self._interest_prices(home)]
         answers = await settled([self._ticker_rows(home, table, *question) for question in wanted])
         failed = [answer for answer in answers if isinstance(answer, ConnectorError)]
         parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
@@ -737,6 +736,14 @@ class CcxtConnector(ExchangeConnector):
         kept |= {"oi", "oi_single", "oi_base", "oi_quote"}
         joined = join_rows([{name: cells for name, cells in part.items() if name in kept} for part in parts])
         return self._open(home, table, take(joined, np.isfinite(numbers(joined, "oi"))))
+
+    def _interest_prices(self, home: Section) -> list[TickerMap]:
+        """Return whose prices say the other unit of an open interest, where its endpoint has neither."""
+        spec = self.markets[home].interest
+        other = "oi_base" if counts_quote(self.markets[home].units.size) else "oi_quote"
+        if spec is None or spec.fields.keys() & {"mark", other}:
+            return []
+        return [priced for priced in self.markets[home].tickers if "last" in priced.fields]
 
     async def funding(self, instruments: Sequence[Instrument]) -> Columns:
         """Return the funding of each listed perpetual, a fraction per its own interval.
@@ -759,13 +766,11 @@ class CcxtConnector(ExchangeConnector):
         wanted = self._wanted(table, asked)
         if not wanted:
             return {}
-        rates = spec.rates if isinstance(wanted, str) or spec.named is None else spec.named
+        rates = spec.of(whole=isinstance(wanted, str))
         questions: list[Coroutine[Any, Any, Any]] = [
             self._ticker_rows(home, table, rates, group) for group in _groups(rates, wanted)
         ]
-        # Where the answer says itself how far its settlements are apart no list needs to.
-        told = "after_time" in rates.fields or "interval_hours" in rates.fields
-        *answers, hours = await settled([*questions, self._interval_hours(home, None if told else spec.intervals)])
+        *answers, hours = await settled([*questions, self._interval_hours(home, self._intervals_of(home, rates))])
         parts = [answer for answer in answers if not isinstance(answer, ConnectorError)]
         if not parts:
             raise cast("ConnectorError", answers[0])
@@ -774,18 +779,26 @@ class CcxtConnector(ExchangeConnector):
         known = hours if isinstance(hours, dict) else None
         return self._funded(home, table, joined, spec, known)
 
+    def _intervals_of(self, home: Section, rates: TickerMap) -> TickerMap | None:
+        """Return the list that says how far the settlements of rates are apart; None where they say so themselves."""
+        spec = self.markets[home].funding
+        return None if spec is None or {"after_time", "interval_hours"} & set(rates.fields) else spec.intervals
+
+    def _intervals_known(self, home: Section) -> bool:
+        kept = self._intervals.get(home)
+        return kept is not None and kept[0] == clock.epoch() and clock.monotonic() - kept[1] <= INTERVALS_FRESH_S
+
     async def _interval_hours(self, home: Section, listed: TickerMap | None) -> dict[str, float]:
         """Return the intervals that the venue lists, by id; they are kept for a few minutes."""
         if listed is None:
             return {}
-        kept, now = self._intervals.get(home), clock.monotonic()
-        if kept is None or kept[0] != clock.epoch() or now - kept[1] > INTERVALS_FRESH_S:
+        if not self._intervals_known(home):
             response = await self._call(home, listed.call, dict(listed.params), (listed.rows, listed.id))
             with self._reading(home, response):
                 columns = ticker_columns(response.body, listed)
             hours = dict(zip(columns["id"], columns["interval_hours"].tolist(), strict=True))
-            kept = self._intervals[home] = (clock.epoch(), now, hours)
-        return kept[2]
+            self._intervals[home] = (clock.epoch(), clock.monotonic(), hours)
+        return self._intervals[home][2]
 
     def _funded(
         self, home: Section, table: Listings, columns: Columns, spec: FundingMap, listed: dict[str, float] | None
@@ -1004,14 +1017,20 @@ class CcxtConnector(ExchangeConnector):
             return [] if clock_of is None else [self._address(self._home_of(clock_of.call), clock_of.call, {})]
         homes = list(dict.fromkeys(self.homes[i.section] for i in instruments if i.section in self.homes))
         lists = [(home, self.markets[home].instruments) for home in homes if not self._at_hand(home)]
-        found = [self._address(home, spec.call, dict(spec.params)) for home, spec in lists]
+        known = [self._address(home, spec.call, dict(spec.params)) for home, spec in lists]
+        found: list[str] = []
         if question == "tickers":
             specs = [(home, spec) for home in homes for spec in self.markets[home].tickers]
             found += [self._address(home, *_ticker_question(spec, ())) for home, spec in specs]
+        elif question in CONTRACT_QUESTIONS:
+            found += [url for home in homes for url in self._about_contracts(question, home, instruments)]
         elif question != "instruments":
             mine = [one for one in instruments if one.section in self.homes]
             found += [url for one in mine for url in self._about(question, one, legs)]
-        return list(dict.fromkeys(found))
+        if question not in CONTRACT_QUESTIONS:
+            # A list of contracts that says how long their intervals are is asked for again, for these.
+            found = [url for url in found if url not in known]
+        return list(dict.fromkeys(known)) + list(dict.fromkeys(found))
 
     def _about(self, question: str, instrument: Instrument, legs: Sequence[Instrument] = ()) -> list[str]:
         """Return what is asked about one instrument; one that is not known yet is named by its pair."""
@@ -1025,8 +1044,6 @@ class CcxtConnector(ExchangeConnector):
             ]  # fmt: skip
             asked = [(spec, [id_, *extra] if spec.quotes else [id_]) for spec in market.tickers]
             return [self._address(home, *_ticker_question(spec, ids)) for spec, ids in asked]
-        if question == "funding_rates":
-            return self._funding_addresses(home, instrument, id_)
         if question == "order_book":
             depth = market.book.depths[0] if market.book.depths else None
             return [self._address(home, market.book.call, {**_book_params(market.book, depth), market.book.id: id_})]
@@ -1034,16 +1051,34 @@ class CcxtConnector(ExchangeConnector):
         params = {**tape.params, **dict([tape.limit] if tape.limit else []), tape.id: id_}
         return [self._address(home, tape.call, params)]
 
-    def _funding_addresses(self, home: Section, instrument: Instrument, id_: str) -> list[str]:
-        """Return what is asked about one perpetual's funding: its rate, and the list of intervals where that is old."""
-        spec = self.markets[home].funding
-        if spec is None or instrument.section not in PERPETUAL:
+    def _about_contracts(self, question: str, home: Section, instruments: Sequence[Instrument]) -> list[str]:
+        """Return what is asked about some contracts of one list, which are asked for together where that can be.
+
+        A contract without a base stands for all that are active.
+        """
+        market, table = self.markets[home], self._listings.get(home)
+        asked = [one for one in instruments if self.homes.get(one.section) == home]
+        if question == "funding_rates":
+            asked = [one for one in asked if one.section in PERPETUAL]
+        named = [one for one in asked if one.base]
+        whole = [one for one in asked if not one.base and (table is None or table.of(one.section, active=True))]
+        if not named and not whole:
             return []
-        rates, listed = spec.named or spec.rates, spec.intervals
-        found = [self._address(home, *_ticker_question(rates, [id_]))]
-        kept = self._intervals.get(home)
-        fresh = kept is not None and kept[0] == clock.epoch() and clock.monotonic() - kept[1] <= INTERVALS_FRESH_S
-        if listed is not None and not fresh and not {"after_time", "interval_hours"} & set(rates.fields):
+        known = [None if table is None else self._listed(table, one) for one in named]
+        ids = [f"{one.base}{one.quote}" if it is None else it.id for one, it in zip(named, known, strict=True)]
+        if question == "long_short":
+            spec = market.ratios
+            calls = [] if spec is None else [(spec, id_, call) for id_ in ids for call in spec.calls]
+            return [self._address(home, call, {**one.params, one.id: one.named(id_)}) for one, id_, call in calls]
+        specs: Sequence[TickerMap] = ()
+        if question == "open_interest" and market.interest is not None and not (whole and market.interest.each):
+            specs = (market.interest, *self._interest_prices(home))
+        elif question == "funding_rates" and market.funding is not None:
+            specs = (market.funding.of(whole=bool(whole)),)
+        groups = [(spec, group) for spec in specs for group in ([[id_] for id_ in ids] if spec.each and ids else [ids])]
+        found = [self._address(home, *_ticker_question(spec, group)) for spec, group in groups]
+        listed = self._intervals_of(home, specs[0]) if question == "funding_rates" and specs else None
+        if listed is not None and not self._intervals_known(home):
             found.append(self._address(home, listed.call, dict(listed.params)))
         return found
 

@@ -251,6 +251,10 @@ class FundingMap:
     hours: float = nan
     settled: bool = False
 
+    def of(self, *, whole: bool) -> TickerMap:
+        """Return what is asked about whole markets, or about some contracts."""
+        return self.rates if whole or self.named is None else self.named
+
 
 @dataclass(frozen=True, slots=True)
 class RatioMap:

@@ -330,9 +330,10 @@ class PlansRequests(Protocol):
     def requests(self, question: str, instruments: Sequence[Instrument], legs: Sequence[Instrument] = ()) -> list[str]:
         """Return the public addresses that a question would ask now, in their order.
 
-        `question` is "ticker" (with `legs`, as in `tickers`), "order_book", "trades" or "funding_rates" about each one,
-        "rates" for all of them at once, "tickers" or "instruments" for the whole lists that they are in, or "clock".
-        Lists of instruments come first where they are not at hand.
+        `question` is "ticker" (with `legs`, as in `tickers`), "order_book" or "trades" about each one, "rates",
+        "funding_rates", "open_interest" or "long_short" about all of them at once (of the latter three an instrument
+        without a base stands for all of its kind), "tickers" or "instruments" for the whole lists that they are in, or
+        "clock". Lists of instruments come first where they are not at hand.
         """
         ...
 
