@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import random
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -97,6 +99,46 @@ def test_only_what_is_needed_need_be_there() -> None:
         xex.pricing.aggregate(frame.drop(columns="base"))
     with pytest.raises(SchemaError, match="DataFrame"):
         xex.pricing.aggregate([1, 2])  # type: ignore[arg-type]
+
+
+def two_rows(**columns: Any) -> pd.DataFrame:
+    frame = pd.DataFrame({"exchange": ["a", "b"], "base": ["BTC"] * 2, "kind": ["spot"] * 2, "quote": ["USDT"] * 2,
+                          "bid": [99.0, 99.8], "ask": [99.1, 99.9], "taker_bps": [1.0] * 2})  # fmt: skip
+    return frame.assign(bid_size=[1.0, 2.0], ask_size=[3.0, 4.0]).assign(**columns)
+
+
+def test_a_flag_means_what_it_says_whatever_pandas_made_of_its_column() -> None:
+    """Frames put together have True beside missing, and a column of objects."""
+    for halted in ([None, True], [float("nan"), 1.0], pd.array([None, True], dtype="boolean"), [np.False_, np.True_]):
+        parts = xex.pricing.contributions(two_rows(halted=halted))
+        assert parts["excluded_reason"].fillna("").tolist() == ["", "halted"], halted
+        scan = xex.arbitrage.scan(two_rows(halted=halted))
+        assert scan["gate"].tolist() == ["market_state"] * 2, halted
+    with pytest.raises(SchemaError, match=r"halted holds 'no'; True or False is expected"):
+        xex.pricing.aggregate(two_rows(halted=["no", "yes"]))
+
+
+def test_numbers_may_come_as_objects_and_what_is_none_is_named() -> None:
+    plain = xex.arbitrage.scan(two_rows())
+    exact = xex.arbitrage.scan(two_rows(bid_size=[Decimal(1), Decimal(2)], age_ms=[None, 0]))
+    assert exact["quantity"].tolist() == plain["quantity"].tolist() == [2.0, 1.0]
+    for column, cells, words in (
+        ("age_ms", pd.to_timedelta([1, 700], unit="s"), "age_ms holds Timedelta.* numbers are expected"),
+        ("bid_size", ["1", "2"], "bid_size holds '1'.* numbers are expected"),
+        ("exchange_time", pd.to_datetime(["2026-01-01"] * 2), r"without a time zone; tz_localize\('UTC'\)"),
+        ("exchange_time", ["2026-01-01"] * 2, "times with a time zone are expected"),
+    ):
+        with pytest.raises(SchemaError, match=words):
+            xex.arbitrage.scan(two_rows(**{column: cells}))
+    zoned = pd.Series([pd.Timestamp("2026-01-01", tz="UTC"), None], dtype=object)
+    assert len(xex.arbitrage.scan(two_rows(exchange_time=zoned))) == 2
+
+
+def test_a_column_that_is_there_twice_is_refused() -> None:
+    frame = two_rows()
+    for ask in (xex.pricing.aggregate, xex.arbitrage.scan, xex.volume.total):
+        with pytest.raises(SchemaError, match=r"column\(s\) bid more than once"):
+            ask(pd.concat([frame, frame[["bid"]]], axis=1))
 
 
 @pytest.mark.parametrize("call", [xex.pricing.aggregate, xex.pricing.contributions])

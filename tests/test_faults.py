@@ -30,10 +30,12 @@ from tests.expected import row_of
 from tests.lab import FAULTS, Lab, default_truth, running_lab
 from xex.access import budgets, registry, retry, state
 from xex.access.breaker import Breaker
+from xex.access.port import ServerTime
 from xex.answer import CrossExchangeData
 from xex.config import ExchangeConfig
 from xex.errors import Drop, Dropped, NoVenueAnswered
 from xex.manager import ExchangeManager
+from xex_connectors import OkxConnector
 
 SYMBOL, SPOT = "BTCUSDT", "BTC/USDT"
 # What a fault that hangs is waited for; the others are answered at once, however slow the machine is.
@@ -483,6 +485,25 @@ async def test_quotes_of_the_future_are_not_older_than_now(venue: str, lab: Lab,
     assert snap.exchanges_data[venue]["age_ms"] == 0
     assert snap.aggregated_price == snap.aggregated_price
     assert "internal" not in map(str, snap.dropped.values())
+
+
+@pytest.mark.parametrize("lie", ["the answer of a quarter of an hour ago", "seconds"])
+async def test_a_clock_that_lies_makes_no_old_quote_young(
+    lie: str, lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes old by our clock; by what OKX says of the time it would come from the future."""
+
+    async def server_time(_: OkxConnector) -> ServerTime:
+        now = 1000.0 * time.time()
+        return ServerTime(now - 900_000 if lie != "seconds" else now / 1000, now - 1, now, 0.0)
+
+    monkeypatch.setattr(OkxConnector, "server_time", server_time)
+    xm = manager_for(lab)
+    await xm.connect_all()
+    lab.fault("okx", "stale", seconds=600)
+    snap, _ = await asked(xm, deadline=PLENTY_S)
+    assert [(name, str(reason)) for name, reason in snap.dropped.items()] == [("okx", "stale")]
+    assert snap.exchanges_data["okx"]["age_ms"] == pytest.approx(600_000, abs=1000)
 
 
 @pytest.mark.parametrize("venue", DATED)

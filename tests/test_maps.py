@@ -16,6 +16,7 @@ import pytest
 from tests.lab import Lab, default_truth
 from tests.test_snapshot import CONNECTORS
 from xex.errors import BadPayload
+from xex.model.schema import texts
 from xex.model.units import to_base
 from xex_connectors import KrakenConnector, OkxConnector
 from xex_connectors.mapping import (
@@ -23,6 +24,7 @@ from xex_connectors.mapping import (
     ErrorBody,
     TickerMap,
     book_columns,
+    decode,
     listings,
     ticker_columns,
     trimmed,
@@ -263,7 +265,7 @@ BOOK = BookMap("x", id="s", bids="b", asks="a", limit="n", depths=(2,))
 
 def test_a_book_is_sorted_and_marked_where_it_was_cut() -> None:
     columns = book_columns(b'{"b":[["9","1"],["10","2"]],"a":[["11","1"]]}', BOOK)
-    assert columns["side"] == ["bid", "bid", "ask"]
+    assert texts(columns, "side") == ["bid", "bid", "ask"]
     assert columns["price"].tolist() == [10, 9, 11]
     assert columns["size"].tolist() == [2, 1, 1]
     assert columns["level"].tolist() == [0, 1, 0]
@@ -325,3 +327,8 @@ def test_pages_may_end_empty_and_overlap_and_a_dark_pool_is_no_market() -> None:
     dark = {"base": "XXBT", "quote": "ZUSD", "status": "online", "lot_decimals": 8}
     body = json.dumps({"error": [], "result": {"XXBTZUSD.d": dark, "XXBTZUSD": plain}}).encode()
     assert listings(body, KrakenConnector.markets["spot"], "spot", "kraken").columns["id"] == ["XXBTZUSD"]
+
+
+def test_a_body_that_is_nested_too_deeply_is_a_bad_payload() -> None:
+    with pytest.raises(BadPayload, match="nested too deeply"):
+        decode(b"[" * 100_000 + b"]" * 100_000)

@@ -436,6 +436,10 @@ def test_what_cannot_be_meant_is_named(options: dict[str, Any], word: str) -> No
 def test_a_frame_without_what_is_needed_is_named() -> None:
     with pytest.raises(xex.SchemaError, match="exchange_time"):
         xex.activity.whales(tape({}).drop(columns="exchange_time"))
+    seconds = tape({}).assign(exchange_time=1_767_225_600)
+    for question in (xex.activity.whales, xex.activity.net_flow):
+        with pytest.raises(xex.SchemaError, match="exchange_time: the times up to 1767225600 are seconds"):
+            question(seconds)
     with pytest.raises(xex.SchemaError, match="size"):
         xex.activity.walls(book(*BIDS).drop(columns="size"))
     with pytest.raises(xex.ConfigError, match="every"):

@@ -238,13 +238,21 @@ def top_of(book: Columns) -> Columns:
     return top
 
 
+AHEAD_MS = 5_000.0
+"""How far a quote may be ahead of its venue's clock, whose measurement is half a journey off at most."""
+
+
 def ages(rows: Columns, skews: Sequence[float], now_ms: int) -> Floats:
     """Return how old each row is, in ms: a quote by its own time on the venue's clock, others by arrival.
 
-    `skews` say how far each venue's clock is ahead of ours.
+    `skews` say how far each venue's clock is ahead of ours. A quote that comes from the future by its venue's clock is
+    not younger than it is by ours: whoever answers about the time may lie, or send an old answer.
     """
     quoted = np.array([source == "quote" for source in texts(rows, "time_source")], dtype=bool)
-    by_quote = now_ms - (numbers(rows, "exchange_time") - np.asarray(skews, dtype=np.float64))
+    by_ours = now_ms - numbers(rows, "exchange_time")
+    by_quote = by_ours + np.asarray(skews, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        by_quote = np.where(by_quote < -AHEAD_MS, np.maximum(by_quote, by_ours), by_quote)
     by_arrival = now_ms - numbers(rows, "received_time", now_ms)
     return np.maximum(np.where(quoted & np.isfinite(by_quote), by_quote, by_arrival), 0.0)
 

@@ -372,6 +372,8 @@ def decode(body: bytes) -> Any:
         return msgspec.json.decode(body)
     except msgspec.DecodeError as exc:
         raise BadPayload(f"not JSON: {exc}") from None
+    except RecursionError:
+        raise BadPayload("not JSON that anybody sends: it is nested too deeply") from None
 
 
 def check_envelope(data: Any, ok: tuple[str, ...] | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.analytics.quality import check_number
+from xex.analytics.quality import check_milliseconds, check_number
 from xex.analytics.trailing import range_quantiles
 from xex.errors import ConfigError
 from xex.model import schema
@@ -225,7 +225,7 @@ class _Tape:
         notional = self.number("notional")
         notional = np.where(np.isnan(notional), price * size, notional)
         usable = (price > 0) & (size > 0) & np.isfinite(notional)
-        time = self.number("exchange_time")
+        time = check_milliseconds(self.number("exchange_time"), "exchange_time")
         self.rows = np.flatnonzero(usable & np.isfinite(time)) if timed else np.flatnonzero(usable)
         self.unusable = len(data) - len(self.rows)
         for name in (*_NAMES, "side"):

@@ -9,7 +9,10 @@ schema, whatever the data held.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
+from math import nan
+from numbers import Number
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -488,6 +491,7 @@ def check(data: pd.DataFrame, required: Iterable[str], what: str) -> None:
     """Raise a `SchemaError` that names the columns `what` needs and the frame lacks."""
     if not hasattr(data, "columns"):
         raise SchemaError(f"{what} takes a pandas DataFrame, not {type(data).__name__}")
+    _unambiguous(data)
     names = list(required)
     if missing := [name for name in names if name not in data.columns]:
         raise SchemaError(f"{what} needs the column(s) {', '.join(missing)}; the frame has {list(data.columns)}")
@@ -513,6 +517,7 @@ def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Column
     """
     import pandas as pd
 
+    _unambiguous(data)
     asked = None if names is None else list(names)
     wanted = list(data.columns) if asked is None else [name for name in asked if name in data.columns]
     taken: Columns = {}
@@ -522,8 +527,12 @@ def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Column
             taken[name] = _milliseconds(series)
         elif series.dtype == bool:
             taken[name] = series.to_numpy()
+        elif _kinds().get(name) == FLAG:
+            taken[name] = _flags_of(series)
         elif pd.api.types.is_numeric_dtype(series.dtype):
             taken[name] = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif _kinds().get(name) in {NUMBER, TIME}:
+            taken[name] = _numbers_of(series)
         elif isinstance(series.dtype, pd.StringDtype):
             found, words = pd.factorize(series)
             taken[name] = Text(Words([*words, ""]), np.where(found < 0, len(words), found))
@@ -531,6 +540,44 @@ def columns_of(data: pd.DataFrame, names: Iterable[str] | None = None) -> Column
             taken[name] = [cell if isinstance(cell, str) else "" for cell in series.to_numpy(dtype=object)]
     _derive(taken, data, {"group", "currency"} if asked is None else asked)
     return taken
+
+
+def _unambiguous(data: pd.DataFrame) -> None:
+    if not data.columns.is_unique:
+        twice = list(dict.fromkeys(map(str, data.columns[data.columns.duplicated()])))
+        raise SchemaError(f"the frame has the column(s) {', '.join(twice)} more than once; keep one of each")
+
+
+@lru_cache(maxsize=1)
+def _kinds() -> Mapping[str, str]:
+    """Return what a column holds, by its name, where all schemas agree."""
+    found: dict[str, set[str]] = {}
+    for one in SCHEMAS.values():
+        for name, dtype in one.items():
+            found.setdefault(name, set()).add(dtype)
+    return {name: dtypes.pop() for name, dtypes in found.items() if len(dtypes) == 1}
+
+
+def _flags_of(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return flags that are no pure bool, as after putting frames together: missing is False."""
+    cells = [False if missing else cell for cell, missing in zip(series.tolist(), series.isna().tolist(), strict=True)]
+    if strange := [cell for cell in cells if not isinstance(cell, (Number, np.bool_)) or cell not in {0, 1}]:
+        raise SchemaError(f"the column {series.name} holds {strange[0]!r}; True or False is expected")
+    return np.array(cells, dtype=bool)
+
+
+def _numbers_of(series: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return numbers that came as objects, such as Decimal or None; what is none is named."""
+    cells = [nan if missing else cell for cell, missing in zip(series.tolist(), series.isna().tolist(), strict=True)]
+    cells = [1e3 * cell.timestamp() if isinstance(cell, datetime) and cell.tzinfo else cell for cell in cells]
+    strange = [cell for cell in cells if not isinstance(cell, Number)]
+    if not strange:
+        return np.array([float(cell) for cell in cells], dtype=np.float64)
+    what = f"the column {series.name} holds {strange[0]!r} ({series.dtype})"
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "M":
+        raise SchemaError(f"{what}, without a time zone; tz_localize('UTC') if that is what it is")
+    expected = "times with a time zone" if _kinds()[str(series.name)] == TIME else "numbers"
+    raise SchemaError(f"{what}; {expected} are expected")
 
 
 def codes(data: pd.DataFrame, name: str) -> tuple[np.ndarray[Any, np.dtype[np.intp]], list[str]]:
