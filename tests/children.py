@@ -11,6 +11,7 @@ import gc
 import json
 import multiprocessing
 import os
+import socket
 import sys
 import threading
 import time
@@ -183,6 +184,30 @@ def interrupted(word: str) -> None:
         raise
 
 
+def nameless() -> None:
+    """Ask venues whose names nobody resolves: the name server does not answer."""
+
+    def look_up(*_: Any, **__: Any) -> list[Any]:
+        time.sleep(3600)
+        return []
+
+    socket.getaddrinfo = look_up
+
+    async def main() -> list[str]:
+        async with ExchangeManager(cache=False) as xm:
+            xm.add_exchange(ExchangeConfig("okx", "okx"))
+            try:
+                await xm.books(SYMBOL, deadline=0.5)
+            except xex.NoVenueAnswered as exc:
+                return [str(drop) for drop in exc.dropped.values()]
+        return []
+
+    tell("in a loop", asyncio.run(main()))
+    tell("in xex's", xex.run(main()))
+
+
 if __name__ == "__main__":
-    stages: dict[str, Callable[..., None]] = {"loops": loops, "rough": rough, "interrupted": interrupted}
+    stages: dict[str, Callable[..., None]] = {
+        "loops": loops, "rough": rough, "interrupted": interrupted, "nameless": nameless,
+    }  # fmt: skip
     stages[sys.argv[1]](*sys.argv[2:])

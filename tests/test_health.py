@@ -423,7 +423,7 @@ async def test_what_a_recording_lacks_is_no_failure_of_a_venue() -> None:
             assert {state.error_count for state in xm.exchange_info.values()} == {0}
 
 
-@pytest.mark.parametrize("every", [0, -1, math.inf, math.nan, "soon", None])
+@pytest.mark.parametrize("every", [0, -1, 1e-6, math.inf, math.nan, "soon", None])
 async def test_a_monitor_needs_an_interval(every: Any) -> None:
     with pytest.raises(ConfigError, match="every"):
         ExchangeManager(cache=False).start_monitor(every)

@@ -752,6 +752,14 @@ def test_ctrl_c_ends_a_program_at_once(lab: Lab, quiet: Path) -> None:
     assert asyncio.run(sockets_left(lab)) == 0
 
 
+def test_a_name_server_that_does_not_answer_outlasts_no_deadline_and_no_program(lab: Lab, quiet: Path) -> None:
+    """A look-up hangs for an hour; neither the loop nor Python waits for it when they end."""
+    started = time.monotonic()
+    said = said_by(child(lab, quiet, "nameless"))
+    assert said == [["in a loop", ["late"]], ["in xex's", ["late"]]]
+    assert time.monotonic() - started < 30
+
+
 async def test_a_forked_child_waits_for_nobody_of_its_parent() -> None:
     """Of 10 per 10 s, 3 were answered at the fork and 5 under way; one more question was waiting for its turn."""
     now = 0.0

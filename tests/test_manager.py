@@ -139,6 +139,15 @@ async def test_enabled_takes_effect_at_the_next_question(lab: Lab, manager_for: 
         await xm.get_cross_exchange_ticker(SYMBOL)
 
 
+async def test_who_was_not_added_is_named_when_nobody_is_left_to_ask() -> None:
+    xm = ExchangeManager(cache=False)
+    assert not xm.add_exchange(ExchangeConfig("mine", "okxx"))
+    with pytest.raises(ConfigError, match="mine was not added, no connector is installed for 'okxx'"):
+        await xm.books(SYMBOL)
+    with pytest.raises(ConfigError, match="a deadline is a positive number of seconds, not True"):
+        ExchangeManager(cache=False, deadline=True)
+
+
 async def test_features_take_effect_at_the_next_question(lab: Lab, manager_for: ManagerFor) -> None:
     xm = manager_for(lab)
     xm.exchange_configs["okx"].features.append("order_book")

@@ -172,6 +172,7 @@ async def test_who_does_not_list_it_is_named(lab: Lab, manager_for: ManagerFor) 
     [
         (("snapshto", "BTCUSDT"), ConfigError, "it plans snapshot"),
         (("order_book",), ConfigError, "needs their symbols"),
+        (("order_book", None), ConfigError, "needs their symbols"),
         (("order_book", "okx:BTC-USDT-SWAP"), SymbolError, "venue's own id"),
         (("order_book", "BTC-USDT"), SymbolError, "BTC-USDT"),
         (("funding_rates", "BTC/USDT"), SymbolError, "only perpetuals have funding; write BTC/USDT:USDT"),

@@ -23,16 +23,19 @@ from xex.access.budgets import Budgets, Limit
 from xex.access.deadline import remaining, until
 from xex.access.state import VenueState
 from xex.access.transport import Route, Transport, _retry_after, _through, check_body
+from xex.config import ExchangeConfig
 from xex.errors import (
     BadPayload,
     Banned,
     ConnectorError,
     HttpError,
+    NoVenueAnswered,
     RateLimited,
     Restricted,
     TimedOut,
     Unreachable,
 )
+from xex.manager import ExchangeManager
 
 URL = "https://www.okx.com/api/v5/public/time"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -522,3 +525,16 @@ def test_a_clock_in_whole_seconds_is_known_to_a_second() -> None:
     assert state.skew_ms == 0
     state.note_skew(35_000.0, 5600.0, 5610.0, resolution_ms=1000)
     assert state.skew_ms == 0 or state.skew_ms == pytest.approx(29_895)
+
+
+@pytest.mark.usefixtures("tidy")
+async def test_a_name_that_does_not_resolve_costs_no_budget(guard: Guard) -> None:
+    async with ExchangeManager(cache=False) as xm:
+        assert xm.add_exchange(ExchangeConfig("kraken", "kraken"))
+        with pytest.raises(NoVenueAnswered, match="the name does not resolve"):
+            await xm.books("BTC/USD")
+    assert guard.refused
+    guard.refused.clear()
+    ledgers = budgets.PROCESS._ledgers
+    assert ledgers
+    assert {ledger.used for ledger in ledgers.values()} == {0}

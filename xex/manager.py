@@ -509,7 +509,7 @@ class ExchangeManager(Scanning):
             raise ConfigError(f"plan() knows no {question!r}; it plans {', '.join(PLANNED)}")
         if times not in range(1, 1_000_001):
             raise ConfigError(f"times is how often a question would be asked, a whole number from 1, not {times!r}")
-        symbols = [symbols] if isinstance(symbols, str) else list(symbols)
+        symbols = [symbols] if isinstance(symbols, str) else list(symbols or ())
         of_snapshots = question == "snapshot" or (question == "opportunities" and bool(symbols))
         parts = PLANNED["snapshot" if of_snapshots else question]
         dropped: dict[str, Drop] = {}

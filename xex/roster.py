@@ -132,6 +132,7 @@ class Roster:
         self.exchange_configs: dict[str, ExchangeConfig] = {}
         self.exchange_info: dict[str, VenueState] = {}
         self._entries: dict[str, Entry] = {}
+        self._unknown: dict[str, str] = {}
         self._events = Events()
         self._cache = MetadataCache.default() if cache else MetadataCache(None)
         self._requests_per_second = requests_per_second
@@ -212,6 +213,7 @@ class Roster:
                     "no connector is installed for %r (installed: %s); pass connector=… or install a package with "
                     "the entry point group %r", config.venue, ", ".join(sorted(points)), registry.GROUP,
                 )  # fmt: skip
+                self._unknown[name] = config.venue
                 return False
             connector = registry.load(point)(config)
         if not isinstance(connector, ExchangeConnector):
@@ -473,9 +475,11 @@ class Roster:
             if named and self._offers(entry, feature):
                 groups.setdefault(entry.config.venue, []).append(entry)
         if not groups:
+            without = [f"{name} was not added, no connector is installed for {venue!r}"
+                       for name, venue in self._unknown.items()]  # fmt: skip
             raise ConfigError(
                 f"no enabled exchange answers {feature!r}; configured: {', '.join(self._entries) or 'none'}; "
-                "add_exchange(ExchangeConfig(…)) or ExchangeManager.from_env()"
+                f"{'; '.join([*without, 'add_exchange(ExchangeConfig(…)) or ExchangeManager.from_env()'])}"
             )
         return [self._ordered(group) if len(group) > 1 else group for group in groups.values()]
 
@@ -600,7 +604,7 @@ class Roster:
 def checked_deadline(seconds: float) -> float:
     """Return a deadline in seconds, or raise `ConfigError`."""
     try:
-        value = float(seconds)
+        value = float("nan") if isinstance(seconds, bool) else float(seconds)
     except (TypeError, ValueError):
         value = float("nan")
     if not 0 < value < float("inf"):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("xex.manager")
 
+LEAST_EVERY_S = 0.01
+"""How often the monitor can ask: below that it would begin again before it has found anything."""
 EVERY_S = 30.0
 """How often the monitor asks, unless told otherwise."""
 HOLDS = 3
@@ -211,8 +213,10 @@ class Watch(Roster):
             seconds = float(every_s)
         except (TypeError, ValueError):
             seconds = float("nan")
-        if not 0 < seconds < float("inf"):
-            raise ConfigError(f"a monitor asks every so many seconds, not every {every_s!r}")
+        if not LEAST_EVERY_S <= seconds < float("inf"):
+            raise ConfigError(
+                f"a monitor asks every so many seconds, at least {LEAST_EVERY_S:g}, not every {every_s!r}"
+            )
         try:
             self._enter()
         except RuntimeError as exc:

@@ -118,6 +118,7 @@ class InFlight:
     received_at: int | None = None
     latency_ms: float | None = None
     sent: bool = False
+    nameless: bool = False
 
 
 in_flight: ContextVar[InFlight | None] = ContextVar("xex_in_flight", default=None)
@@ -378,7 +379,7 @@ class Transport:
             yield answered.append
         finally:
             bulkhead.leave()
-            if exchange.sent:
+            if exchange.sent and not exchange.nameless:
                 self.budgets.settle(taken, answered[0] if answered else None)
             else:
                 self.budgets.undo(taken)
@@ -430,6 +431,7 @@ class Transport:
             raise BadPayload(_scrubbed(f"the answer broke off: {what}", route), venue=route.venue) from None
         except (aiohttp.ClientError, OSError) as exc:
             how = _how(exc)
+            exchange.nameless = how == "name"  # which has cost the venue nothing
             if how == "name" and route.proxy is not None:
                 how = "proxy"  # which looks up the venue's name itself
             raise Unreachable(_scrubbed(_why(exc), route), venue=route.venue, how=how) from None
@@ -512,10 +514,12 @@ class Transport:
         if self._session is None:
             import aiohttp
 
+            from xex.access.names import Resolver
+
             # No limit on connections: budgets and bulkheads bound what is sent, and a wait for a connection
             # would count against the time of the request.
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300, resolver=Resolver()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "xex", "Accept-Encoding": "gzip, deflate"},
             )
