@@ -50,30 +50,41 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
     `gross_profit`, `net_profit`, `notional` and `fees` (currency), `clearing_price`, the marginal price after fees at
     which the last unit is worth buying, and `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where
     nothing that pays can be traded.
+
+    Each book is judged by its best prices as `scan` judges a quote: one that may be of another asset (`identity`),
+    halted, crossed, wide, or the same venue's again (`market_state`), or older by its `age_ms` than 10 s (`freshness`)
+    takes no part, and no exchange trades with itself. ``attrs["left_out"]`` has these exchanges, each with its group
+    and gates. Where no book of a group has two sides there is nothing to tell another asset by.
     """
+    found_in, left_out = cleared(books, taker_bps, rules, "arbitrage.depth")
     rows = [
         {
             "group": group, "currency": currency, "quantity": found.quantity, "gross_profit": found.gross_profit,
             "net_profit": found.net_profit, "notional": found.notional,
             "fees": found.fees, "clearing_price": found.price, "gate": found.gate,
         }
-        for group, currency, _, found in cleared(books, taker_bps, rules, "arbitrage.depth")
+        for group, currency, _, found in found_in
     ]  # fmt: skip
-    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["depth"]}, "depth")
+    frame = schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["depth"]}, "depth")
+    frame.attrs["left_out"] = left_out
+    return frame
 
 
 def legs(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return what the optimum of `depth` buys and sells where: one row per group, exchange and side that takes part.
 
     `side` is "buy" or "sell", `price` the mean before fees, `worst_price` the last level touched, `notional` and
-    `fees` in the group's currency. Input as in `depth`.
+    `fees` in the group's currency. Input and ``attrs["left_out"]`` as in `depth`.
     """
+    found_in, left_out = cleared(books, taker_bps, rules, "arbitrage.legs")
     rows = [
         {"group": group, "currency": currency, **row}
-        for group, currency, parts, found in cleared(books, taker_bps, rules, "arbitrage.legs")
+        for group, currency, parts, found in found_in
         for row in leg_rows(parts, found)
     ]
-    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["legs"]}, "legs")
+    frame = schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["legs"]}, "legs")
+    frame.attrs["left_out"] = left_out
+    return frame
 
 
 def scan(

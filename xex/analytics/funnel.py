@@ -142,8 +142,20 @@ def _sigma_bps(columns: Columns, sigma: UsualBps) -> Floats:
     return np.asarray(np.where(np.isfinite(middle), middle, np.nanquantile(middle, 0.95))[group])
 
 
+def owners(columns: Columns) -> tuple[list[str], Rows]:
+    """Return whose quote each row is, as words and codes: the venue's, where no venue is told the exchange's.
+
+    Two exchanges of a frame may be two configurations of one venue.
+    """
+    (venues, venue), (exchanges, exchange) = coded(columns, "venue"), coded(columns, "exchange")
+    words = {word: code for code, word in enumerate(dict.fromkeys([*exchanges, *venues]))}
+    told = np.array([words[word] if word else -1 for word in venues], dtype=np.intp)[venue]
+    named = np.array([words[word] for word in exchanges], dtype=np.intp)[exchange]
+    return list(words), np.where(told < 0, named, told)
+
+
 def pairs(columns: Columns) -> tuple[Rows, Rows]:
-    """Return the row numbers of every ordered pair of different exchanges in the same group, both quoted."""
+    """Return the row numbers of every ordered pair of different venues in the same group, both quoted."""
     rows = np.flatnonzero((numbers(columns, "bid") > 0) & (numbers(columns, "ask") > 0))
     words, group = coded(columns, "group")
     group = group[rows]
@@ -154,8 +166,8 @@ def pairs(columns: Columns) -> tuple[Rows, Rows]:
     first = np.repeat(np.arange(len(rows)), counts)
     second = starts[first] + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
     low, high = rows[first], rows[second]
-    exchange = coded(columns, "exchange")[1]
-    different = exchange[low] != exchange[high]
+    (_, own), exchange = owners(columns), coded(columns, "exchange")[1]
+    different = (own[low] != own[high]) & (exchange[low] != exchange[high])
     return low[different], high[different]
 
 
@@ -400,6 +412,6 @@ def _picked(columns: Columns, name: str, rows: Rows) -> Text:
 
 
 __all__ = [
-    "MOST_BPS", "Funnel", "Moves", "Quotes", "TakerBps", "carried", "converted_apart", "fee_sides", "funnel", "pairs",
-    "row_gates", "strangers", "taker_fees", "unusable",
+    "MOST_BPS", "Funnel", "Moves", "Quotes", "TakerBps", "carried", "converted_apart", "fee_sides", "funnel", "owners",
+    "pairs", "row_gates", "strangers", "taker_fees", "unusable",
 ]  # fmt: skip

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.analytics.funnel import TakerBps, fee_sides, taker_fees
-from xex.analytics.quality import Floats
+from xex.analytics.evaluation import Places
+from xex.analytics.funnel import TakerBps, fee_sides, owners, strangers, taker_fees, unusable
+from xex.analytics.gates import Flags
+from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, Floats, ages_ms
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import SchemaError
 from xex.model import schema
-from xex.model.schema import Columns, numbers, take, texts
+from xex.model.schema import Columns, Text, Words, coded, flags, length, numbers, take, texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Rows = np.ndarray[Any, np.dtype[np.intp]]
 RULES = ("lot", "min_amount", "min_notional", "lot_quote")
 """The trading rules that sizes over books obey."""
+Parts = dict[str, tuple[Leg, Leg, int]]
+"""Of each exchange what is bought from and sold to, and how often it pays its fee."""
 
 
 def leg_rows(parts: Mapping[str, tuple[Leg, Leg, int]], found: Clearing) -> list[dict[str, Any]]:
@@ -43,30 +48,34 @@ def leg_rows(parts: Mapping[str, tuple[Leg, Leg, int]], found: Clearing) -> list
 
 def cleared(
     books: pd.DataFrame, taker_bps: TakerBps, rules: pd.DataFrame | None, what: str
-) -> Iterator[tuple[str, str, dict[str, tuple[Leg, Leg, int]], Clearing]]:
-    """Yield each group with its currency, the legs of its exchanges, and its optimum."""
+) -> tuple[list[tuple[str, str, Parts, Clearing]], list[dict[str, str]]]:
+    """Return each group with its currency, the legs of its exchanges and its optimum, and who is left out of which.
+
+    Who is left out is told by the gates that stop it, in the words of `GATES`.
+    """
     schema.check(books, ("exchange", "side", "price", "size"), what)
     if rules is not None:
         schema.check(rules, ("exchange", "lot"), f"{what}, rules")
     columns = schema.columns_of(books)
     price, size = numbers(columns, "price"), numbers(columns, "size")
     columns = take(columns, (price > 0) & (size > 0) & np.isfinite(price) & np.isfinite(size))
+    currency_of = _check_currencies(columns)
     if taker_bps is None and "taker_bps" not in columns and rules is not None and "taker_bps" in rules.columns:
         columns["taker_bps"] = _fees_of(rules, columns, what)
-    fees = taker_fees(columns, taker_bps)
+    everything, fees = columns, taker_fees(columns, taker_bps)
+    kept, left_out = _gated(columns)
+    columns, fees = take(columns, kept), fees[kept]
     groups, sides = np.array(texts(columns, "group")), np.array(texts(columns, "side"))
-    exchanges, currencies = np.array(texts(columns, "exchange")), np.array(texts(columns, "currency"))
+    exchanges = np.array(texts(columns, "exchange"))
     kinds, factor = texts(columns, "kind", "spot"), numbers(columns, "fx_rate", 1.0)
     taken = [side or "quote" for side in texts(columns, "fee_side", "quote")]
     price, size = numbers(columns, "price"), numbers(columns, "size")
     key = "instrument" if rules is not None and {"instrument"} <= {*rules.columns} & {*books.columns} else "group"
     known, names = trading_rules(rules, key), texts(columns, key)
-    for group in dict.fromkeys(groups.tolist()):
+    rows = []
+    for group in dict.fromkeys(texts(everything, "group")):
         inside = groups == group
-        if len(set(currencies[inside].tolist())) > 1:
-            raise SchemaError(f"the books of {group} are in several currencies; convert them to one first")
-        parts: dict[str, tuple[Leg, Leg, int]] = {}
-        times = fee_sides(kinds[int(np.argmax(inside))])
+        parts: Parts = {}
         for exchange in dict.fromkeys(exchanges[inside].tolist()):
             mine = inside & (exchanges == exchange)
             first = int(np.argmax(mine))
@@ -76,10 +85,85 @@ def cleared(
                 Leg(price[rows], size[rows], float(fees[first]), lot, amount, notional, rate, lot_quote, taken[first])
                 for rows in (mine & (sides == "ask"), mine & (sides == "bid"))
             )
-            parts[exchange] = (ask, bid, times)
+            parts[exchange] = (ask, bid, fee_sides(kinds[first]))
+        # Two markets of an exchange, or a fee that is paid to the taker: nobody trades with itself.
+        for exchange in [name for name, part in parts.items() if _crosses_itself(*part)]:
+            del parts[exchange]
+            left_out.append({"exchange": exchange, "group": group, "reasons": "market_state"})
         optimum = clear if rules is None else clear_in_lots
+        times = max((part[2] for part in parts.values()), default=1)
         found = optimum([part[0] for part in parts.values()], [part[1] for part in parts.values()], times)
-        yield group, str(currencies[inside][0]), parts, found
+        rows.append((group, currency_of[group], parts, found))
+    return rows, left_out
+
+
+def _check_currencies(columns: Columns) -> dict[str, str]:
+    """Return each group's currency; raise `SchemaError` where one has several."""
+    found: dict[str, str] = {}
+    for group, currency in dict.fromkeys(zip(texts(columns, "group"), texts(columns, "currency"), strict=True)):
+        if found.setdefault(group, currency) != currency:
+            raise SchemaError(f"the books of {group} are in several currencies; convert them to one first")
+    return found
+
+
+def _gated(columns: Columns) -> tuple[Flags, list[dict[str, str]]]:
+    """Return which levels are of books that can be traded on, and the other books with the gates that stop them.
+
+    A book is judged as a scan judges a ticker, by its best ask and bid and its oldest level; one with a single side
+    by its best price, where others have two.
+    """
+    tops, book = _tops(columns)
+    if not length(tops):
+        return np.zeros(0, dtype=bool), []
+    places = Places.of(tops)
+    # Two configurations of one venue show one book.
+    words, own = owners(tops)
+    judged: Columns = tops | {"exchange": Text(Words(words), own)}
+    stopped = {
+        "identity": strangers(judged, places, MAX_AGE_S, SUSPECT, MAX_DISAGREE, None)[0],
+        "market_state": unusable(judged, places),
+        "freshness": ages_ms(tops) > 1e3 * MAX_AGE_S,
+    }
+    out = np.any(list(stopped.values()), axis=0)
+    exchange, group = texts(tops, "exchange"), texts(tops, "group")
+    left_out = [
+        {
+            "exchange": exchange[row], "group": group[row],
+            "reasons": ",".join(gate for gate, hit in stopped.items() if hit[row]),
+        }
+        for row in np.flatnonzero(out).tolist()
+    ]  # fmt: skip
+    return ~out[book], left_out
+
+
+def _tops(columns: Columns) -> tuple[Columns, Rows]:
+    """Return each book as a ticker, and the book of each level; `last` is the best price of a book of one side."""
+    key = np.zeros(length(columns), dtype=np.intp)
+    for name in ("group", "exchange", "instrument", "quote"):
+        words, code = coded(columns, name)
+        key = key * max(len(words), 1) + code
+    _, first, book = np.unique(key, return_index=True, return_inverse=True)
+    books, price, side = len(first), numbers(columns, "price"), np.array(texts(columns, "side"), dtype=object)
+    ask, bid, age = np.full(books, np.inf), np.full(books, -np.inf), np.zeros(books)
+    np.minimum.at(ask, book[side == "ask"], price[side == "ask"])
+    np.maximum.at(bid, book[side == "bid"], price[side == "bid"])
+    np.maximum.at(age, book, ages_ms(columns))
+    halted = np.bincount(book, flags(columns, "halted"), books) > 0
+    ask, bid = (np.where(np.isfinite(best), best, np.nan) for best in (ask, bid))
+    text: Columns = {
+        name: columns[name]
+        for name in ("group", "exchange", "venue", "instrument", "quote", "currency")
+        if name in columns
+    }
+    last = np.where(np.isnan(ask), bid, np.where(np.isnan(bid), ask, np.nan))
+    return take(text, first) | {"bid": bid, "ask": ask, "last": last, "age_ms": age, "halted": halted}, book
+
+
+def _crosses_itself(ask: Leg, bid: Leg, times: int) -> bool:
+    """Say whether buying from a book and selling back to it would pay."""
+    if not len(ask.price) or not len(bid.price):
+        return False
+    return float(ask.after_fee(times, buying=True).min()) < float(bid.after_fee(times, buying=False).max())
 
 
 def _fees_of(rules: pd.DataFrame, columns: Columns, what: str) -> Floats:
@@ -103,4 +187,4 @@ def trading_rules(rules: pd.DataFrame | None, key: str) -> dict[tuple[str, str],
     return dict(zip(keys, zip(*cells, strict=True), strict=True))
 
 
-__all__ = ["RULES", "cleared", "leg_rows", "trading_rules"]
+__all__ = ["RULES", "Parts", "cleared", "leg_rows", "trading_rules"]

@@ -46,18 +46,22 @@ def transport(books: pd.DataFrame, costs: pd.DataFrame, *, taker_bps: Any = None
     `books` as in `depth`. `costs` has a row per route that is open, from `exchange_low`, where coins are bought, to
     `exchange_high`, where they are sold: `per_unit` (currency per base unit sent), `bps` (of the coins, lost on the
     way) and `fixed` (currency, once if the route is used; of a fee in coins, what they would be sold for), each 0
-    without its column; `group` where a row holds for one alone. On one and the same exchange no route is needed.
+    without its column; `group` where a row holds for one alone. No exchange trades with itself.
     Returns a row per route that is used: `quantity` sent and `arriving`, mean prices before fees, `notional` paid,
     `fees`, `transfer_cost` and `net_profit`, which add up to the optimum, fixed costs included. No row where nothing
-    pays. Raises `MissingExtra` without the extra ``lp``, `SchemaError` for costs that are not known.
+    pays; ``attrs["left_out"]`` as in `depth`. Raises `MissingExtra` without the extra ``lp``, `SchemaError` for costs
+    that are not known.
     """
     schema.check(costs, ("exchange_low", "exchange_high"), "arbitrage.transport, costs")
     ways = _routes(costs)
     rows = []
-    for group, currency, parts, _ in cleared(books, taker_bps, None, "arbitrage.transport"):
+    found_in, left_out = cleared(books, taker_bps, None, "arbitrage.transport")
+    for group, currency, parts, _ in found_in:
         mine = [way for of, way in ways if of in {"", group} and way.low in parts and way.high in parts]
         rows += [{"group": group, "currency": currency, **row} for row in transported(parts, mine)]
-    return schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["transport"]}, "transport")
+    frame = schema.frame({name: [row[name] for row in rows] for name in schema.SCHEMAS["transport"]}, "transport")
+    frame.attrs["left_out"] = left_out
+    return frame
 
 
 def _routes(costs: pd.DataFrame) -> list[tuple[str, Route]]:
@@ -82,8 +86,9 @@ def transported(parts: Parts, given: Sequence[Route]) -> list[dict[str, Any]]:
         from scipy import optimize  # noqa: F401  only whether it is there
     except ImportError as exc:
         raise MissingExtra("scipy", "lp") from exc
-    inside = {(way.low, way.high) for way in given}
-    ways = [*given, *(Route(name, name) for name in parts if (name, name) not in inside)]
+    ways = [way for way in given if way.low != way.high]
+    if not ways:
+        return []
     program = _Program(parts, ways)
     if not program.pays:
         return []
@@ -101,7 +106,11 @@ class _Program:
             for leg, buying in ((ask, True), (bid, False)):
                 fee = times * leg.fee
                 self.sides.append((name, leg, fee, leg.passed_on(fee, buying=buying), buying))
-        after = [_after_fee(leg, fee, units, buying=buying) for _, leg, fee, units, buying in self.sides]
+        after = [
+            leg.after_fee(times, buying=buying)
+            for ask, bid, times in parts.values()
+            for leg, buying in ((ask, True), (bid, False))
+        ]
         asks, bids = (
             [price for price, side in zip(after, self.sides, strict=True) if side[4] == buying and len(price)]
             for buying in (True, False)
@@ -206,10 +215,6 @@ class _Program:
             for way, amount in zip(self.ways, sent, strict=True)
             if amount > least
         ]
-
-
-def _after_fee(leg: Leg, fee: float, units: float, *, buying: bool) -> Floats:
-    return leg.price / units if units != 1 else leg.price * ((1 + fee) if buying else (1 - fee))
 
 
 def _route_row(
