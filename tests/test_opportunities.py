@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,6 +17,9 @@ import xex
 from tests.conftest import VENUES, ManagerFor
 from tests.expected import assert_close, assert_pair, expected, weight_ages
 from tests.lab import Lab, Token, Truth, currency_markets, default_truth
+from xex.analytics.gates import Thresholds
+from xex.analytics.sized import Book, Market, Route, found_in
+from xex.analytics.sizing import Leg
 from xex.errors import ConfigError, NoVenueAnswered, SymbolError, UnknownVenue
 from xex.scanning import Progress
 
@@ -442,6 +446,65 @@ def test_a_scan_takes_routes_and_pays_for_the_cheapest_open_one() -> None:
     assert (none["reasons"], none["transfer"]) == (["transfer"], "unknown")
     back = pair(xex.arbitrage.scan(quotes, max_disagree=0.05, mode="transfer", routes=routes), "b", "a")
     assert "transfer" in back["reasons"]
+
+
+def moved_by(size: float = 2.0, **route: Any) -> dict[str, Any]:
+    """Return a scan's pair of 100 and 102, `size` coins of it, moved by one route that is open but for `route`."""
+    quotes = pd.DataFrame({
+        "exchange": ["a", "b"], "base": "BTC", "quote": "USDT", "bid": [99.9, 102.0], "ask": [100.0, 102.1],
+        "bid_size": size, "ask_size": size, "taker_bps": 10.0,
+    })  # fmt: skip
+    told = {"network": "x", "state": "open", "withdraw_fee": 0.001, "minutes": 30.0, "withdraw_min": 0.5} | route
+    routes = pd.DataFrame([{"asset": "BTC", "exchange_from": "a", "exchange_to": "b", **told}])
+    return pair(xex.arbitrage.scan(quotes, max_disagree=0.05, mode="transfer", routes=routes), "a", "b")
+
+
+def test_less_than_the_smallest_withdrawal_is_not_moved() -> None:
+    assert moved_by(0.5)["executable"]
+    assert moved_by(0.499)["reasons"] == ["transfer"]
+    assert moved_by(0.499, withdraw_min=math.nan)["executable"]
+
+
+def test_a_time_and_a_fee_that_nobody_knows_stop_a_transfer() -> None:
+    assert moved_by(minutes=math.nan)["reasons"] == ["transfer"]
+    paid = moved_by(withdraw_fee=-5.0)
+    assert paid["reasons"] == ["transfer"]
+    assert paid["net_profit"] == pytest.approx(2 * (102 * 0.999 - 100 * 1.001))  # nothing is earned by moving
+
+
+def test_of_open_routes_one_that_can_be_judged_is_taken() -> None:
+    quotes = pd.DataFrame({
+        "exchange": ["a", "b"], "base": "BTC", "quote": "USDT", "bid": [99.9, 102.0], "ask": [100.0, 102.1],
+        "bid_size": 2.0, "ask_size": 3.0, "taker_bps": 10.0,
+    })  # fmt: skip
+    routes = pd.DataFrame({
+        "asset": "BTC", "exchange_from": "a", "exchange_to": "b", "network": ["x", "y", "z"], "state": "open",
+        "withdraw_fee": [0.0, 0.01, -1.0], "minutes": [math.nan, 30.0, 1.0],
+    })  # fmt: skip
+    found = pair(xex.arbitrage.scan(quotes, max_disagree=0.05, mode="transfer", routes=routes), "a", "b")
+    assert (found["network"], found["executable"]) == ("y", True)
+
+
+@pytest.mark.parametrize(
+    ("size", "route", "reasons"),
+    [
+        (2.0, Route("open", "x", 30.0, 0.001, 0.5), []),
+        (0.5, Route("open", "x", 30.0, 0.001, 0.5), []),
+        (0.499, Route("open", "x", 30.0, 0.001, 0.5), ["transfer"]),
+        (2.0, Route("open", "x", math.nan, 0.001, 0.5), ["transfer"]),
+        (2.0, Route("open", "x", 30.0, -5.0, 0.5), ["transfer"]),
+    ],
+)
+def test_books_are_moved_on_the_same_terms(size: float, route: Route, reasons: list[str]) -> None:
+    def book(name: str, bid: float, ask: float) -> Book:
+        buy, sell = (Leg(np.array([price]), np.array([size]), 0.001) for price in (ask, bid))
+        return Book(name, "USDT", buy, sell, 0.0)
+
+    market = Market("BTC/USDT", "BTC:spot", "BTC", "spot", "", "USDT", routes={("a", "b"): route})
+    good, rest = found_in([book("a", 99.9, 100.0), book("b", 102.0, 102.1)], market, Thresholds(mode="transfer"))
+    row = next(row for row in [*good, *rest] if row["exchange_low"] == "a")
+    assert row["reasons"] == reasons
+    assert row["net_profit"] == pytest.approx(size * (102 * 0.999 - 100 * 1.001) - 102 * max(route.fee, 0.0))
 
 
 @pytest.mark.parametrize("kind", ["inverse", "linear", "spot"])

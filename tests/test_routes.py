@@ -162,6 +162,11 @@ def test_the_cheapest_open_route_is_the_best_one() -> None:
     assert unsaid[unsaid["exchange_from"] == "a"]["network"].tolist() == ["bsc"]
 
 
+def test_a_fee_below_nothing_is_none_that_is_told() -> None:
+    (way,) = one_way(row("a", withdraw_fee=-1.0), row("b"))
+    assert (way["state"], way["withdraw_fee"]) == ("open", None)
+
+
 def test_no_networks_make_no_routes() -> None:
     for frame in (routes(framed()), best_routes(routes(framed())), routes(framed(row("a"), row("a", "tron")))):
         assert len(frame) == 0

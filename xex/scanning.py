@@ -362,10 +362,11 @@ class Scanning(Rounds):
         if terms.limits.mode != "transfer" or not assets:
             return {}
         found = arbitrage.routes(await self.networks(assets, venues=venues, deadline=remaining() / 2))
-        found = found.assign(rank=found["state"].map({"open": 0, "unknown": 1, "closed": 2}))
+        rank = found["state"].map({"open": 0, "unknown": 1, "closed": 2})
+        found = found.assign(rank=rank, untold=found[["withdraw_fee", "minutes"]].isna().any(axis=1))
         ways: dict[str, dict[tuple[str, str], Route]] = {}
-        for row in found.sort_values(["rank", "withdraw_fee"], kind="stable").to_dict("records"):
-            way = Route(row["state"], row["network"] or "", row["minutes"], row["withdraw_fee"])
+        for row in found.sort_values(["rank", "untold", "withdraw_fee"], kind="stable").to_dict("records"):
+            way = Route(row["state"], row["network"] or "", row["minutes"], row["withdraw_fee"], row["withdraw_min"])
             ways.setdefault(row["asset"], {}).setdefault((row["exchange_from"], row["exchange_to"]), way)
         return ways
 

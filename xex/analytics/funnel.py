@@ -226,17 +226,20 @@ class Moves:
     network: Text
     minutes: Floats
     fee: Floats
+    least: Floats
 
     @classmethod
     def of(cls, quotes: Quotes, routes: pd.DataFrame | None, low: Rows, high: Rows) -> Moves:
         """Find each pair's route; contracts have none, and without `routes` nothing is known."""
         if routes is None:
-            unknown = Text.same("unknown", len(low))
-            return cls(unknown, Text.same("", len(low)), np.full(len(low), np.nan), np.full(len(low), np.nan))
+            unknown, nobody = Text.same("unknown", len(low)), np.full(len(low), np.nan)
+            return cls(unknown, Text.same("", len(low)), nobody, nobody, nobody)
         schema.check(routes, ("asset", "exchange_from", "exchange_to", "state"), "routes")
         told = schema.columns_of(routes)
         ends = (texts(told, name) for name in ("asset", "exchange_from", "exchange_to"))
-        ranked = np.lexsort((np.nan_to_num(numbers(told, "withdraw_fee"), nan=np.inf), _ranks(texts(told, "state"))))
+        fee, minutes = known_cost(numbers(told, "withdraw_fee")), known_cost(numbers(told, "minutes"))
+        usable = np.isfinite(fee) & np.isfinite(minutes)
+        ranked = np.lexsort((np.nan_to_num(fee, nan=np.inf), ~usable, _ranks(texts(told, "state"))))
         keys = list(zip(*ends, strict=True))
         best: dict[tuple[str, str, str], int] = {}
         for row in ranked.tolist():
@@ -258,14 +261,19 @@ class Moves:
         return cls(
             Text(Words([*texts(told, "state"), "unknown"]), np.where(row < 0, len(keys), row)),
             Text(Words([*texts(told, "network"), ""]), np.where(row < 0, len(keys), row)),
-            *(np.append(numbers(told, name), np.nan)[row] for name in ("minutes", "withdraw_fee")),
+            *(np.append(cells, np.nan)[row] for cells in (minutes, fee, numbers(told, "withdraw_min"))),
         )  # fmt: skip
 
     @property
     def open(self) -> Flags:
-        """Which routes are known to be open, at a known price."""
+        """Which routes are known to be open, at a known price and for a known time."""
         words = np.array([word == "open" for word in self.state.words.texts], dtype=bool)
-        return np.asarray(words[self.state.codes] & np.isfinite(self.fee), dtype=bool)
+        return np.asarray(words[self.state.codes] & np.isfinite(self.fee) & np.isfinite(self.minutes), dtype=bool)
+
+
+def known_cost(values: Floats) -> Floats:
+    """Return what is paid or waited; below 0 it is no cost, and as good as not told."""
+    return np.where(values >= 0, values, np.nan)
 
 
 def _ranks(states: list[str]) -> list[int]:
@@ -347,7 +355,7 @@ def funnel(
         "fees": same & ~(earned_pct > limits.min_profit_pct),
         "depth": ~(quantity * ask >= max(limits.min_notional, 1e-300)),
         "haircut": limits.haircut & (net_bps <= drift) & np.isfinite(sigma_bps),
-        "transfer": moving & ~moves.open,
+        "transfer": moving & (~moves.open | (quantity < moves.least)),
     }
     chance = np.full(len(low), np.nan)
     if limits.haircut:

@@ -58,6 +58,7 @@ def routes(networks: pd.DataFrame) -> pd.DataFrame:
     clear = (leaving.state == _YES) & (entering.state == _YES) & ~vague
     state = np.where(shut, _SHUT, np.where(clear, _YES, _DOUBT))
     fee = rows.number("withdraw_fee", leaving.row)
+    fee = np.where(fee >= 0, fee, np.nan)  # nobody is paid for a withdrawal
     # A venue may list one network twice, under two contracts or names: the better way counts.
     order = np.lexsort((fee, state, rows.way(ways)))
     kept = order[_firsts(rows.way(ways)[order])]

@@ -45,12 +45,21 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How coins get from one exchange to another: the cheapest way that is known, its fee in coins, NaN for unknown."""
+    """How coins get from one exchange to another: the cheapest way that is known; NaN for unknown.
+
+    `fee` and `least`, the smallest withdrawal, are in coins.
+    """
 
     state: str = "unknown"
     network: str = ""
     minutes: float = nan
     fee: float = nan
+    least: float = nan
+
+    @property
+    def open(self) -> bool:
+        """Whether it is known to be open, at a known fee and for a known time."""
+        return self.state == "open" and self.fee >= 0 and self.minutes >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +160,7 @@ def _barred(book: Book, limits: Thresholds) -> bool:
 def _haircut(low: Book, high: Book, market: Market, limits: Thresholds) -> float:
     waits = limits.tau_s
     if limits.mode == "transfer":
-        waits += 60.0 * float(np.nan_to_num(_route(low, high, market).minutes))
+        waits += 60.0 * max(float(np.nan_to_num(_route(low, high, market).minutes)), 0.0)
     if not isfinite(market.sigma_bps):
         return nan
     return float(haircut_bps(market.sigma_bps, low.age_ms, high.age_ms, limits.z, waits))
@@ -176,7 +185,7 @@ def _opportunity(low: Book, high: Book, market: Market, limits: Thresholds) -> d
         mine, theirs = (_within(book, market) for book in (low, high))
         best = free if market.balances is None else sizing.pair(mine.buy, theirs.sell, times)
     # A fee for moving coins is the same for any quantity: it decides whether, not how much.
-    lost = float(np.nan_to_num(route.fee)) * bid if moving and best.net_profit > 0 else 0.0
+    lost = route.fee * bid if moving and route.fee >= 0 and best.net_profit > 0 else 0.0
     earned = best.net_profit - lost
     mean_bps = 1e4 * earned / best.notional if best.notional > 0 else nan
     short_of_funds = free.quantity > 0 and not free.gate and (best.quantity <= 0 or bool(best.gate))
@@ -196,8 +205,8 @@ def _opportunity(low: Book, high: Book, market: Market, limits: Thresholds) -> d
         "balances": short_of_funds,
         "lots": best.gate == "lots" and not short_of_funds,
         "haircut": limits.haircut and best.net_profit > 0 and mean_bps <= haircut,
-        # An open network whose fee nobody tells may cost more than is earned.
-        "transfer": moving and (route.state != "open" or route.fee != route.fee),
+        # An open network whose fee nobody tells may cost more than is earned, one whose time nobody tells take longer.
+        "transfer": moving and (not route.open or 0 < best.quantity < route.least),
     }  # fmt: skip
     return {
         "symbol": market.symbol, "group": market.group, "trade": "arbitrage" if times == 1 else "spread",
