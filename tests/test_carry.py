@@ -75,6 +75,30 @@ def test_an_interval_is_never_assumed() -> None:
     assert [row["exchange"] for row in found.attrs["left_out"]] == ["b", "c", "d"]
 
 
+def left_out(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    return [(row["exchange"], row["reasons"]) for row in frame.attrs["left_out"]]
+
+
+def test_two_coins_of_one_code_are_no_pair() -> None:
+    frame = rates(("a", 0.0001, 8.0), ("b", 0.002, 8.0), ("c", 0.0002, 8.0), ("d", 0.0005, 8.0), ("e", math.nan, 8.0))
+    frame["mark"] = [60_000.0, 0.06, 60_010.0, math.nan, 60_000.0]
+    found = xex.arbitrage.carry(frame, taker_bps=5.0)
+    assert list(zip(found["exchange_long"], found["exchange_short"], strict=True)) == [
+        ("a", "d"), ("c", "d"), ("a", "c"),
+    ]  # fmt: skip
+    assert left_out(found) == [("b", "identity"), ("e", "rate")]
+    # Of two nobody knows which is meant; 3 % apart they may still be one asset.
+    two = rates(("a", 0.0001, 8.0), ("b", 0.002, 8.0))
+    assert not len(xex.arbitrage.carry(two.assign(mark=[100.0, 103.1]), taker_bps=5.0))
+    assert len(xex.arbitrage.carry(two.assign(mark=[100.0, 102.9]), taker_bps=5.0)) == 1
+
+
+def test_two_configurations_of_one_venue_are_no_pair() -> None:
+    frame = rates(("a", 0.0001, 8.0), ("b", 0.002, 8.0), ("c", 0.001, 8.0)).assign(venue=["one", "one", ""])
+    found = xex.arbitrage.carry(frame, taker_bps=5.0)
+    assert list(zip(found["exchange_long"], found["exchange_short"], strict=True)) == [("c", "b"), ("a", "c")]
+
+
 def test_input_that_makes_no_sense_is_refused_by_name() -> None:
     with pytest.raises(SchemaError, match=r"rate of 1\b"):
         xex.arbitrage.carry(rates(("a", 0.0001, 8.0), ("b", 1.0, 8.0)), taker_bps=5.0)

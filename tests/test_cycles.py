@@ -206,6 +206,17 @@ def test_a_row_that_cannot_be_trusted_takes_no_part_and_is_named(change: Row, re
     assert found.attrs["left_out"] == [{"exchange": "okx", "instrument": "ETH/BTC", "reasons": reason}]
 
 
+def test_two_configurations_of_one_venue_are_no_cycle() -> None:
+    rows = [
+        row(name, "BTC/USDT", bid, bid + 0.1, venue=venue)
+        for name, bid, venue in (("one", 100.0, "binance"), ("two", 100.8, "binance"))
+    ]
+    found = xex.arbitrage.cycles(pd.DataFrame(rows))
+    assert not len(found)
+    assert found.attrs["left_out"] == [{"exchange": "one", "instrument": "BTC/USDT", "reasons": "market_state"}]
+    assert len(xex.arbitrage.cycles(pd.DataFrame(rows).assign(venue=["binance", "okx"]))) == 1
+
+
 def test_a_suspect_takes_no_part_and_is_named() -> None:
     rows = [*triangle(), *(row(name, "ETH/BTC", 0.0415, 0.0416) for name in ("a", "b", "c"))]
     found = xex.arbitrage.cycles(pd.DataFrame(rows))

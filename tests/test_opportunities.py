@@ -448,6 +448,18 @@ def test_a_scan_takes_routes_and_pays_for_the_cheapest_open_one() -> None:
     assert "transfer" in back["reasons"]
 
 
+def test_two_configurations_of_one_venue_are_no_pair() -> None:
+    quotes = pd.DataFrame({
+        "exchange": ["one", "two", "c"], "venue": ["binance", "binance", "okx"], "base": "BTC", "quote": "USDT",
+        "bid": [100.0, 100.8, 100.7], "ask": [100.1, 100.9, 100.8], "bid_size": 1.0, "ask_size": 1.0, "taker_bps": 10.0,
+    })  # fmt: skip
+    found = xex.arbitrage.scan(quotes)
+    ends = set(zip(found["exchange_low"], found["exchange_high"], strict=True))
+    assert ends == {("one", "c"), ("c", "one"), ("two", "c"), ("c", "two")}
+    # What one says again, the other has said: of equal age the last row counts.
+    assert pair(found, "one", "c")["reasons"] == ["market_state"]
+
+
 def moved_by(size: float = 2.0, **route: Any) -> dict[str, Any]:
     """Return a scan's pair of 100 and 102, `size` coins of it, moved by one route that is open but for `route`."""
     quotes = pd.DataFrame({

@@ -103,8 +103,12 @@ def passed_on(books: list[Book], found: Clearing, sides: int, fee_sides: list[st
 
 def near(books: list[Book]) -> list[Book]:
     """Return the books that do not cross themselves, an eighth as far apart: nobody takes them for other assets."""
+
+    def nearer(side: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        return [(100 + (price - 100) / 8, size) for price, size in side]
+
     return [
-        (*([(100 + (price - 100) / 8, size) for price, size in side] for side in (asks, bids)), fee / 8)
+        (nearer(asks), nearer(bids), fee / 8)
         for asks, bids, fee in books
         if min(asks, default=(math.inf,))[0] > max(bids, default=(0.0,))[0]
     ]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xex.analytics.funnel import taker_fees
-from xex.analytics.quality import ages_ms
-from xex.errors import SchemaError
+from xex.analytics.evaluation import Places
+from xex.analytics.funnel import by_venue, taker_fees
+from xex.analytics.quality import SUSPECT, Scatter, ages_ms, identities
+from xex.errors import Dropped, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, coded, numbers, texts
 
@@ -39,9 +40,10 @@ def carry(funding: pd.DataFrame, *, taker_bps: Any = None) -> pd.DataFrame:
     and `group` or `base` and `kind`; `taker_bps` is an argument or a column. Predicted and settled rates (`rate_kind`)
     are not compared with each other. Each pair is held the way that earns: `per_hour_bps`, `per_day_bps` and `apr` (a
     fraction a year, not compounded). `fees_bps` are four taker fees, in and out of both legs, `spread_bps` both spreads
-    where `bid` and `ask` are there; `break_even_hours` is how long these rates must last to pay for both. Rows without
-    a rate, or without an interval of at most a day, take no part and stand in ``attrs["left_out"]``: an interval is
-    never assumed.
+    where `bid` and `ask` are there; `break_even_hours` is how long these rates must last to pay for both. The same
+    `venue` twice is no pair. Rows without a rate, or without an interval of at most a day (an interval is never
+    assumed), and rows whose `mark` is not that of the others' asset take no part and stand in ``attrs["left_out"]``
+    with their `reasons`: "rate", "interval" or "identity".
     """
     schema.check(funding, ("exchange", "rate", "interval_hours"), "arbitrage.carry")
     if "group" not in funding.columns:
@@ -51,7 +53,11 @@ def carry(funding: pd.DataFrame, *, taker_bps: Any = None) -> pd.DataFrame:
     if (np.abs(rate) > MOST_RATE).any():
         worst = rate[np.nanargmax(np.abs(rate))]
         raise SchemaError(f"a funding rate of {worst:g}: fractions are expected, 0.0001 for 0.01 %")
-    out = ~(np.isfinite(rate) & (hours > 0) & (hours <= LONGEST_HOURS))
+    stopped = {
+        "rate": ~np.isfinite(rate), "interval": ~((hours > 0) & (hours <= LONGEST_HOURS)),
+        "identity": _strangers(columns),
+    }  # fmt: skip
+    out = np.any(list(stopped.values()), axis=0)
     long, short = _pairs(columns, ~out)
     edge = per_hour(rate[long], hours[long], rate[short], hours[short])
     long, short = np.where(edge < 0, short, long), np.where(edge < 0, long, short)
@@ -71,19 +77,39 @@ def carry(funding: pd.DataFrame, *, taker_bps: Any = None) -> pd.DataFrame:
         "age_ms": np.maximum(age[long], age[short]),
     }  # fmt: skip
     frame = schema.frame(schema.take(found, np.argsort(-edge, kind="stable")), "carry")
+    exchange, group = texts(columns, "exchange"), texts(columns, "group")
     frame.attrs["left_out"] = [
-        {"exchange": exchange, "group": group}
-        for exchange, group, absent in zip(texts(columns, "exchange"), texts(columns, "group"), out, strict=True)
-        if absent
-    ]
+        {
+            "exchange": exchange[row], "group": group[row],
+            "reasons": ",".join(reason for reason, hit in stopped.items() if hit[row]),
+        }
+        for row in np.flatnonzero(out).tolist()
+    ]  # fmt: skip
     return frame
 
 
+def _strangers(columns: Columns) -> Any:
+    """Return which rows may be of another asset by their mark; what has none is not judged.
+
+    Marks may be as far apart as a suspect's quote: where funding differs most, they do too.
+    """
+    mark = numbers(columns, "mark")
+    mark = np.where(np.isfinite(mark) & (mark > 0), mark, np.nan)
+    if np.isnan(mark).all():
+        return np.zeros(len(mark), dtype=bool)
+    kind = coded(columns, "rate_kind")[1]
+    _, place = np.unique(Places.of(columns).of_rows * (kind.max() + 1) + kind, return_inverse=True)
+    at = Scatter(place, int(place.max()) + 1)
+    verdict = np.where(np.isnan(mark), Dropped.NO_QUOTE.value, "").astype(object)
+    found = identities(columns, verdict, mark, at, limits=np.full(at.count, SUSPECT), max_disagree=SUSPECT)
+    return found.reasons != ""
+
+
 def _pairs(columns: Columns, usable: Any) -> tuple[Any, Any]:
-    """Return the rows of each pair of different exchanges with the same group and kind of rate, once."""
+    """Return the rows of each pair of different venues with the same group and kind of rate, once."""
     _, group = coded(columns, "group")
     _, kind = coded(columns, "rate_kind") if "rate_kind" in columns else ([], np.zeros(len(group), dtype=np.intp))
-    _, exchange = coded(columns, "exchange")
+    exchange, owner = coded(columns, "exchange")[1], coded(by_venue(columns), "exchange")[1]
     rows = np.flatnonzero(usable)
     rows = rows[np.lexsort((kind[rows], group[rows]))]
     key = group[rows] * (kind.max(initial=0) + 1) + kind[rows]
@@ -91,7 +117,7 @@ def _pairs(columns: Columns, usable: Any) -> tuple[Any, Any]:
     count = ends - np.arange(len(rows)) - 1
     one = np.repeat(np.arange(len(rows)), count)
     other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(count) - count, count)
-    different = exchange[rows[one]] != exchange[rows[other]]
+    different = (exchange[rows[one]] != exchange[rows[other]]) & (owner[rows[one]] != owner[rows[other]])
     return rows[one[different]], rows[other[different]]
 
 

@@ -142,16 +142,15 @@ def _sigma_bps(columns: Columns, sigma: UsualBps) -> Floats:
     return np.asarray(np.where(np.isfinite(middle), middle, np.nanquantile(middle, 0.95))[group])
 
 
-def owners(columns: Columns) -> tuple[list[str], Rows]:
-    """Return whose quote each row is, as words and codes: the venue's, where no venue is told the exchange's.
-
-    Two exchanges of a frame may be two configurations of one venue.
-    """
+def by_venue(columns: Columns) -> Columns:
+    """Return columns whose `exchange` is the `venue` where that is told: two exchanges may be configurations of one."""
+    if "venue" not in columns:
+        return columns
     (venues, venue), (exchanges, exchange) = coded(columns, "venue"), coded(columns, "exchange")
     words = {word: code for code, word in enumerate(dict.fromkeys([*exchanges, *venues]))}
     told = np.array([words[word] if word else -1 for word in venues], dtype=np.intp)[venue]
     named = np.array([words[word] for word in exchanges], dtype=np.intp)[exchange]
-    return list(words), np.where(told < 0, named, told)
+    return columns | {"exchange": Text(Words([*words]), np.where(told < 0, named, told))}
 
 
 def pairs(columns: Columns) -> tuple[Rows, Rows]:
@@ -166,8 +165,10 @@ def pairs(columns: Columns) -> tuple[Rows, Rows]:
     first = np.repeat(np.arange(len(rows)), counts)
     second = starts[first] + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
     low, high = rows[first], rows[second]
-    (_, own), exchange = owners(columns), coded(columns, "exchange")[1]
-    different = (own[low] != own[high]) & (exchange[low] != exchange[high])
+    different = np.ones(len(low), dtype=bool)
+    for one in (columns, by_venue(columns)):
+        own = coded(one, "exchange")[1]
+        different &= own[low] != own[high]
     return low[different], high[different]
 
 
@@ -206,7 +207,7 @@ def row_gates(
 ) -> dict[str, Flags]:
     """Return by gate which rows nobody should trade on, whatever the rest of the trade is."""
     check_max_age(max_age_s)
-    places = Places.of(columns)
+    places, columns = Places.of(columns), by_venue(columns)
     quoted = (numbers(columns, "bid") > 0) & (numbers(columns, "ask") > 0)
     words, source = coded(columns, "fx_source")
     measured = np.array([word not in {"", "identity"} for word in words], dtype=bool)
@@ -238,8 +239,8 @@ class Moves:
         told = schema.columns_of(routes)
         ends = (texts(told, name) for name in ("asset", "exchange_from", "exchange_to"))
         fee, minutes = known_cost(numbers(told, "withdraw_fee")), known_cost(numbers(told, "minutes"))
-        usable = np.isfinite(fee) & np.isfinite(minutes)
-        ranked = np.lexsort((np.nan_to_num(fee, nan=np.inf), ~usable, _ranks(texts(told, "state"))))
+        untold, ranks = np.isnan(fee) | np.isnan(minutes), np.array(_ranks(texts(told, "state")))
+        ranked = np.lexsort((np.nan_to_num(fee, nan=np.inf), untold, ranks))
         keys = list(zip(*ends, strict=True))
         best: dict[tuple[str, str, str], int] = {}
         for row in ranked.tolist():
@@ -326,10 +327,9 @@ def funnel(
     """Return every pair with the gates that stop it, the executable first, then by net edge."""
     quotes = Quotes.of(columns, taker_bps, sigma)
     low, high = pairs(columns)
-    stranger, apart = strangers(
-        columns, quotes.places, limits.max_age_s, suspect_edge, max_disagree, usual_bps
-    )  # fmt: skip
-    closed = unusable(columns, quotes.places)
+    owned = by_venue(columns)
+    stranger, apart = strangers(owned, quotes.places, limits.max_age_s, suspect_edge, max_disagree, usual_bps)
+    closed = unusable(owned, quotes.places)
     ask, bid = quotes.ask[low], quotes.bid[high]
     age = np.maximum(quotes.age_ms[low], quotes.age_ms[high])
     moves = Moves.of(quotes, routes, low, high)
@@ -420,6 +420,6 @@ def _picked(columns: Columns, name: str, rows: Rows) -> Text:
 
 
 __all__ = [
-    "MOST_BPS", "Funnel", "Moves", "Quotes", "TakerBps", "carried", "converted_apart", "fee_sides", "funnel", "owners",
-    "pairs", "row_gates", "strangers", "taker_fees", "unusable",
+    "MOST_BPS", "Funnel", "Moves", "Quotes", "TakerBps", "by_venue", "carried", "converted_apart", "fee_sides",
+    "funnel", "pairs", "row_gates", "strangers", "taker_fees", "unusable",
 ]  # fmt: skip

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xex.analytics.evaluation import Places
-from xex.analytics.funnel import TakerBps, fee_sides, owners, strangers, taker_fees, unusable
+from xex.analytics.funnel import TakerBps, by_venue, fee_sides, strangers, taker_fees, unusable
 from xex.analytics.gates import Flags
 from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, Floats, ages_ms
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import SchemaError
 from xex.model import schema
-from xex.model.schema import Columns, Text, Words, coded, flags, length, numbers, take, texts
+from xex.model.schema import Columns, coded, flags, length, numbers, take, texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,9 +116,7 @@ def _gated(columns: Columns) -> tuple[Flags, list[dict[str, str]]]:
     if not length(tops):
         return np.zeros(0, dtype=bool), []
     places = Places.of(tops)
-    # Two configurations of one venue show one book.
-    words, own = owners(tops)
-    judged: Columns = tops | {"exchange": Text(Words(words), own)}
+    judged = by_venue(tops)  # two configurations of one venue show one book
     stopped = {
         "identity": strangers(judged, places, MAX_AGE_S, SUSPECT, MAX_DISAGREE, None)[0],
         "market_state": unusable(judged, places),
