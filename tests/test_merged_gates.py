@@ -1,4 +1,4 @@
-"""Books put together are judged as a scan judges quotes: another asset, an old or a broken book takes no part."""
+"""Of books put together another asset's, an old one and a halted one take no part; what is out of line pays."""
 
 from __future__ import annotations
 
@@ -41,10 +41,19 @@ def test_three_times_the_price_is_another_coin() -> None:
     is_left_out(books(("a", (0.999, 1.0)), ("b", (0.999, 1.0)), ("c", (2.999, 3.0))), exchange="c", reasons="identity")
 
 
-def test_two_that_are_more_than_a_hundredth_apart_are_both_left_out() -> None:
-    found = xex.arbitrage.depth(books(("a", (0.999, 1.0)), ("b", (1.019, 1.02))), taker_bps=0)
+def test_two_of_which_nobody_knows_who_is_right_are_both_left_out() -> None:
+    found = xex.arbitrage.depth(books(("a", (0.999, 1.0)), ("b", (2.999, 3.0))), taker_bps=0)
     assert (found["gate"][0], found["net_profit"][0]) == ("depth", 0)
     assert [row["exchange"] for row in found.attrs["left_out"]] == ["a", "b"]
+
+
+def test_a_book_that_pays_is_out_of_line_and_takes_part() -> None:
+    # 5 coins bought at 1, sold at 1.1; and of the one that crosses itself 5 bought at 0.996, sold at 1.004.
+    assert xex.arbitrage.depth(books(("a", (0.999, 1.0)), ("b", (1.1, 1.101))), taker_bps=0)["net_profit"][0] == (
+        pytest.approx(0.5)
+    )
+    alone = xex.arbitrage.depth(books(("b", (1.004, 0.996))), taker_bps=0)
+    assert (alone["net_profit"][0], alone.attrs["left_out"]) == (pytest.approx(0.04), [])
 
 
 def test_an_old_book_is_left_out_by_its_oldest_level() -> None:
@@ -54,31 +63,9 @@ def test_an_old_book_is_left_out_by_its_oldest_level() -> None:
     is_left_out(frame.assign(age_ms=[0.0, 10_001.0, 5.0, 5.0]), exchange="a", reasons="freshness")
 
 
-def test_a_book_that_crosses_itself_is_not_traded_with_itself() -> None:
-    is_left_out(books(("a", (0.999, 1.0)), ("b", (1.004, 0.996))), exchange="b", reasons="market_state")
-
-
-def test_a_wide_book_and_a_halted_one_are_left_out() -> None:
-    is_left_out(books(("a", (0.999, 1.0)), ("b", (1.001, 1.06))), exchange="b", reasons="market_state")
+def test_a_halted_one_is_left_out() -> None:
     frame = books(("a", (0.999, 1.0)), ("b", (1.001, 1.002)), halted=[True, True, False, False])
     is_left_out(frame, exchange="a", reasons="market_state")
-
-
-def test_a_second_configuration_of_a_venue_is_no_second_venue() -> None:
-    frame = books(("a", (0.999, 1.0)), ("b", (1.001, 1.002)), venue="one", age_ms=[9.0, 9.0, 1.0, 1.0])
-    is_left_out(frame, exchange="a", reasons="market_state")
-
-
-def test_two_markets_of_one_exchange_are_not_traded_with_each_other() -> None:
-    frame = books(("a", (0.999, 1.0)), ("a", (1.001, 1.002)), instrument=["X/USDT"] * 2 + ["X/USDC"] * 2)
-    is_left_out(frame, exchange="a", reasons="market_state")
-
-
-def test_a_fee_that_is_paid_to_the_taker_is_not_earned_alone() -> None:
-    # 10 bps back on either side of a spread of 10 are 10 bps earned.
-    frame = books(("a", (0.9995, 1.0005)), ("b", (0.9990, 1.001)))
-    found = xex.arbitrage.depth(frame, taker_bps={"a": -10.0, "b": 0.0})
-    assert (found["net_profit"][0], found.attrs["left_out"][0]["exchange"]) == (0, "a")
 
 
 def test_a_book_of_one_side_is_judged_by_its_best_price() -> None:
@@ -87,5 +74,5 @@ def test_a_book_of_one_side_is_judged_by_its_best_price() -> None:
 
 
 def test_without_anybody_left_the_group_has_its_row() -> None:
-    found = xex.arbitrage.depth(books(("a", (1.0, 0.9)), ("b", (1.0, 0.9))), taker_bps=0)
+    found = xex.arbitrage.depth(books(("a", (0.99, 1.0)), ("b", (2.99, 3.0))), taker_bps=0)
     assert found[["group", "currency", "gate", "quantity"]].to_numpy().tolist() == [["X:spot", "USDT", "depth", 0.0]]

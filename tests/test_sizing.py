@@ -101,23 +101,10 @@ def passed_on(books: list[Book], found: Clearing, sides: int, fee_sides: list[st
     return arrive, take
 
 
-def near(books: list[Book]) -> list[Book]:
-    """Return the books that do not cross themselves, an eighth as far apart: nobody takes them for other assets."""
-
-    def nearer(side: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        return [(100 + (price - 100) / 8, size) for price, size in side]
-
-    return [
-        (nearer(asks), nearer(bids), fee / 8)
-        for asks, bids, fee in books
-        if min(asks, default=(math.inf,))[0] > max(bids, default=(0.0,))[0]
-    ]
-
-
 def test_the_frame_says_the_same_and_where_it_is_traded() -> None:
     for case in range(60):
         rng = random.Random(case)
-        books = near(random_books(rng))
+        books = random_books(rng)
         rows = [
             {
                 "exchange": f"v{number}",

@@ -20,22 +20,18 @@ Costs = dict[tuple[str, str], tuple[float, float, float]]
 
 
 def world(rng: random.Random, *, fixed: bool) -> tuple[Books, Costs]:
-    """Return a few books that cross, near enough to be of one asset, and what moving a coin between them costs."""
+    """Return a few books that cross, and what it costs to bring a coin from one to another."""
     books: Books = {}
     for name in "abcd"[: rng.randint(2, 4)]:
-        middle = 100 + rng.uniform(-0.3, 0.3)
+        middle = 100 + rng.uniform(-3, 3)
         sides: list[list[tuple[float, float]]] = [
-            sorted(((middle + away * rng.uniform(0.005, 0.3), rng.uniform(0.1, 5)) for _ in range(rng.randint(0, 5))),
+            sorted(((middle + away * rng.uniform(0.05, 3), rng.uniform(0.1, 5)) for _ in range(rng.randint(0, 5))),
                    reverse=away < 0)
             for away in (1, -1)
         ]  # fmt: skip
-        books[name] = (sides[0], sides[1], rng.choice([0.0, 0.00005, 0.0001]))
+        books[name] = (sides[0], sides[1], rng.choice([0.0, 0.0005, 0.001]))
     costs: Costs = {
-        pair: (
-            rng.choice([0.0, 0.02, 0.1]),
-            rng.choice([0.0, 0.0, 3.0]),
-            rng.choice([0.0, 0.05, 0.4]) if fixed else 0.0,
-        )
+        pair: (rng.choice([0.0, 0.2, 1.0]), rng.choice([0.0, 0.0, 30.0]), rng.choice([0.0, 0.5, 4.0]) if fixed else 0.0)
         for pair in itertools.permutations(books, 2)
         if rng.random() < 0.8
     }

@@ -51,10 +51,10 @@ def depth(books: pd.DataFrame, *, taker_bps: TakerBps = None, rules: pd.DataFram
     which the last unit is worth buying, and `gate`: "depth" for an empty side, "fees" where nothing pays, "lots" where
     nothing that pays can be traded.
 
-    Each book is judged by its best prices as `scan` judges a quote: one that may be of another asset (`identity`),
-    halted, crossed, wide, or the same venue's again (`market_state`), or older by its `age_ms` than 10 s (`freshness`)
-    takes no part, and no exchange trades with itself. ``attrs["left_out"]`` has these exchanges, each with its group
-    and gates. Where no book of a group has two sides there is nothing to tell another asset by.
+    Taken at its word, a book that pays is out of line, so only what no market can be is left out: a book whose middle
+    is more than half away from the others' (`identity`), one that says `halted` (`market_state`), one older by its
+    `age_ms` than 10 s (`freshness`). ``attrs["left_out"]`` has these exchanges, each with its group and gates; `scan`
+    and the manager's questions look more closely.
     """
     found_in, left_out = cleared(books, taker_bps, rules, "arbitrage.depth")
     rows = [

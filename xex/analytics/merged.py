@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xex.analytics.evaluation import Places
-from xex.analytics.funnel import TakerBps, by_venue, fee_sides, strangers, taker_fees, unusable
+from xex.analytics.funnel import TakerBps, fee_sides, strangers, taker_fees
 from xex.analytics.gates import Flags
-from xex.analytics.quality import MAX_AGE_S, MAX_DISAGREE, SUSPECT, Floats, ages_ms
+from xex.analytics.quality import MAX_AGE_S, Floats, ages_ms
 from xex.analytics.sizing import Clearing, Leg, clear, clear_in_lots, walked
 from xex.errors import SchemaError
 from xex.model import schema
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Rows = np.ndarray[Any, np.dtype[np.intp]]
 RULES = ("lot", "min_amount", "min_notional", "lot_quote")
 """The trading rules that sizes over books obey."""
+ANOTHER = 0.5
+"""A book whose middle is further than this from that of the others is another asset's, or counts in another unit."""
 Parts = dict[str, tuple[Leg, Leg, int]]
 """Of each exchange what is bought from and sold to, and how often it pays its fee."""
 
@@ -86,10 +88,6 @@ def cleared(
                 for rows in (mine & (sides == "ask"), mine & (sides == "bid"))
             )
             parts[exchange] = (ask, bid, fee_sides(kinds[first]))
-        # Two markets of an exchange, or a fee that is paid to the taker: nobody trades with itself.
-        for exchange in [name for name, part in parts.items() if _crosses_itself(*part)]:
-            del parts[exchange]
-            left_out.append({"exchange": exchange, "group": group, "reasons": "market_state"})
         optimum = clear if rules is None else clear_in_lots
         times = max((part[2] for part in parts.values()), default=1)
         found = optimum([part[0] for part in parts.values()], [part[1] for part in parts.values()], times)
@@ -109,17 +107,15 @@ def _check_currencies(columns: Columns) -> dict[str, str]:
 def _gated(columns: Columns) -> tuple[Flags, list[dict[str, str]]]:
     """Return which levels are of books that can be traded on, and the other books with the gates that stop them.
 
-    A book is judged as a scan judges a ticker, by its best ask and bid and its oldest level; one with a single side
-    by its best price, where others have two.
+    A book is judged by its best ask and bid and its oldest level; one with a single side by its best price, where
+    others have two. Only what no market can be is left out: a book that is worth trading on is out of line.
     """
     tops, book = _tops(columns)
     if not length(tops):
         return np.zeros(0, dtype=bool), []
-    places = Places.of(tops)
-    judged = by_venue(tops)  # two configurations of one venue show one book
     stopped = {
-        "identity": strangers(judged, places, MAX_AGE_S, SUSPECT, MAX_DISAGREE, None)[0],
-        "market_state": unusable(judged, places),
+        "identity": strangers(tops, Places.of(tops), MAX_AGE_S, ANOTHER, ANOTHER, None)[0],
+        "market_state": flags(tops, "halted"),
         "freshness": ages_ms(tops) > 1e3 * MAX_AGE_S,
     }
     out = np.any(list(stopped.values()), axis=0)
@@ -155,13 +151,6 @@ def _tops(columns: Columns) -> tuple[Columns, Rows]:
     }
     last = np.where(np.isnan(ask), bid, np.where(np.isnan(bid), ask, np.nan))
     return take(text, first) | {"bid": bid, "ask": ask, "last": last, "age_ms": age, "halted": halted}, book
-
-
-def _crosses_itself(ask: Leg, bid: Leg, times: int) -> bool:
-    """Say whether buying from a book and selling back to it would pay."""
-    if not len(ask.price) or not len(bid.price):
-        return False
-    return float(ask.after_fee(times, buying=True).min()) < float(bid.after_fee(times, buying=False).max())
 
 
 def _fees_of(rules: pd.DataFrame, columns: Columns, what: str) -> Floats:

@@ -53,12 +53,6 @@ class Leg:
             return 1.0
         return 1 - fee if buying else 1 + fee
 
-    def after_fee(self, sides: int, *, buying: bool) -> Floats:
-        """Return the prices of the coins that are passed on, the fee paid `sides` times."""
-        fee = sides * self.fee
-        units = self.passed_on(fee, buying=buying)
-        return self.price / units if units != 1 else self.price * ((1 + fee) if buying else (1 - fee))
-
 
 def in_base(fee_side: str, *, buying: bool) -> bool:
     """Say whether the fee of an order is taken from the coins rather than from the money."""

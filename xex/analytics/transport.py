@@ -46,7 +46,7 @@ def transport(books: pd.DataFrame, costs: pd.DataFrame, *, taker_bps: Any = None
     `books` as in `depth`. `costs` has a row per route that is open, from `exchange_low`, where coins are bought, to
     `exchange_high`, where they are sold: `per_unit` (currency per base unit sent), `bps` (of the coins, lost on the
     way) and `fixed` (currency, once if the route is used; of a fee in coins, what they would be sold for), each 0
-    without its column; `group` where a row holds for one alone. No exchange trades with itself.
+    without its column; `group` where a row holds for one alone. On one and the same exchange no route is needed.
     Returns a row per route that is used: `quantity` sent and `arriving`, mean prices before fees, `notional` paid,
     `fees`, `transfer_cost` and `net_profit`, which add up to the optimum, fixed costs included. No row where nothing
     pays; ``attrs["left_out"]`` as in `depth`. Raises `MissingExtra` without the extra ``lp``, `SchemaError` for costs
@@ -86,9 +86,8 @@ def transported(parts: Parts, given: Sequence[Route]) -> list[dict[str, Any]]:
         from scipy import optimize  # noqa: F401  only whether it is there
     except ImportError as exc:
         raise MissingExtra("scipy", "lp") from exc
-    ways = [way for way in given if way.low != way.high]
-    if not ways:
-        return []
+    inside = {(way.low, way.high) for way in given}
+    ways = [*given, *(Route(name, name) for name in parts if (name, name) not in inside)]
     program = _Program(parts, ways)
     if not program.pays:
         return []
@@ -106,11 +105,7 @@ class _Program:
             for leg, buying in ((ask, True), (bid, False)):
                 fee = times * leg.fee
                 self.sides.append((name, leg, fee, leg.passed_on(fee, buying=buying), buying))
-        after = [
-            leg.after_fee(times, buying=buying)
-            for ask, bid, times in parts.values()
-            for leg, buying in ((ask, True), (bid, False))
-        ]
+        after = [_after_fee(leg, fee, units, buying=buying) for _, leg, fee, units, buying in self.sides]
         asks, bids = (
             [price for price, side in zip(after, self.sides, strict=True) if side[4] == buying and len(price)]
             for buying in (True, False)
@@ -215,6 +210,10 @@ class _Program:
             for way, amount in zip(self.ways, sent, strict=True)
             if amount > least
         ]
+
+
+def _after_fee(leg: Leg, fee: float, units: float, *, buying: bool) -> Floats:
+    return leg.price / units if units != 1 else leg.price * ((1 + fee) if buying else (1 - fee))
 
 
 def _route_row(
