@@ -369,3 +369,18 @@ async def test_a_replay_says_that_it_is_one_wherever_it_is_shown() -> None:
             snap = await xm.get_cross_exchange_ticker("BTCUSDT")
     for text in (repr(snap), snap.explain(), snap._repr_html_()):
         assert "synthetic" in text
+
+
+@pytest.mark.parametrize("currency", [None, "native"])
+async def test_the_volume_of_who_has_no_rate_counts_where_a_rough_price_says_that_it_is_the_asset(
+    currency: str | None,
+) -> None:
+    """Kraken's contract is in dollars that nobody rates here: at the price of the others, and as another coin."""
+    world = default_truth().only("BTC")
+    for truth, counts in ((world, True), (world.with_collision("BTC", row_of("kraken", "linear"), "6.5"), False)):
+        snap = await ask(truth, currency=currency)
+        assert str(snap.dropped["kraken"]) in {"no_rate", "other_currency"}
+        counted = [name for name in EXCHANGES if name != "kraken" or counts]
+        total = sum(truth.market(row_of(name, "linear"), "BTC", "linear").base_volume for name in counted)
+        assert_close(snap.volume_total, total, f"the same asset: {counts}")
+        assert snap.volume_partial == ["kraken"]

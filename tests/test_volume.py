@@ -64,6 +64,37 @@ def test_equal_exchanges_have_the_least_index_and_the_first_name_is_on_top() -> 
     assert total["hhi"] == 1
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        {}, {"age_ms": 11_000.0}, {"halted": True}, {"bid": math.nan, "ask": math.nan},
+        {"quote": "USD", "currency": "USD"},
+    ],
+    ids=["fresh", "stale", "halted", "last only", "another dollar"],
+)  # fmt: skip
+def test_another_coin_is_in_no_sum_whatever_the_state_of_its_quote(why: dict[str, Any]) -> None:
+    """Three trade one coin at 100, the fourth another at 3,000, a billion of it."""
+    rows = [row(name, 10, 1000, age_ms=0.0, halted=False, last=100.0) for name in "abc"]
+    stranger = row(
+        "d", 1e9, 3e12, **{"bid": 2999.0, "ask": 3001.0, "age_ms": 0.0, "halted": False, "last": 3000.0, **why}
+    )
+    shares, total = asked(*rows, stranger)
+    assert (total["base_volume"], total["volume"], total["n_venues"]) == (30, 3000, 3)
+    assert total["hhi"] == pytest.approx(1 / 3)
+    assert "suspect" in shares["d"]["flags"].split(",")
+    assert "suspect:d" in total["flags"].split(",")
+
+
+def test_the_same_coin_counts_whatever_the_state_of_its_quote() -> None:
+    """Old, halted, crossed, with nothing but a last price, or in another dollar that is 10 % off."""
+    rows = [row("a", 10, 1000), row("b", 10, 1000), row("c", 10, 1000, age_ms=3e6), row("d", 10, 1000, halted=True),
+            row("e", 10, 1000, bid=100.3, ask=100.1), row("f", 10, 1000, bid=math.nan, ask=math.nan, last=101.0),
+            row("g", 10, 900, bid=89.9, ask=90.1, quote="USDC", currency="USDC")]  # fmt: skip
+    _, total = asked(*rows)
+    assert (total["base_volume"], total["volume"]) == (70, 6000)
+    assert total["flags"] == "no_rate:g"
+
+
 def test_who_reports_nothing_is_named_and_has_no_share() -> None:
     shares, total = asked(row("a", 1, 100), row("b", math.nan, 300), row("c", 3, math.nan), row("d", -1, -1))
     assert shares["a"]["share"] == pytest.approx(0.25)

@@ -179,7 +179,8 @@ def _volume_told(snap: CrossExchangeData) -> list[str]:
     if not math.isfinite(snap.volume_total):
         return ["No venue told a volume that counts."]
     total = f"{number_text(snap.volume_total)} {snap.instrument.base}"
-    lacks = f", without {', '.join(snap.volume_partial)}" if snap.volume_partial else ""
+    partial = ", ".join(snap.volume_partial)
+    lacks = f"; missing in it, or in its worth in {snap.currency}: {partial}" if partial else ""
     return [f"The volume {total} is the sum of the venues' last 24 hours{lacks}."]
 
 

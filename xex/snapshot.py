@@ -12,7 +12,18 @@ import numpy as np
 
 from xex.access.transport import Response
 from xex.analytics import arbitrage, currency, gates, liquidity, pricing, sized, sizing
-from xex.analytics.quality import HARD_MAX_AGE_S, IDENTITY, NOT_COUNTED, SUSPECT, ages_ms, mids, verdicts
+from xex.analytics.quality import (
+    ABOUT_A_DOLLAR,
+    COARSE,
+    HARD_MAX_AGE_S,
+    IDENTITY,
+    NOT_COUNTED,
+    SUSPECT,
+    ages_ms,
+    alike,
+    mids,
+    verdicts,
+)
 from xex.answer import CrossExchangeData
 from xex.errors import Drop, Dropped
 from xex.explained import number_text
@@ -21,6 +32,7 @@ from xex.model.instruments import Instrument
 from xex.model.listings import Listed, Listings
 from xex.model.schema import Columns, concat, flags, length, numbers, take, texts
 
+Bools = np.ndarray[Any, np.dtype[np.bool_]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 LEG_COLUMNS = (
     "instrument", "kind", "base", "quote", "bid", "ask", "bid_size", "ask_size", "last", "halted", "time_source",
@@ -138,7 +150,9 @@ def assemble(
         instrument, target, came, levels, rows, unconverted, legs, reasons, terms
     )
     split = "disagree" in str(total.get("flags", "")).split(",")
-    volume, volume_quote, partial = _volumes(asked, rows, reasons, split=split)
+    volume, volume_quote, partial = _volumes(
+        asked, rows, reasons, split=split, rated=_rated(reasons, unconverted, target, price)
+    )
     _finish(rows, unconverted, found, came, scores, price)
     return CrossExchangeData(
         symbol=symbol,
@@ -408,22 +422,34 @@ def _detail(
 
 
 def _volumes(
-    asked: Sequence[str], rows: Columns, reasons: Sequence[str], *, split: bool
+    asked: Sequence[str], rows: Columns, reasons: Sequence[str], *, split: bool, rated: Bools
 ) -> tuple[float, float, list[str]]:
     """Return base and quote volume over the identified venues that reported one, and the ids that are missing.
 
-    Where the venues are `split`, no majority says what the asset is, and nobody is identified.
+    Where the venues are `split`, no majority says what the asset is, and nobody is identified; nor is who is not
+    `rated`.
     """
-    counted = np.array([not split and reason not in NOT_COUNTED for reason in reasons], dtype=bool)
+    counted = rated & np.array([not split and reason not in NOT_COUNTED for reason in reasons], dtype=bool)
     base, quote = numbers(rows, "base_volume"), numbers(rows, "quote_volume")
-    rated = np.isfinite(numbers(rows, "fx_rate"))
-    has_base, has_quote = counted & np.isfinite(base), counted & np.isfinite(quote) & rated
+    converted = np.isfinite(numbers(rows, "fx_rate"))
+    has_base, has_quote = counted & np.isfinite(base), counted & np.isfinite(quote) & converted
     complete = {name for name, whole in zip(texts(rows, "exchange"), has_base & has_quote, strict=True) if whole}
     return (
         float(base[has_base].sum()) if has_base.any() else nan,
         float(quote[has_quote].sum()) if has_quote.any() else nan,
         [name for name in asked if name not in complete],
     )
+
+
+def _rated(reasons: Sequence[str], native: Columns, target: str, price: float) -> Bools:
+    """Return which rows a price identifies: without a rate a rough one, or where there is none the only row."""
+    apart = np.isin(np.asarray(reasons, dtype=object), [Dropped.NO_RATE.value, Dropped.OTHER_CURRENCY.value])
+    if not apart.any():
+        return ~apart
+    if not isfinite(price):
+        return np.asarray(~apart | (apart.sum() == 1))
+    dollars = np.array([{quote, target} <= ABOUT_A_DOLLAR for quote in texts(native, "quote")], dtype=bool)
+    return np.asarray(~apart | (dollars & alike(native, np.full(len(apart), price), COARSE)))
 
 
 # --- liquidity ----------------------------------------------------------------------------------------------

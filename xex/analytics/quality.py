@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from xex.errors import ConfigError, Dropped, SchemaError
+from xex.model.instruments import USD_LIKE
 from xex.model.schema import Columns, coded, flags, length, numbers, texts
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -30,6 +31,10 @@ SUSPECT_LEAST = 0.005
 """A pair's usual dispersion makes no row suspect that is nearer than this."""
 USUAL_TIMES = 10.0
 UNIT_TOLERANCE = 0.03
+
+ABOUT_A_DOLLAR = frozenset({*USD_LIKE, "EUR"})
+COARSE = 0.25
+"""How far prices in two of these currencies may be apart where no rate is known, and be taken for one asset's."""
 
 IDENTITY = frozenset({Dropped.SUSPECT, Dropped.UNIT_ERROR, Dropped.DISAGREE})
 """Reasons that say: this may not be the same asset."""
@@ -281,6 +286,42 @@ def _nearest(
         judged = np.where((verdict == reason.value) & usable, quoted, judged)
     last = _positive(numbers(columns, "last"))
     return np.where((verdict == Dropped.LAST_ONLY.value) & usable, last, judged)
+
+
+def alike(columns: Columns, reference: Floats, within: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Say which rows' price, that of their quote which is nearest, is so near to a reference; without one none is."""
+    bid, ask = _positive(numbers(columns, "bid")), _positive(numbers(columns, "ask"))
+    price = np.clip(reference, np.fmin(bid, ask), np.fmax(bid, ask))
+    price = np.where(np.isnan(bid) & np.isnan(ask), _positive(numbers(columns, "last")), price)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(price / reference - 1) <= within)
+
+
+def unidentified(columns: Columns, reasons: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return why a row's volume may be another asset's, empty where it may not; `reasons` are those for the price.
+
+    What was traded today counts however old, halted or undated the quote is, so rows that had no part in the price are
+    compared here: with the trusted of their own currency, and those of all currencies that are worth about a dollar
+    with one another. A row without any price is believed: nothing speaks against it.
+    """
+    group, worth = coded(columns, "group")[1], coded(columns, "currency")
+    trusted = np.where(reasons == "", mids(columns), np.nan)
+    own = _typical(np.unique(group * (len(worth[0]) + 1) + worth[1], return_inverse=True)[1], trusted)
+    dollars = np.array([word in ABOUT_A_DOLLAR for word in worth[0]], dtype=bool)[worth[1]]
+    rough = np.where(dollars, _typical(group, np.where(dollars, trusted, np.nan)), np.nan)
+    told = np.full(len(reasons), "", dtype=object)
+    unlike = np.isfinite(own) & (reasons != "") & ~alike(columns, own, SUSPECT)
+    unlike |= np.isfinite(rough) & ~alike(columns, rough, COARSE)
+    told[unlike & (reasons != Dropped.NO_QUOTE.value)] = Dropped.SUSPECT.value
+    known = np.isin(reasons, [reason.value for reason in IDENTITY])
+    return np.where(known, reasons, np.where(reasons == Dropped.DUPLICATE.value, "", told))
+
+
+def _typical(place: np.ndarray[Any, Any], values: Floats) -> Floats:
+    """Return the median of each row's place, NaN where it has none."""
+    at = Scatter(place, int(place.max(initial=-1)) + 1)
+    grid = at.out(values)
+    return np.asarray(medians(np.sort(grid, axis=1), np.isfinite(grid).sum(axis=1))[place])
 
 
 def _positive(values: Floats) -> Floats:

@@ -1,8 +1,9 @@
 """Who trades how much: volumes over 24 hours as the venues report them, their shares, and how concentrated they are.
 
 Volumes in different currencies are never added: what counts as `volume` is quote volume that is in the one currency, or
-was brought to it by a rate. Rows that may be another asset (`suspect`, `unit_error` and `disagree` of
-`pricing.contributions`) enter no sum. How old a quote is does not matter here: the day's volume was traded anyway.
+was brought to it by a rate. Rows that may be another asset enter no sum: `suspect`, `unit_error` and `disagree` as in
+`pricing.contributions`, and those whose price, however old, is not near the others'; between currencies that are worth
+about a dollar that is 25 %. How old a quote is does not matter else: the day's volume was traded anyway.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from xex.analytics import pricing
-from xex.analytics.quality import IDENTITY
+from xex.analytics.quality import IDENTITY, unidentified
 from xex.errors import Dropped, SchemaError
 from xex.model import schema
 from xex.model.schema import Columns, length, numbers, texts
@@ -73,7 +74,7 @@ class _Volumes:
         self.cells, self.cell = _ordered(names)
         self.groups, self.group = _ordered([group for group, _ in self.cells])
         reasons = np.array(pricing.evaluate(rows).reason, dtype=object)
-        self.stranger = np.where(np.isin(reasons, [reason.value for reason in IDENTITY]), reasons, "")
+        self.stranger = unidentified(rows, reasons)
         self.own = (self.stranger == "") & (reasons != Dropped.DUPLICATE.value)
         self.quotes = texts(rows, "quote") if "quote" in rows else texts(rows, "currency")
         self.base, self.quote = _reported(rows, "base_volume"), _reported(rows, "quote_volume")
