@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -255,6 +256,29 @@ async def test_what_is_no_stablecoin_cannot_be_pegged(peg: Any) -> None:
         with pytest.raises(xex.ConfigError, match=r"USDT, USDC, FDUSD"):
             await xm.get_cross_exchange_ticker("BTC/USDT", currency="USD", peg=peg)
         assert lab.seen == []
+
+
+async def test_no_more_is_brought_over_than_the_best_price_of_the_direct_book_offers() -> None:
+    """BTC costs a fiftieth more dollars on Kraken; who buys it elsewhere needs USDT, of which 200 are offered."""
+
+    def thin(market: Market) -> Market:
+        if (market.venue, market.base, market.quote) != ("kraken", "USDT", "USD"):
+            return market
+        (ask, _), *others = market.asks
+        return dataclasses.replace(market, asks=((ask, Decimal(200)), *others))
+
+    deep = TRUTH.with_premium("kraken", "BTC", 200, kind="spot")
+    unbound, bound = await ask(deep, "BTC/USD"), await ask(deep.changed(thin), "BTC/USD")
+    quantities = []
+    for snap in (unbound, bound):
+        every = {(one["exchange_low"], one["exchange_high"]): one
+                 for one in (*snap.arbitrage_opportunities, *snap.rejected)}  # fmt: skip
+        quantities.append(every["okx", "kraken"]["quantity"])
+    assert quantities[1] < quantities[0]
+    okx = deep.market("okx", "BTC", "spot")
+    paid = quantities[1] * float(okx.asks[0][0]) * (1 + 10 / 1e4)  # okx's fee
+    assert 0.9 * 200 < paid <= 200, "as much as there is, in whole lots"
+    assert bound.depth["quantity"] < unbound.depth["quantity"]
 
 
 async def test_no_trade_is_made_of_a_peg() -> None:

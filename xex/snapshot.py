@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, isnan, nan
+from math import inf, isfinite, isnan, nan
 from statistics import median
 from typing import Any
 
@@ -566,10 +566,24 @@ def _leg(
         known = np.isfinite(price) & (price > 0) & (size > 0)
         price, size = price[known], size[known]
     factor = executable_factor(direct, quote, target, buying=buying)
-    return sizing.Leg(
+    leg = sizing.Leg(
         price * factor, size, float(numbers(native, "taker_bps")[row]) / 1e4,
         answer.rule("lot"), answer.rule("min_amount"), answer.rule("min_notional"), factor, answer.rule("lot_quote"),
     )  # fmt: skip
+    if direct is None or quote == target or texts(native, "kind")[row] != "spot":
+        return leg  # of contracts only what they bring is brought over
+    worth = convertible(direct, quote, target, buying=buying)
+    # Who sells has the fee less to bring over, not more.
+    return sized.affordable(leg, worth=worth if buying else worth * (1 + leg.fee) / (1 - leg.fee))
+
+
+def convertible(book: currency.Executable, quote: str, target: str, *, buying: bool) -> float:
+    """Return how much of `quote` the best price of a direct book brings over; infinity where it tells no size."""
+    if currency.canonical(quote, target) == (target, quote):
+        price, size = (book.bid, book.bid_size) if buying else (book.ask, book.ask_size)
+    else:
+        price, size = 1.0, book.ask_size if buying else book.bid_size
+    return price * size if isfinite(size) else inf
 
 
 def executable_factor(book: currency.Executable | None, quote: str, target: str, *, buying: bool) -> float:
