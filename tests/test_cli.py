@@ -499,12 +499,12 @@ def test_an_instrument_is_shown_with_its_units(wide: Lab, monkeypatch: pytest.Mo
     expected = {
         80: {
             "dated": [
-                "okx BTC/USD:BTC-371225 0.1 100 USD 100 USD 5.00",
-                "inverse future BTC-USD-371225 2037-12-25 100 USD 2.00",
-                "okx BTC/USDT:USDT-371225 0.1 0.01 BTC 0.01 BTC 5.00",
-                "future BTC-USDT-371225 2037-12-25 0.01 BTC 2.00",
-                "bybit BTC/USD:BTC-371225 0.5 1 USD 5 USD 5.50",
-                "future BTCUSDT-25DEC37 2037-12-25 1 BTC 5 USDT 2.00",
+                "okx BTC/USD:BTC-261225 0.1 100 USD 100 USD 5.00",
+                "inverse future BTC-USD-261225 2026-12-25 100 USD 2.00",
+                "okx BTC/USDT:USDT-261225 0.1 0.01 BTC 0.01 BTC 5.00",
+                "future BTC-USDT-261225 2026-12-25 0.01 BTC 2.00",
+                "bybit BTC/USD:BTC-261225 0.5 1 USD 5 USD 5.50",
+                "future BTCUSDT-25DEC26 2026-12-25 1 BTC 5 USDT 2.00",
             ],
             "inverse": ["okx BTC/USD:BTC 0.1 10 USD 10 USD 5.00", "inverse perp BTC-USD-SWAP 100 USD 2.00"],
         },
@@ -539,14 +539,14 @@ def test_coins_by_the_thousand_have_a_factor() -> None:
 def test_the_columns_of_every_kind_are_in_json(wide: Lab) -> None:
     data = strict(run("instruments", "--market", "inverse", "--venues", "okx", "--json").expect(0).out)
     rows = {row["id"]: row for row in data["rows"]}
-    dated = wide.truth.market("okx", "BTC", "inverse", expiry="371225")
+    dated = wide.truth.market("okx", "BTC", "inverse", expiry="261225")
     assert set(rows) == {"BTC-USD-SWAP", "ETH-USD-SWAP", dated.id}
     row = rows[dated.id]
     assert (row["lot"], row["min_amount"]) == (None, None)
     assert (row["tick"], row["lot_quote"], row["min_notional"]) == (0.1, 100, 100)
     assert (row["contract_size"], row["multiplier"]) == (float(dated.contract_size), 1)
-    assert (row["kind"], row["expiry"], row["alias"]) == ("inverse", "371225", None)
-    assert row["expiry_time"].startswith("2037-12-25T08:00:00")
+    assert (row["kind"], row["expiry"], row["alias"]) == ("inverse", "261225", None)
+    assert row["expiry_time"].startswith("2026-12-25T08:00:00")
     assert rows["BTC-USD-SWAP"]["expiry"] is None
 
 
@@ -563,23 +563,23 @@ def test_what_is_found_stands_together_by_instrument() -> None:
     rows = strict(run("instruments", "BTC", "--json").expect(0).out)["rows"]
     found = list(dict.fromkeys(row["instrument"] for row in rows))
     assert found[:6] == ["BTC/USDT:USDT", "BTC/USD:USD", "BTC/USDT", "BTC/USD", "BTC/USDC", "BTC/FDUSD"]
-    assert found[-3:] == ["BTC/USDT:USDT-371225", "BTC/USD:USD-371225", "BTC/USD:BTC-371225"]
+    assert found[-3:] == ["BTC/USDT:USDT-261225", "BTC/USD:USD-261225", "BTC/USD:BTC-261225"]
     assert [row["exchange"] for row in rows[:5]] == ["binance", "okx", "bybit", "htx", "kraken"]
     assert [name for name, _ in groupby(rows, key=itemgetter("instrument"))] == found
 
 
-KRAKEN_XBT = {"PF_XBTUSD", "PI_XBTUSD", "FF_XBTUSD_371225", "FI_XBTUSD_371225"}
+KRAKEN_XBT = {"PF_XBTUSD", "PI_XBTUSD", "FF_XBTUSD_261225", "FI_XBTUSD_261225"}
 
 
 @pytest.mark.parametrize(
     ("text", "venue", "ids"),
     [
         ("XBT", "kraken", {*KRAKEN_XBT, "XXBTZUSD", "XXBTZEUR", "XBTUSDT", "XBTUSDC"}),
-        ("XBT", "bybit", {"BTCUSDT", "BTCUSDC", "BTCUSD", "BTCUSDT-25DEC37", "BTCUSDZ37"}),
+        ("XBT", "bybit", {"BTCUSDT", "BTCUSDC", "BTCUSD", "BTCUSDT-25DEC26", "BTCUSDZ26"}),
         ("XXBTZUSD", "kraken", {"XXBTZUSD"}),
         ("pf_xbtusd", "kraken", {"PF_XBTUSD"}),
-        ("BTC_CQ", "htx", {"BTC371225"}),
-        ("btcusdz37", "bybit", {"BTCUSDZ37"}),
+        ("BTC_CQ", "htx", {"BTC261225"}),
+        ("btcusdz26", "bybit", {"BTCUSDZ26"}),
         ("kPEPEUSDT", "htx", {"PEPE-USDT"}),
         ("1000PEPE", "kraken", {"PF_PEPEUSD"}),
         ("SHIB1000", "okx", {"SHIB-USDT-SWAP"}),
@@ -599,8 +599,8 @@ def test_instruments_are_found_in_every_spelling(text: str, venue: str, ids: set
     "words",
     [
         ("instruments",), ("lookup", "PEPEUSDT"), ("universe",), ("universe", "--kind", "dated"),
-        ("snapshot", "BTC/USD:BTC-371225"), ("snapshot", "BTC/EUR", "--currency", "USDC"),
-        ("books", "BTC/USD:BTC"), ("trades", "BTC/USD:BTC-371225"),
+        ("snapshot", "BTC/USD:BTC-261225"), ("snapshot", "BTC/EUR", "--currency", "USDC"),
+        ("books", "BTC/USD:BTC"), ("trades", "BTC/USD:BTC-261225"),
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("wide")
@@ -648,7 +648,7 @@ def test_a_lookup_names_who_does_not_list_it() -> None:
 @pytest.mark.parametrize(
     ("words", "meant"),
     [
-        (("BTC_CQ",), "BTC_CQ means BTC/USD:BTC-371225 (inverse future, expires 2037-12-25)"),
+        (("BTC_CQ",), "BTC_CQ means BTC/USD:BTC-261225 (inverse future, expires 2026-12-25)"),
         (("BTC/USD:BTC",), "BTC/USD:BTC (inverse perpetual)"),
         (("BTCUSD", "--market", "inverse"), "BTCUSD means BTC/USD:BTC (inverse perpetual)"),
         (("XBTUSDT", "--spot"), "XBTUSDT means BTC/USDT (spot)"),
@@ -714,7 +714,7 @@ def test_the_universe_as_a_table() -> None:
     assert any(line.startswith("USDT → USD: direct + ratio:spot") for line in shown)
     dated = lines_of(run("universe", "--kind", "dated").expect(0).out)
     assert [line.split()[:4] for line in dated if line.startswith("BTC")] == [
-        ["BTC", "future", "2037-12-25", "5"], ["BTC", "inverse", "future", "2037-12-25"],
+        ["BTC", "future", "2026-12-25", "5"], ["BTC", "inverse", "future", "2026-12-25"],
     ]  # fmt: skip
     none = run("universe", "--min-venues", "6").expect(0).out.splitlines()
     assert none[0] == "no linear market is traded on 6 or more venues"
@@ -775,8 +775,8 @@ def test_a_snapshot_says_what_kind_of_contract_it_is_of() -> None:
     shown = run("snapshot", "BTCUSD", "--market", "inverse").expect(0).out
     assert shown.startswith("BTC/USD:BTC (inverse perpetual), asked as BTCUSD; prices in USD\n")
     assert "inverse: contracts of a fixed amount of USD, settled in BTC; volumes are brought to BTC" in shown
-    dated = run("snapshot", "BTC/USDT:USDT-371225").expect(0).out
-    assert dated.startswith("BTC/USDT:USDT-371225 (linear future, expires 2037-12-25); prices in USDT\n")
+    dated = run("snapshot", "BTC/USDT:USDT-261225").expect(0).out
+    assert dated.startswith("BTC/USDT:USDT-261225 (linear future, expires 2026-12-25); prices in USDT\n")
     assert "inverse" not in dated
 
 

@@ -243,7 +243,7 @@ async def test_funding_is_a_fraction_of_every_exchange(lab: Lab) -> None:
     lab.fault("coinglass", "status", path="/api/futures/", code=200, body={"code": "0", "data": rows})
     xm, found = await with_manager(settings(lab))
     async with xm:
-        columns = await found.funding([BTC, INVERSE, Instrument("BTC", "USDT", "linear", "USDT", "371225")])
+        columns = await found.funding([BTC, INVERSE, Instrument("BTC", "USDT", "linear", "USDT", "261225")])
     told = schema.frame(schema.checked(columns, "funding"), "funding")
     assert told["venue"].tolist() == ["binance", "gate", "okx", "bybit"]
     assert told["kind"].tolist() == ["linear", "linear", "linear", "inverse"]
@@ -363,7 +363,7 @@ def test_the_day_of_a_dated_contract_is_read_from_its_name() -> None:
 
 async def test_lists_that_do_not_say_what_settles_are_read_too(lab: Lab) -> None:
     names = ("instrument_id", "base_asset", "quote_asset")
-    listed = [("BTCUSDT", "BTC", "USDT"), ("BTCUSD_PERP", "BTC", "USD"), ("BTCUSD_371225", "BTC", "USD")]
+    listed = [("BTCUSDT", "BTC", "USDT"), ("BTCUSD_PERP", "BTC", "USD"), ("BTCUSD_261225", "BTC", "USD")]
     rows = [dict(zip(names, cells, strict=True)) for cells in listed]
     body = {"code": "0", "data": {"Binance": rows}}
     lab.fault("coinglass", "status", path="/api/futures/supported-exchange-pairs", code=200, body=body)
@@ -371,8 +371,8 @@ async def test_lists_that_do_not_say_what_settles_are_read_too(lab: Lab) -> None
     async with xm:
         assert await found._pairs_of(BTC) == {"Binance": {"BTCUSDT"}}
         assert await found._pairs_of(INVERSE) == {"Binance": {"BTCUSD_PERP"}}
-        dated = Instrument("BTC", "USD", "inverse", "BTC", "371225")
-        assert await found._pairs_of(dated) == {"Binance": {"BTCUSD_371225"}}
+        dated = Instrument("BTC", "USD", "inverse", "BTC", "261225")
+        assert await found._pairs_of(dated) == {"Binance": {"BTCUSD_261225"}}
 
 
 def test_the_source_serves_its_endpoints_by_name() -> None:

@@ -233,7 +233,7 @@ def test_what_is_no_usable_book_does_not_vote(change: Leg) -> None:
         ratio("ETH", 0.9, "inverse"),  # it is settled in the coin
         ratio("ETH", 0.9)[:1],  # half a ratio
         [*ratio("ETH", 0.9)[:1], *ratio("ETH", 0.9, "linear")[1:]],  # of two kinds
-        [{**one, "instrument": f"{one['instrument']}-371225"} for one in ratio("ETH", 0.9, "linear")],  # it expires
+        [{**one, "instrument": f"{one['instrument']}-261225"} for one in ratio("ETH", 0.9, "linear")],  # it expires
     ],
 )
 def test_what_makes_no_ratio(legs: list[Leg]) -> None:

@@ -233,7 +233,7 @@ async def test_features_narrow_who_is_asked(lab: Lab, manager_for: ManagerFor) -
     ("question", "options", "error", "words"),
     [
         ("funding", {"symbols": "BTC/USDT"}, SymbolError, "perpetuals have funding; write BTC/USDT:USDT"),
-        ("funding", {"symbols": "BTC/USDT:USDT-371225"}, SymbolError, "perpetuals have funding"),
+        ("funding", {"symbols": "BTC/USDT:USDT-261225"}, SymbolError, "perpetuals have funding"),
         ("funding", {"market": "spot"}, SymbolError, "spot markets have none"),
         ("funding", {"market": "dated"}, SymbolError, "perpetuals have funding"),
         ("funding", {"market": "moon"}, SymbolError, "unknown market"),

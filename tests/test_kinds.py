@@ -33,7 +33,7 @@ from xex.model import schema
 from xex.model.instruments import SECTIONS
 
 TRUTH = default_truth().adding((*extra_markets(), *currency_markets()))
-EXPIRY = "371225"
+EXPIRY = "261225"
 # How many instruments the world lists, by exchange and section: nothing may go missing unseen.
 LISTED = {
     "binance": {"spot": 16, "linear": 9, "inverse": 2, "linear_dated": 1, "inverse_dated": 1},

@@ -100,15 +100,15 @@ MARKETS = [
     # venue, who is asked, the venue's id, the asset, the symbol asked, the one that comes, the kind of price
     ("okx", "okx", "BTC-USDT-SWAP", "BTC", "BTCUSDT", "BTC/USDT:USDT", "bankruptcy"),
     ("okx", "okx", "BTC-USD-SWAP", "BTC", "BTC/USD:BTC", "BTC/USD:BTC", "bankruptcy"),
-    ("okx", "okx", "BTC-USDT-371225", "BTC", "BTC/USDT:USDT-371225", "BTC/USDT:USDT-371225", "bankruptcy"),
-    ("okx", "okx", "BTC-USD-371225", "BTC", "BTC/USD:BTC-371225", "BTC/USD:BTC-371225", "bankruptcy"),
+    ("okx", "okx", "BTC-USDT-261225", "BTC", "BTC/USDT:USDT-261225", "BTC/USDT:USDT-261225", "bankruptcy"),
+    ("okx", "okx", "BTC-USD-261225", "BTC", "BTC/USD:BTC-261225", "BTC/USD:BTC-261225", "bankruptcy"),
     ("okx", "okx", "PEPE-USDT-SWAP", "PEPE", "PEPEUSDT", "PEPE/USDT:USDT", "bankruptcy"),
     ("htx", "htx", "BTC-USDT", "BTC", "BTCUSDT", "BTC/USDT:USDT", "bankruptcy"),
-    ("htx", "htx", "BTC-USDT-371225", "BTC", "BTC/USDT:USDT-371225", "BTC/USDT:USDT-371225", "bankruptcy"),
+    ("htx", "htx", "BTC-USDT-261225", "BTC", "BTC/USDT:USDT-261225", "BTC/USDT:USDT-261225", "bankruptcy"),
     ("htx", "htx", "BTC-USD", "BTC", "BTC/USD:BTC", "BTC/USD:BTC", "unknown"),
     ("krakenfutures", "kraken", "PF_XBTUSD", "BTC", "BTCUSDT", "BTC/USD:USD", "fill"),
     ("krakenfutures", "kraken", "PI_XBTUSD", "BTC", "BTC/USD:BTC", "BTC/USD:BTC", "fill"),
-    ("krakenfutures", "kraken", "FF_XBTUSD_371225", "BTC", "BTC/USD:USD-371225", "BTC/USD:USD-371225", "fill"),
+    ("krakenfutures", "kraken", "FF_XBTUSD_261225", "BTC", "BTC/USD:USD-261225", "BTC/USD:USD-261225", "fill"),
     ("binance", "glass", "BTCUSDT", "BTC", "BTCUSDT", "BTC/USDT:USDT", "unknown"),
     ("bybit", "glass", "BTCUSDT", "BTC", "BTCUSDT", "BTC/USDT:USDT", "unknown"),
     ("binance", "glass", "BTCUSD_PERP", "BTC", "BTC/USD:BTC", "BTC/USD:BTC", "unknown"),
@@ -656,8 +656,8 @@ async def test_what_has_no_liquidations_is_said(lab: Lab) -> None:
         await told(lab, "okx", venues=["nowhere"])
     with pytest.raises(ConfigError, match="venues names none"):
         await told(lab, "okx", venues=[])
-    with pytest.raises(NoVenueAnswered, match="publishes no liquidations of BTC/USD:BTC-371225"):
-        await told(lab, "htx", symbol="BTC/USD:BTC-371225")
+    with pytest.raises(NoVenueAnswered, match="publishes no liquidations of BTC/USD:BTC-261225"):
+        await told(lab, "htx", symbol="BTC/USD:BTC-261225")
     async with ExchangeManager(cache=False) as xm:
         with pytest.raises(ConfigError, match="no enabled exchange"):
             await xm.get_cross_exchange_liquidations("BTCUSDT")

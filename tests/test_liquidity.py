@@ -110,7 +110,7 @@ def test_a_group_is_derived_as_everywhere() -> None:
     for more, want in (
         ({"base": "BTC", "kind": "linear"}, "BTC:linear"),
         ({"base": "BTC"}, "BTC:spot"),
-        ({"base": "BTC", "kind": "linear", "expiry": "371225"}, "BTC:linear:371225"),
+        ({"base": "BTC", "kind": "linear", "expiry": "261225"}, "BTC:linear:261225"),
     ):
         assert xex.liquidity.score(frame.assign(**more), 100.0)["group"].unique().tolist() == [want]
 

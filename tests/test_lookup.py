@@ -16,10 +16,8 @@ from tests.expected import EXCHANGES
 from tests.lab import Lab, Market, currency_markets, default_truth, extra_markets
 from tests.lab.names import market_id
 from tests.lab.venues import METADATA
-from tests.lab.world import EXPIRY
 from tests.test_conversion import opened
 from xex.access import budgets
-from xex.model import clock
 from xex.model.instruments import parse_symbol
 from xex_connectors import ccxt_adapter
 
@@ -36,12 +34,12 @@ ETH_INVERSE = {
     "binance": "ETHUSD_PERP", "bybit": "ETHUSD", "htx": "ETH-USD", "kraken": "PI_ETHUSD", "okx": "ETH-USD-SWAP",
 }  # fmt: skip
 DATED = {
-    "binance": "BTCUSDT_371225", "bybit": "BTCUSDT-25DEC37", "htx": "BTC-USDT-371225", "kraken": "FF_XBTUSD_371225",
-    "okx": "BTC-USDT-371225",
+    "binance": "BTCUSDT_261225", "bybit": "BTCUSDT-25DEC26", "htx": "BTC-USDT-261225", "kraken": "FF_XBTUSD_261225",
+    "okx": "BTC-USDT-261225",
 }  # fmt: skip
 INVERSE_DATED = {
-    "binance": "BTCUSD_371225", "bybit": "BTCUSDZ37", "htx": "BTC371225", "kraken": "FI_XBTUSD_371225",
-    "okx": "BTC-USD-371225",
+    "binance": "BTCUSD_261225", "bybit": "BTCUSDZ26", "htx": "BTC261225", "kraken": "FI_XBTUSD_261225",
+    "okx": "BTC-USD-261225",
 }  # fmt: skip
 PEPE = {
     "binance": "1000PEPEUSDT", "bybit": "1000PEPEUSDT", "htx": "PEPE-USDT", "kraken": "PF_PEPEUSD",
@@ -66,12 +64,12 @@ SPELLINGS: dict[str, tuple[str, dict[str, str]]] = {
     **dict.fromkeys(("PI_XBTUSD", "pi_xbtusd", "BTCUSD_PERP", "BTC-USD-SWAP", "BTC/USD:BTC", "bybit:BTCUSD",
                      "binance:BTCUSD_PERP", "htx:BTC-USD"), ("BTC/USD:BTC", INVERSE)),
     **dict.fromkeys(("PI_ETHUSD", "ETHUSD_PERP", "ETH/USD:ETH"), ("ETH/USD:ETH", ETH_INVERSE)),
-    **dict.fromkeys(("BTC-USDT-371225", "BTCUSDT_371225", "BTCUSDT-25DEC37", "btcusdt-25dec37", "BTC-USDT-CQ",
-                     "BTC/USDT:USDT-371225"), ("BTC/USDT:USDT-371225", DATED)),
-    "FF_XBTUSD_371225": ("BTC/USD:USD-371225", DATED),
-    **dict.fromkeys(("BTCUSDZ37", "BTC-USD-371225", "BTC_CQ", "BTCUSD_371225", "BTC371225", "FI_XBTUSD_371225",
-                     "BTC/USD:BTC-371225", "bybit:BTCUSDZ37", "htx:BTC_CQ", "htx:BTC371225"),
-                    ("BTC/USD:BTC-371225", INVERSE_DATED)),
+    **dict.fromkeys(("BTC-USDT-261225", "BTCUSDT_261225", "BTCUSDT-25DEC26", "btcusdt-25dec26", "BTC-USDT-CQ",
+                     "BTC/USDT:USDT-261225"), ("BTC/USDT:USDT-261225", DATED)),
+    "FF_XBTUSD_261225": ("BTC/USD:USD-261225", DATED),
+    **dict.fromkeys(("BTCUSDZ26", "BTC-USD-261225", "BTC_CQ", "BTCUSD_261225", "BTC261225", "FI_XBTUSD_261225",
+                     "BTC/USD:BTC-261225", "bybit:BTCUSDZ26", "htx:BTC_CQ", "htx:BTC261225"),
+                    ("BTC/USD:BTC-261225", INVERSE_DATED)),
     **dict.fromkeys(("PEPEUSDT", "1000PEPEUSDT", "kPEPEUSDT", "kPEPE/USDT:USDT", "PEPE-USDT-SWAP", "1MPEPEUSDT",
                      "bybit:1000PEPEUSDT"), ("PEPE/USDT:USDT", PEPE)),
     "PF_PEPEUSD": ("PEPE/USD:USD", PEPE),
@@ -153,23 +151,23 @@ async def test_a_pair_with_a_hyphen_is_never_guessed(question: str, text: str) -
 
 
 async def test_an_id_of_two_different_things_lists_both() -> None:
-    other = TRUTH.market("binance", "BTC", "linear", "USDT", "371225")
-    truth = TRUTH.changed(lambda m: dataclasses.replace(m, id="BTC-USD-371225") if m is other else m)
+    other = TRUTH.market("binance", "BTC", "linear", "USDT", "261225")
+    truth = TRUTH.changed(lambda m: dataclasses.replace(m, id="BTC-USD-261225") if m is other else m)
     async with opened(truth) as (_, xm):
         for question in (xm.lookup, xm.books, xm.get_cross_exchange_ticker):
             with pytest.raises(xex.AmbiguousSymbol, match="several meanings") as caught:
-                await question("BTC-USD-371225")
+                await question("BTC-USD-261225")
             assert set(caught.value.readings) == {
-                "okx:BTC-USD-371225", "BTC/USD:BTC-371225", "binance:BTC-USD-371225", "BTC/USDT:USDT-371225",
+                "okx:BTC-USD-261225", "BTC/USD:BTC-261225", "binance:BTC-USD-261225", "BTC/USDT:USDT-261225",
             }  # fmt: skip
         for reading in caught.value.readings:
             meant = (await xm.lookup(reading)).attrs["instrument"]
-            assert meant == ("BTC/USD:BTC-371225" if "okx" in reading or "USD:BTC" in reading else DATED_SYMBOL)
-        assert (await xm.lookup("BTC-USD-371225", market="inverse")).attrs["instrument"] == "BTC/USD:BTC-371225"
-        assert (await xm.lookup("BTC-USD-371225", market="linear")).attrs["instrument"] == DATED_SYMBOL
+            assert meant == ("BTC/USD:BTC-261225" if "okx" in reading or "USD:BTC" in reading else DATED_SYMBOL)
+        assert (await xm.lookup("BTC-USD-261225", market="inverse")).attrs["instrument"] == "BTC/USD:BTC-261225"
+        assert (await xm.lookup("BTC-USD-261225", market="linear")).attrs["instrument"] == DATED_SYMBOL
 
 
-DATED_SYMBOL = "BTC/USDT:USDT-371225"
+DATED_SYMBOL = "BTC/USDT:USDT-261225"
 
 
 @pytest.mark.parametrize(
@@ -177,7 +175,7 @@ DATED_SYMBOL = "BTC/USDT:USDT-371225"
     [
         ("BTCUSDT", "spot", "BTC/USDT"), ("BTCUSDT", "perp", "BTC/USDT:USDT"), ("BTCUSD", "inverse", "BTC/USD:BTC"),
         ("BTC/USDT", "perp", "BTC/USDT:USDT"), ("BTC/USDT", "spot", "BTC/USDT"),
-        ("BTC_CQ", "inverse", "BTC/USD:BTC-371225"),
+        ("BTC_CQ", "inverse", "BTC/USD:BTC-261225"),
     ],
 )  # fmt: skip
 async def test_the_market_decides_where_the_text_does_not(text: str, market: str, symbol: str) -> None:
@@ -212,7 +210,7 @@ async def test_what_is_plainly_no_symbol_asks_nobody(question: str) -> None:
         ("BTCUSDX", ["BTCUSD"]), ("BTCUSDTT", ["BTCUSDT"]), ("BTTUSDT", ["BTC/USDT:USDT"]),
         ("KPEPEUSDT", ["PEPE/USDT:USDT"]), ("PEPE/USDT", ["PEPE/USDT:USDT"]), ("okx:BTC-USDT-SWAPS", ["BTC-USDT-SWAP"]),
         ("binance:btc-usdt", ["BTCUSDT"]), ("kraken:XBT/USD", ["XXBTZUSD"]), ("DOGE/USD:DOGE", ["DOGE/USDT:USDT"]),
-        ("BTC/USDT:USDT-371226", [DATED_SYMBOL]), ("SOLEUR", ["SOL/USDT:USDT"]),
+        ("BTC/USDT:USDT-261226", [DATED_SYMBOL]), ("SOLEUR", ["SOL/USDT:USDT"]),
     ],
 )  # fmt: skip
 async def test_a_miss_names_the_nearest(text: str, nearest: list[str]) -> None:
@@ -251,10 +249,10 @@ def renamed(market: Market) -> Market:
 
 NEWS = [renamed(market) for market in TRUTH.markets if market.base == "BTC"]
 BITCOIN = {
-    "binance": {"USDT", "FDUSD", "EUR", "USDC", "USDT:USDT", "USD:NEWT", "USDT:USDT-371225", "USD:NEWT-371225"},
-    "kraken": {"USD", "USDT", "EUR", "USDC", "USD:USD", "USD:NEWT", "USD:USD-371225", "USD:NEWT-371225"},
+    "binance": {"USDT", "FDUSD", "EUR", "USDC", "USDT:USDT", "USD:NEWT", "USDT:USDT-261225", "USD:NEWT-261225"},
+    "kraken": {"USD", "USDT", "EUR", "USDC", "USD:USD", "USD:NEWT", "USD:USD-261225", "USD:NEWT-261225"},
     **{
-        name: {"USDT", "USDC", "USDT:USDT", "USD:NEWT", "USDT:USDT-371225", "USD:NEWT-371225"}
+        name: {"USDT", "USDC", "USDT:USDT", "USD:NEWT", "USDT:USDT-261225", "USD:NEWT-261225"}
         for name in ("bybit", "htx", "okx")
     },
 }  # fmt: skip
@@ -404,36 +402,6 @@ async def test_a_list_is_not_believed_for_ever_nor_after_one_of_its_contracts_ha
             row = table.find(parse_symbol("BTCUSDT").instrument)
             assert table.columns["contract_size"][row] == float(market.contract_size * 10)
             assert not connector._outdated("linear")
-
-
-async def test_a_contract_that_has_expired_makes_no_price_though_it_is_listed_still() -> None:
-    """Listed as trading, with a ticker, and over since March 2026; the others' of the same day go on."""
-    past = dataclasses.replace(
-        TRUTH.market("okx", "BTC", "linear", expiry=EXPIRY), expiry="260327", id="BTC-USDT-260327"
-    )
-    async with opened(TRUTH.adding((past,))) as (_, xm):
-        listed, market = await xm.instruments(market="future"), await xm.tickers(market="future")
-        with pytest.raises(xex.UnknownSymbol, match="no venue lists BTC/USDT:USDT-260327"):
-            await xm.get_cross_exchange_ticker("BTC/USDT:USDT-260327")
-    mine = listed[listed["exchange"] == "okx"].set_index("id")["active"]
-    assert (mine["BTC-USDT-260327"], mine["BTC-USDT-371225"]) == (False, True)
-    assert set(market[market["exchange"] == "okx"]["instrument"]) == {
-        "BTC/USDT:USDT-371225", "BTC/USD:BTC-371225",
-    }  # fmt: skip
-
-
-async def test_a_contract_that_expires_while_the_list_cannot_be_read_is_over_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    instrument = parse_symbol(f"BTC/USDT:USDT-{EXPIRY}").instrument
-    async with opened(TRUTH) as (_, xm):
-        await xm.connect_all()
-        connector: Any = xm._entries["okx"].connector
-        assert (await connector.listings(["linear_dated"])).lists(instrument)
-        end = connector._taken["linear_dated"][1]
-        monkeypatch.setattr(clock, "now_ms", lambda: int(end))
-        connector._tried["linear_dated"] = clock.monotonic()
-        assert not (await connector.listings(["linear_dated"])).lists(instrument)
 
 
 async def test_one_leg_that_has_ended_costs_nobody_the_answer() -> None:

@@ -26,7 +26,7 @@ CONTRACTS = [(name, home) for name, home in MARKETS if home != "spot"]
 TWO_SIDED = [(name, home) for name, home in CONTRACTS if name == "htx"]
 # A list with contracts of several sizes or none: one coin or one dollar is a contract where the venue counts those.
 COUNTING = {"htx", "okx"}
-EXPIRY = "371225"
+EXPIRY = "261225"
 ALL = {"instruments", "tickers", "books", "trades"}
 
 

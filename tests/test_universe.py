@@ -18,7 +18,7 @@ from tests.lab import Market, Truth, default_truth, extra_markets
 from tests.test_conversion import legs, opened
 
 CALM = default_truth(levels=2).adding(extra_markets(levels=2))
-EXPIRY = "371225"
+EXPIRY = "261225"
 # What stands in each kind of market of the calm world, the most traded first, and who trades it.
 PERPS = ("BTC", "ETH", "SOL", "XRP", "DOGE", "LTC", "ADA", "PEPE", "SHIB")
 FAIR = {"BTC": 96512.4, "ETH": 3351.27, "SOL": 194.83, "PEPE": 0.0000120514, "SHIB": 0.000021807}

@@ -756,20 +756,20 @@ async def test_a_list_in_which_a_contract_has_ended_is_asked_for_first(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """This week's contract has gone, and next week's has its name."""
-    ends_ms = int(datetime(2037, 12, 25, 8, tzinfo=UTC).timestamp() * 1000)
+    ends_ms = int(datetime(2026, 12, 25, 8, tzinfo=UTC).timestamp() * 1000)
 
     async def dated() -> Any:
         async with managed(lab, "okx") as xm:
             return await xm._entries["okx"].connector.listings(["linear_dated"])  # type: ignore[attr-defined]
 
     monkeypatch.setattr(clock, "now_ms", lambda: ends_ms - HOUR_MS // 4)
-    assert set((await dated()).columns["expiry"]) == {"371225"}
+    assert set((await dated()).columns["expiry"]) == {"261225"}
     lab.seen.clear()
     monkeypatch.setattr(clock, "now_ms", lambda: ends_ms - 1)
     await dated()
     assert lab.seen == []
     # A quarter of an hour later, long before it is an hour old.
-    market = lab.truth.market("okx", "BTC", "linear", expiry="371225")
+    market = lab.truth.market("okx", "BTC", "linear", expiry="261225")
     lab.truth = lab.truth.replacing(market.with_contract_size(market.contract_size * 10))
     monkeypatch.setattr(clock, "now_ms", lambda: ends_ms + HOUR_MS // 4)
     assert (await dated()).columns["contract_size"] == [float(market.contract_size * 10)]

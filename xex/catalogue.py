@@ -409,9 +409,7 @@ def _maybe_an_id(text: object) -> bool:
 
 def _unknown(ask: Ask, instrument: Instrument, known: Sequence[Listings]) -> SymbolError:
     near = nearest(instrument, known)
-    spelled_alike = [
-        table.symbols[row] for table in known for row in table.spelled(ask.text) if table.columns["active"][row]
-    ]
+    spelled_alike = [table.symbols[row] for table in known for row in table.spelled(ask.text)]
     near = list(dict.fromkeys([*spelled_alike, *near]))[:5]
     spot = Instrument(instrument.base, instrument.quote, "spot")
     if instrument.kind != "spot" and any(table.candidates(spot) for table in known):

@@ -371,9 +371,6 @@ class CcxtConnector(ExchangeConnector):
             if self._outdated(home):
                 with suppress(ConnectorError):  # an old list is better than none
                     known = await asyncio.shield(self._start_load(home))
-            if not clock.is_recorded() and clock.now_ms() >= self._taken[home][1]:
-                # It could not be read again since one has ended.
-                known = self._listings[home] = known.without_ended(clock.now_ms())
             return known
         # Shielded and shared: one caller that gives up must not take the load from the others.
         return await asyncio.shield(self._start_load(home))
@@ -403,8 +400,6 @@ class CcxtConnector(ExchangeConnector):
         """Put a list into memory that was read from the venue `age_ms` ago."""
         now_ms = clock.now_ms()
         ends = min((end for end in found.columns["expiry_time"] if end > now_ms), default=inf)
-        # A venue may list a contract for a while after its end, and send a ticker for it.
-        found = found.without_ended(now_ms)
         # What is kept on disk is what anybody is told.
         self._published[home], self._taken[home] = found, (clock.monotonic() - age_ms / 1e3, ends)
         self._listings[home] = self._charged(home, found)

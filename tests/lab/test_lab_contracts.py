@@ -19,7 +19,7 @@ from tests.lab.world import EXPIRY
 NOW = 1_700_000_000_000
 DIGITS = Decimal("1e-8")  # which venues write of coins
 WORLD = default_truth()
-ENDS = 2_145_340_800_000  # 25 December 2026, 08:00 UTC
+ENDS = 1_798_185_600_000  # 25 December 2026, 08:00 UTC
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def check_volumes(market: Market, coins: Any, contracts: Any, both: int = 1) -> 
 async def test_dated_tickers_have_no_funding(get: Any) -> None:
     row = (await get("krakenfutures", f"/derivatives/api/v3/tickers/FF_XBTUSD_{EXPIRY}"))["ticker"]
     assert (row["tag"], "fundingRate" in row) == ("quarter", False)
-    row = (await get("bybit", "/v5/market/tickers?category=linear&symbol=BTCUSDT-25DEC37"))["result"]["list"][0]
+    row = (await get("bybit", "/v5/market/tickers?category=linear&symbol=BTCUSDT-25DEC26"))["result"]["list"][0]
     assert (row["fundingRate"], row["deliveryTime"]) == ("", str(ENDS))
 
 
@@ -206,10 +206,10 @@ LISTED: dict[tuple[str, str], dict[str, Any]] = {
         "pair": "BTCUSD", "contractType": "PERPETUAL", "deliveryDate": 4_133_404_800_000, "contractStatus": "TRADING",
         "contractSize": 100, "marginAsset": "BTC", "quoteAsset": "USD", "pricePrecision": 1, "status": None,
     },
-    ("binance", "/dapi/v1/exchangeInfo symbols BTCUSD_371225"): {
+    ("binance", "/dapi/v1/exchangeInfo symbols BTCUSD_261225"): {
         "pair": "BTCUSD", "contractType": "CURRENT_QUARTER", "deliveryDate": ENDS,
     },
-    ("binance", "/fapi/v1/exchangeInfo symbols BTCUSDT_371225"): {
+    ("binance", "/fapi/v1/exchangeInfo symbols BTCUSDT_261225"): {
         "pair": "BTCUSDT", "contractType": "CURRENT_QUARTER", "deliveryDate": ENDS, "status": "TRADING",
         "marginAsset": "USDT",
     },
@@ -217,30 +217,30 @@ LISTED: dict[tuple[str, str], dict[str, Any]] = {
         "ctType": "inverse", "ctVal": "100", "ctValCcy": "USD", "ctMult": "1", "settleCcy": "BTC", "expTime": "",
         "lotSz": "0.1", "minSz": "0.1", "uly": "BTC-USD", "alias": "",
     },
-    ("okx", "/api/v5/public/instruments?instType=FUTURES data BTC-USD-371225"): {
+    ("okx", "/api/v5/public/instruments?instType=FUTURES data BTC-USD-261225"): {
         "instType": "FUTURES", "ctType": "inverse", "alias": "quarter", "expTime": str(ENDS), "uly": "BTC-USD",
     },
-    ("okx", "/api/v5/public/instruments?instType=FUTURES data BTC-USDT-371225"): {
+    ("okx", "/api/v5/public/instruments?instType=FUTURES data BTC-USDT-261225"): {
         "ctType": "linear", "ctVal": "0.01", "ctValCcy": "BTC", "settleCcy": "USDT", "lotSz": "1",
     },
     ("bybit", "/v5/market/instruments-info?category=inverse result.list BTCUSD"): {
         "contractType": "InversePerpetual", "deliveryTime": "0", "settleCoin": "BTC", "quoteCoin": "USD",
         "lotSizeFilter.qtyStep": "1", "lotSizeFilter.minOrderQty": "1",
     },
-    ("bybit", "/v5/market/instruments-info?category=inverse result.list BTCUSDZ37"): {
+    ("bybit", "/v5/market/instruments-info?category=inverse result.list BTCUSDZ26"): {
         "contractType": "InverseFutures", "deliveryTime": str(ENDS),
     },
-    ("bybit", "/v5/market/instruments-info?category=linear result.list BTCUSDT-25DEC37"): {
+    ("bybit", "/v5/market/instruments-info?category=linear result.list BTCUSDT-25DEC26"): {
         "contractType": "LinearFutures", "deliveryTime": str(ENDS), "settleCoin": "USDT",
     },
     ("htx", "/swap-api/v1/swap_contract_info data BTC-USD"): {
         "symbol": "BTC", "contract_size": 100, "delivery_time": "", "business_type": None, "contract_status": 1,
     },
-    ("htx", "/api/v1/contract_contract_info?symbol=BTC data BTC371225"): {
-        "symbol": "BTC", "contract_size": 100, "contract_type": "quarter", "delivery_date": "20371225",
+    ("htx", "/api/v1/contract_contract_info?symbol=BTC data BTC261225"): {
+        "symbol": "BTC", "contract_size": 100, "contract_type": "quarter", "delivery_date": "20261225",
         "delivery_time": str(ENDS), "price_tick": Decimal("0.01"),
     },
-    ("htx", "/linear-swap-api/v1/swap_contract_info?business_type=all data BTC-USDT-371225"): {
+    ("htx", "/linear-swap-api/v1/swap_contract_info?business_type=all data BTC-USDT-261225"): {
         "business_type": "futures", "pair": "BTC-USDT", "contract_type": "quarter", "delivery_time": str(ENDS),
         "contract_size": Decimal("0.001"), "support_margin_mode": "cross",
     },
@@ -248,11 +248,11 @@ LISTED: dict[tuple[str, str], dict[str, Any]] = {
         "type": "futures_inverse", "contractSize": 1, "tickSize": Decimal("0.5"), "lastTradingTime": None,
         "contractValueTradePrecision": 0, "underlying": "rr_xbtusd",
     },
-    ("krakenfutures", "/derivatives/api/v3/instruments instruments FI_XBTUSD_371225"): {
-        "type": "futures_inverse", "lastTradingTime": "2037-12-25T16:00:00.000Z", "fundingRateCoefficient": None,
+    ("krakenfutures", "/derivatives/api/v3/instruments instruments FI_XBTUSD_261225"): {
+        "type": "futures_inverse", "lastTradingTime": "2026-12-25T16:00:00.000Z", "fundingRateCoefficient": None,
     },
-    ("krakenfutures", "/derivatives/api/v3/instruments instruments FF_XBTUSD_371225"): {
-        "type": "flexible_futures", "contractSize": 1, "lastTradingTime": "2037-12-25T16:00:00.000Z",
+    ("krakenfutures", "/derivatives/api/v3/instruments instruments FF_XBTUSD_261225"): {
+        "type": "flexible_futures", "contractSize": 1, "lastTradingTime": "2026-12-25T16:00:00.000Z",
     },
 }  # fmt: skip
 
@@ -290,10 +290,10 @@ async def test_every_list_has_its_own(lab: Lab, get: Any) -> None:
 
 async def test_coin_margined_tickers_are_lists(get: Any) -> None:
     for name in ("24hr", "bookTicker"):
-        one = await get("binance", f"/dapi/v1/ticker/{name}?symbol=BTCUSD_371225")
-        assert [row["symbol"] for row in one] == ["BTCUSD_371225"]
+        one = await get("binance", f"/dapi/v1/ticker/{name}?symbol=BTCUSD_261225")
+        assert [row["symbol"] for row in one] == ["BTCUSD_261225"]
         both = await get("binance", f"/dapi/v1/ticker/{name}?pair=BTCUSD")
-        assert [row["symbol"] for row in both] == ["BTCUSD_PERP", "BTCUSD_371225"]
+        assert [row["symbol"] for row in both] == ["BTCUSD_PERP", "BTCUSD_261225"]
     assert (await get("binance", "/dapi/v1/ticker/24hr?symbol=BTCUSDT"))["code"] == -1121
     assert await get("binance", "/dapi/v1/time") == {"serverTime": NOW}
 
@@ -320,7 +320,7 @@ async def test_refusals(lab: Lab, get: Any) -> None:
         lab.fault(venue, "venue_error", path=path.partition("?")[0], times=1)
         assert (await get(venue, path))[key] == value
     unknown = {
-        ("htx", "/market/depth?symbol=DOGE371225"): ("err_code", 1332),
+        ("htx", "/market/depth?symbol=DOGE261225"): ("err_code", 1332),
         ("htx", "/swap-ex/market/depth?contract_code=DOGE-USD"): ("err_code", 1332),
         ("okx", "/api/v5/market/books?instId=DOGE-USD-SWAP"): ("code", "51001"),
         ("bybit", "/v5/market/orderbook?category=inverse&symbol=BTCUSDT"): ("retCode", 10001),
@@ -349,10 +349,10 @@ async def test_faults_of_numbers_keep_the_contracts(lab: Lab, get: Any) -> None:
     [
         ("binance", "/dapi/v1/depth?symbol=BTCUSD_PERP", "BTCUSD_PERP", '"symbol": "ETHUSD_PERP"'),
         ("okx", "/api/v5/market/ticker?instId=BTC-USD-SWAP", "BTC-USD-SWAP", '"instId": "ETH-USD-SWAP"'),
-        ("okx", "/api/v5/market/ticker?instId=BTC-USDT-371225", "BTC-USDT-371225", '"instId": "BTC-USDT-SWAP"'),
+        ("okx", "/api/v5/market/ticker?instId=BTC-USDT-261225", "BTC-USDT-261225", '"instId": "BTC-USDT-SWAP"'),
         ("bybit", "/v5/market/orderbook?category=inverse&symbol=BTCUSD", "BTCUSD", '"s": "ETHUSD"'),
         ("htx", "/swap-ex/market/depth?contract_code=BTC-USD", "BTC-USD", "market.ETH-USD.depth"),
-        ("htx", "/market/depth?symbol=BTC_CQ", "BTC371225", "The contract doesn't exist."),
+        ("htx", "/market/depth?symbol=BTC_CQ", "BTC261225", "The contract doesn't exist."),
         ("krakenfutures", "/derivatives/api/v3/tickers/PI_XBTUSD", "PI_XBTUSD", '"symbol": "PI_ETHUSD"'),
     ],
 )

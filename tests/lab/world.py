@@ -20,7 +20,7 @@ from tests.lab.truth import ONE, STABLE, Kind, Market, Print, Side, Token, Truth
 
 USDT_USD = Decimal("0.9993")
 DOLLARS = {"USD": ONE, "USDT": USDT_USD, "USDC": ONE, "FDUSD": Decimal("0.9985"), "EUR": Decimal("1.0842")}
-EXPIRY = "371225"  # far off: what has expired is inactive
+EXPIRY = "261225"
 GRAIN = Decimal("0.001")
 SHAPE = [Decimal(x) / 10 for x in (10, 4, 17, 9, 26, 13, 31, 6, 42, 20)]
 

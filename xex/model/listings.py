@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import and_
 from typing import Any
 
 import numpy as np
@@ -156,14 +155,6 @@ class Listings:
             row for row, (kind, expiry, trading) in enumerate(cells)
             if section_of(kind, expiry) == section and (trading or not active)
         ]  # fmt: skip
-
-    def without_ended(self, now_ms: float) -> Listings:
-        """Return the instruments with those that have expired as inactive, whatever the venue still says of them."""
-        ended = [end <= now_ms for end in self.columns["expiry_time"]]
-        if not any(map(and_, ended, self.columns["active"])):
-            return self
-        active = [trading and not over for trading, over in zip(self.columns["active"], ended, strict=True)]
-        return Listings({**self.columns, "active": active}, self.left_out)
 
     def listed(self, row: int) -> Listed:
         """Return one row as an object."""
