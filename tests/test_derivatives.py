@@ -425,17 +425,6 @@ async def test_an_interval_or_a_time_of_nothing_is_absent(lab: Lab, manager_for:
     assert frame["next_time"].isna().all()
 
 
-@pytest.mark.parametrize("venue", ["binance", "bybit", "htx", "okx"])
-async def test_a_settlement_that_has_passed_is_not_the_coming_one(
-    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch, venue: str
-) -> None:
-    monkeypatch.setattr(Market, "settles_ms", lambda _, now_ms: now_ms - HOUR_MS)
-    row = (await manager_for(lab, venues=(venue,)).funding("BTCUSDT")).iloc[0]
-    assert pd.isna(row["next_time"])
-    assert "settlement_past" in row["flags"].split(",")
-    assert row["rate"] == row["rate"]
-
-
 @pytest.mark.parametrize("question", ["funding", "open_interest", "long_short"])
 def test_a_frame_has_all_its_columns_whatever_came(question: str) -> None:
     empty = schema.frame({}, question)

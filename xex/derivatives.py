@@ -81,9 +81,8 @@ class Derivatives(Forced):
         """Return the funding of perpetuals, a row per exchange and instrument; without `symbols` that of whole markets.
 
         `rate` is a fraction of notional per `interval_hours`, the market's own interval; longs pay a positive one.
-        `rate_kind` is "predicted" where it may change until `next_time`, the coming settlement, else "settled"; a time
-        that has passed is absent, with the flag `settlement_past`. `apr` is rate · 8760 / interval_hours, a fraction a
-        year, not compounded. `mark` and `index` are quote currency per
+        `rate_kind` is "predicted" where it may change until `next_time`, the coming settlement, else "settled". `apr`
+        is rate · 8760 / interval_hours, a fraction a year, not compounded. `mark` and `index` are quote currency per
         base unit. What a venue does not tell is absent, its interval too.
         Who is no exchange, and tells of those that are, is asked only where `venues` names it: in its rows `exchange`
         is who told and `venue` whose contract it is.

@@ -821,14 +821,7 @@ class CcxtConnector(ExchangeConnector):
             interval_ms = hours * HOUR_MS
             coming = (np.floor(columns["received_time"] / interval_ms) + 1.0) * interval_ms
         columns.pop("after_time", None)
-        # A settlement that has passed is not the coming one; which one is, the venue has not told.
-        over = coming <= columns["received_time"]
-        columns |= {"interval_hours": hours, "next_time": np.where(over, np.nan, coming)}
-        if over.any():
-            told = zip(texts(columns, "flags"), over.tolist(), strict=True)
-            columns["flags"] = [
-                ",".join(filter(None, (flag, "settlement_past" if past else ""))) for flag, past in told
-            ]
+        columns |= {"interval_hours": hours, "next_time": coming}
         done = funding_to_rate(columns, self.markets[home].units, *(scale[rows] for scale in scales))
         done["rate_kind"] = Text.same("settled" if spec.settled else "predicted", count)
         return done | {name: Text(table.words[name], rows) for name in (*_IDENTITY, "instrument", "group")}
