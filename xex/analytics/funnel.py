@@ -238,7 +238,7 @@ class Moves:
         schema.check(routes, ("asset", "exchange_from", "exchange_to", "state"), "routes")
         told = schema.columns_of(routes)
         ends = (texts(told, name) for name in ("asset", "exchange_from", "exchange_to"))
-        fee, minutes = known_cost(numbers(told, "withdraw_fee")), known_cost(numbers(told, "minutes"))
+        fee, minutes = known_cost(numbers(told, "withdraw_fee")), known_cost(numbers(told, "minutes", 0.0))
         untold, ranks = np.isnan(fee) | np.isnan(minutes), np.array(_ranks(texts(told, "state")))
         ranked = np.lexsort((np.nan_to_num(fee, nan=np.inf), untold, ranks))
         keys = list(zip(*ends, strict=True))
