@@ -17,6 +17,7 @@ import xex
 from tests.conftest import VENUES, ManagerFor
 from tests.expected import assert_close, assert_pair, expected, weight_ages
 from tests.lab import Lab, Token, Truth, currency_markets, default_truth
+from xex import scanning
 from xex.analytics.gates import Thresholds
 from xex.analytics.sized import Book, Market, Route, found_in
 from xex.analytics.sizing import Leg
@@ -527,3 +528,13 @@ async def test_a_group_is_named_by_what_is_traded(lab: Lab, manager_for: Manager
     assert row["executable"], row["reasons"]
     assert row["symbol"] == {"inverse": "BTC/USD:BTC", "linear": "BTC/USDT:USDT", "spot": "BTC/USDT"}[kind]
     assert row["currency"] == "USDT"
+
+
+async def test_a_question_whose_time_is_over_before_it_began_says_that_nobody_answered(
+    lab: Lab, manager_for: ManagerFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that is busy for as long as the deadline."""
+    xm = manager_for(lab)
+    monkeypatch.setattr(scanning, "remaining", lambda: 0.0)
+    with pytest.raises(NoVenueAnswered):
+        await xm.opportunities("BTC/USDT")

@@ -58,6 +58,9 @@ STRAGGLER_S = MAX_AGE_S / 2
 ASSEMBLY_S, MOST_ASSEMBLY = 0.004, 0.4
 """How long a snapshot is taken to be put together before one was, and the share of a deadline kept for that at most."""
 
+MOMENT_S = 0.001
+"""What a question is given whose time is over before it has begun: none at all is no deadline."""
+
 _OURS = frozenset({"exchange", "venue", "currency", "fx_rate", "fx_source", "fx_age_ms", "age_ms"})
 """What the manager has added to what a connector told."""
 _LIMITS = tuple(one.name for one in fields(Thresholds))
@@ -207,7 +210,8 @@ class Scanning(Rounds):
             carried = replace(terms, daily=daily)
             async with self._meanwhile([self._daily_of(symbol, options["market"], options["venues"], daily)]):
                 try:
-                    came[symbol] = await self._snapshot(symbol, carried, books=True, deadline=remaining(), **options)
+                    left = max(remaining(), MOMENT_S)
+                    came[symbol] = await self._snapshot(symbol, carried, books=True, deadline=left, **options)
                 except NoVenueAnswered as exc:
                     failed[symbol] = exc
             tell(Progress("books", len(came) + len(failed), len(symbols), symbol))
@@ -361,7 +365,7 @@ class Scanning(Rounds):
         """Return the best known way of each asset from exchange to exchange; nobody is asked where nothing is moved."""
         if terms.limits.mode != "transfer" or not assets:
             return {}
-        found = arbitrage.routes(await self.networks(assets, venues=venues, deadline=remaining() / 2))
+        found = arbitrage.routes(await self.networks(assets, venues=venues, deadline=max(remaining() / 2, MOMENT_S)))
         rank = found["state"].map({"open": 0, "unknown": 1, "closed": 2})
         found = found.assign(rank=rank, untold=found[["withdraw_fee", "minutes"]].isna().any(axis=1))
         ways: dict[str, dict[tuple[str, str], Route]] = {}
