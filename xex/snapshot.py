@@ -442,12 +442,15 @@ def _volumes(
 
 
 def _rated(reasons: Sequence[str], native: Columns, target: str, price: float) -> Bools:
-    """Return which rows a price identifies: without a rate a rough one, or where there is none the only row."""
+    """Return which rows a price identifies: without a rate a rough one, of the others or, without any, their median."""
     apart = np.isin(np.asarray(reasons, dtype=object), [Dropped.NO_RATE.value, Dropped.OTHER_CURRENCY.value])
     if not apart.any():
         return ~apart
     if not isfinite(price):
-        return np.asarray(~apart | (apart.sum() == 1))
+        # Nobody has a rate: they tell one another.
+        middles = mids(native)
+        price = float(np.nanmedian(middles)) if np.isfinite(middles).any() else nan
+        target = "USD"
     dollars = np.array([{quote, target} <= ABOUT_A_DOLLAR for quote in texts(native, "quote")], dtype=bool)
     return np.asarray(~apart | (dollars & alike(native, np.full(len(apart), price), COARSE)))
 
